@@ -1,0 +1,169 @@
+//! The configuration: what the administrator wrote, and what it means.
+//!
+//! [`Config`] is resolved, typed and always valid; the rest of rwsgi reads nothing else. It is made
+//! once at start and once for each reload, and is handed to the template as it is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::ListenAddr;
+
+/// Everything that was configured, valid and complete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The instance's name, in the log and in process titles: the stem of the INI file, or `rwsgi`.
+    pub name: String,
+    /// Where to listen, in the order of the configuration; at least one.
+    pub listeners: Vec<Listen>,
+    /// Connections that may wait to be accepted, for each listener (`listen`).
+    pub backlog: u32,
+    /// What to serve and with which interpreter.
+    pub application: Application,
+    /// Worker processes, 1 or more (`processes`).
+    pub processes: u32,
+    /// Python threads of each worker, 1 or more (`threads`).
+    pub threads: u32,
+    /// Each worker imports the application by itself (`lazy-apps`).
+    pub lazy_apps: bool,
+    /// Process and privileges.
+    pub process: Process,
+    /// Log.
+    pub log: Log,
+    /// Limits and timeouts of HTTP.
+    pub http: Http,
+    /// How long a worker may take to finish its requests when it is to leave
+    /// (`worker-reload-mercy`).
+    pub mercy: Duration,
+    /// Pairs as written, in order, for `uwsgi.opt` and `--show-config`.
+    pub options: Vec<(String, String)>,
+}
+
+/// One listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listen {
+    /// Where.
+    pub address: ListenAddr,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// Permission bits of a UNIX socket (`chmod-socket`).
+    pub mode: u32,
+    /// Owner of a UNIX socket, numeric user and group (`chown-socket`).
+    pub owner: Option<(u32, Option<u32>)>,
+}
+
+/// What is spoken on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    /// HTTP/1.0 and HTTP/1.1.
+    Http,
+}
+
+/// What to serve, and with which interpreter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// The callable.
+    pub target: Target,
+    /// Working directory, absolute (`chdir`); as started when `None`.
+    pub chdir: Option<PathBuf>,
+    /// Directories put before `sys.path`, in this order (`pythonpath`).
+    pub pythonpath: Vec<PathBuf>,
+    /// The virtual environment, absolute (`virtualenv`, `home`, `venv`).
+    pub virtualenv: Option<PathBuf>,
+    /// The interpreter, a path or a name to look up (`python`).
+    pub python: Option<PathBuf>,
+    /// Variables added to the application's environment (`env`).
+    pub env: Vec<(String, String)>,
+}
+
+/// The WSGI callable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// `wsgi-file`, relative to `chdir`.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The name in it, `application` by default; `name()` is called once to make the callable.
+        callable: String,
+    },
+    /// `module = package.module:callable`.
+    Module {
+        /// The module's dotted name.
+        module: String,
+        /// As for a file.
+        callable: String,
+    },
+}
+
+/// Process and privileges.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Process {
+    /// File that holds the master's pid, absolute (`pidfile`).
+    pub pidfile: Option<PathBuf>,
+    /// Run in the background and log to this file, absolute (`daemonize`).
+    pub daemonize: Option<PathBuf>,
+    /// Numeric user to become (`uid`).
+    pub uid: Option<u32>,
+    /// Numeric group to become (`gid`).
+    pub gid: Option<u32>,
+    /// File mode creation mask (`umask`).
+    pub umask: Option<u32>,
+}
+
+/// Where log entries go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// The sink (`logging`, `logto`, `daemonize`).
+    pub target: LogTarget,
+    /// Whether each request is logged (`disable-logging` turns it off).
+    pub requests: bool,
+}
+
+/// The sink of log entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogTarget {
+    /// The journal where stderr is connected to it, else stderr.
+    Auto,
+    /// Lines on stderr.
+    Stderr,
+    /// The journal's native socket.
+    Journal,
+    /// /dev/log.
+    Syslog,
+    /// A file, absolute; created with mode 0640.
+    File(PathBuf),
+}
+
+/// Limits and timeouts of HTTP connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Http {
+    /// Largest request head, in bytes (`buffer-size`); above it 431.
+    pub head_bytes: u32,
+    /// Most header fields of a request (`max-fields`); above it 431.
+    pub max_fields: u32,
+    /// Largest request body, in bytes (`limit-post`); above it 413. `None`: no limit.
+    pub body_bytes: Option<u64>,
+    /// Body bytes that are read before the application is called (`post-buffering`).
+    pub buffered_bytes: u64,
+    /// From the first byte of a head to its last (`http-headers-timeout`).
+    pub head_timeout: Duration,
+    /// Between two requests of a connection (`http-keepalive`); zero: one request a connection.
+    pub idle_timeout: Duration,
+    /// Between two reads of a body or two writes of a response (`http-timeout`).
+    pub io_timeout: Duration,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            head_bytes: 65536,
+            max_fields: 128,
+            body_bytes: None,
+            buffered_bytes: 1 << 20,
+            head_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            io_timeout: Duration::from_secs(60),
+        }
+    }
+}

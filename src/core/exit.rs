@@ -1,0 +1,29 @@
+//! Exit codes: one list, after sysexits(3), as systemd.exec(5) names them.
+
+/// How a process of rwsgi ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Stopped as asked.
+    Ok = 0,
+    /// A command (`reload`, `stop`, `--check`) that could do its work was answered with no.
+    Failed = 1,
+    /// The command line was wrong (EX_USAGE).
+    Usage = 64,
+    /// The application could not be imported, or its workers cannot stay up (EX_SOFTWARE).
+    Application = 70,
+    /// The system refused a resource: a socket, a process, a file (EX_OSERR).
+    System = 71,
+    /// Nothing answers where an instance should be (EX_UNAVAILABLE).
+    Unavailable = 69,
+    /// A privilege is missing (EX_NOPERM).
+    Permission = 77,
+    /// The configuration is wrong (EX_CONFIG).
+    Config = 78,
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}

@@ -1,0 +1,114 @@
+//! What the master and the processes it starts say to each other.
+//!
+//! ```text
+//! master ── Start, Fork, Leave ──▶ template        template ── Hello, Imported, Failed ──▶ master
+//! master ── Drain ──▶ worker                       worker ── Forked, Ready, Failed, Draining ──▶ master
+//! ```
+//! The end of the channel is a message, too: the other side is gone.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+
+/// From the master to a template.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToTemplate {
+    /// Import the application. Descriptors: the scoreboard's memory, then one for each of
+    /// `config.listeners`, in that order.
+    Start {
+        /// The version of the master; a template of another version refuses to start.
+        version: String,
+        /// Everything that was configured.
+        config: Box<Config>,
+        /// Slots of the scoreboard.
+        slots: usize,
+    },
+    /// Fork one worker. Descriptor: the worker's end of its channel.
+    Fork {
+        /// The worker's number, 1 or more: names it in the log.
+        worker: u32,
+        /// Its slot of the scoreboard.
+        slot: usize,
+    },
+    /// Nothing more is wanted: exit.
+    Leave,
+}
+
+/// From a template to the master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromTemplate {
+    /// The interpreter runs and the extension is loaded.
+    Hello {
+        /// `platform.python_version()`.
+        python: String,
+        /// `sys.executable`.
+        executable: String,
+    },
+    /// The application is imported (or, with `lazy-apps`, will be by each worker).
+    Imported {
+        /// Time that the import took.
+        micros: u64,
+    },
+    /// The application cannot be used. The template exits after this.
+    Failed(Failure),
+    /// fork(2) failed for this worker.
+    ForkFailed {
+        /// The worker's number.
+        worker: u32,
+        /// The error in words.
+        reason: String,
+    },
+}
+
+/// From the master to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// Accept no more, finish what is there, exit.
+    Drain {
+        /// Time after which an idle keep-alive connection is closed, in milliseconds; its client
+        /// may just be sending the next request.
+        linger_ms: u64,
+        /// Time after which the worker leaves, done or not, in milliseconds.
+        mercy_ms: u64,
+    },
+}
+
+/// From a worker to the master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// The worker exists; said by the process that forked it.
+    Forked {
+        /// The worker's pid.
+        pid: i32,
+    },
+    /// It accepts connections.
+    Ready,
+    /// The application cannot be used (`lazy-apps`). The worker exits after this.
+    Failed(Failure),
+    /// It drains, by order or because it was signalled; it exits when done.
+    Draining,
+}
+
+/// Why an application cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// One sentence: what failed and what to do.
+    pub summary: String,
+    /// The Python traceback, or empty.
+    pub traceback: String,
+    /// Where in Python, if known.
+    pub place: Option<Place>,
+}
+
+/// A line of Python.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The function.
+    pub function: String,
+    /// The type of the exception, such as `KeyError`.
+    pub exception: String,
+}

@@ -1,0 +1,22 @@
+//! What rwsgi's master and its Python processes share; no Python, no HTTP, no policy.
+//!
+//! In reading order:
+//! - [`config`]: from `uwsgi.ini`, environment and command line to one valid [`config::Config`];
+//! - [`address`]: where a listener listens;
+//! - [`ipc`]: the channel between the master and each process it starts, and its messages;
+//! - [`scoreboard`]: shared memory in which workers say what they are doing;
+//! - [`log`]: one entry for each thing that happened, to the journal, stderr, a file or syslog;
+//! - [`exit`]: the exit codes;
+//! - [`sys`]: the system calls for which there is no safe wrapper elsewhere.
+
+pub mod address;
+pub mod config;
+pub mod exit;
+pub mod ipc;
+pub mod log;
+pub mod scoreboard;
+#[expect(unsafe_code, reason = "one of the two files that may: raw system calls")]
+pub mod sys;
+
+/// The version of the whole of rwsgi; master and extension must agree on it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

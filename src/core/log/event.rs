@@ -1,0 +1,143 @@
+//! The kinds of things that are logged, each with its MESSAGE_ID.
+
+/// What an entry is about; `RWSGI_EVENT` and `MESSAGE_ID` in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The configuration has an oddity that does not keep it from working.
+    ConfigWarning,
+    /// The configuration is wrong.
+    ConfigError,
+    /// The instance begins to start.
+    Starting,
+    /// A listener is open.
+    Listening,
+    /// A template has imported the application.
+    Imported,
+    /// The application cannot be imported.
+    ImportFailed,
+    /// All workers serve.
+    Ready,
+    /// A worker serves.
+    WorkerReady,
+    /// A worker ended as it should.
+    WorkerExited,
+    /// A worker died.
+    WorkerDied,
+    /// A worker is started in the place of another.
+    WorkerRespawned,
+    /// Workers die as soon as they start.
+    CrashLoop,
+    /// A reload begins.
+    Reloading,
+    /// A reload is complete.
+    Reloaded,
+    /// A reload failed; what served goes on serving.
+    ReloadFailed,
+    /// The instance begins to stop.
+    Stopping,
+    /// The instance has stopped.
+    Stopped,
+    /// The instance cannot start or go on.
+    Failed,
+    /// A request was answered.
+    Access,
+    /// The application raised.
+    Traceback,
+    /// The application broke a rule of PEP 3333.
+    ApplicationError,
+    /// Text that the application wrote to stdout, stderr or wsgi.errors.
+    ApplicationOutput,
+    /// A client broke a rule, or left.
+    ClientError,
+    /// A system call failed that should not.
+    SystemError,
+    /// The log itself lost entries.
+    LogLost,
+}
+
+impl Event {
+    /// Every kind, for tests and the catalogue.
+    pub const ALL: [Self; 25] = [
+        Self::ConfigWarning,
+        Self::ConfigError,
+        Self::Starting,
+        Self::Listening,
+        Self::Imported,
+        Self::ImportFailed,
+        Self::Ready,
+        Self::WorkerReady,
+        Self::WorkerExited,
+        Self::WorkerDied,
+        Self::WorkerRespawned,
+        Self::CrashLoop,
+        Self::Reloading,
+        Self::Reloaded,
+        Self::ReloadFailed,
+        Self::Stopping,
+        Self::Stopped,
+        Self::Failed,
+        Self::Access,
+        Self::Traceback,
+        Self::ApplicationError,
+        Self::ApplicationOutput,
+        Self::ClientError,
+        Self::SystemError,
+        Self::LogLost,
+    ];
+
+    /// `RWSGI_EVENT`: stable, lower case.
+    pub fn name(self) -> &'static str {
+        self.identity().0
+    }
+
+    /// `MESSAGE_ID`: 128 bits as systemd.journal-fields(7) wants them, stable for ever.
+    pub fn message_id(self) -> &'static str {
+        self.identity().1
+    }
+
+    fn identity(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ConfigWarning => ("config_warning", "df681d0a2faf4cef8a6951f5880281dc"),
+            Self::ConfigError => ("config_error", "09e929ff242a4d24b1418916042cbd4b"),
+            Self::Starting => ("starting", "95a15675db2b4baa8f11c1b9d4c8bb9e"),
+            Self::Listening => ("listening", "c416030f4de748d8b933027afb572bd6"),
+            Self::Imported => ("imported", "b2f09623ea1b4566a7559df795074896"),
+            Self::ImportFailed => ("import_failed", "91582d75958240ddb4c423b65d07c251"),
+            Self::Ready => ("ready", "29175d0ab4534fa4803397f7fd24db84"),
+            Self::WorkerReady => ("worker_ready", "331ea9b4cadd4bedb3bc37ef5887a80f"),
+            Self::WorkerExited => ("worker_exited", "dd68ded914d84db68961f2d4407f71bb"),
+            Self::WorkerDied => ("worker_died", "f4a323de3c434d989db1dbead81c6087"),
+            Self::WorkerRespawned => ("worker_respawned", "a657a8127a9f40d5a8d17846dc24d2b3"),
+            Self::CrashLoop => ("crash_loop", "b790e6c7fb5b41f4a3fcc0be5418a9d5"),
+            Self::Reloading => ("reloading", "a1a0408876d54e86a21c7f7188d7edf4"),
+            Self::Reloaded => ("reloaded", "52e94d91e9e3451a8f9d8c20017de1f9"),
+            Self::ReloadFailed => ("reload_failed", "7fbf6db80da44218a8a6d6d297e0a6b3"),
+            Self::Stopping => ("stopping", "6e391e203cb7435e87575584e8037b36"),
+            Self::Stopped => ("stopped", "725df448fac642f7a6b0e08f38c69b03"),
+            Self::Failed => ("failed", "31996aad688a499481769023986ba120"),
+            Self::Access => ("access", "53c65d39300d4f7eac4f5ed40353c596"),
+            Self::Traceback => ("traceback", "1dccda0f78d54138a2d45c65dc7c30ae"),
+            Self::ApplicationError => ("application_error", "7be49e5f0ac94c2a9a7ab5d22ca60f8e"),
+            Self::ApplicationOutput => ("application_output", "3deadd795f04421687bb7798cfc84212"),
+            Self::ClientError => ("client_error", "e70f7e3439c34c5b90b33a30203fa2ce"),
+            Self::SystemError => ("system_error", "09391ed5cdcf46908902fb69ef8ff54f"),
+            Self::LogLost => ("log_lost", "f8ec54ab280648f9900a16f3d2ed64ee"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_ids_are_unique_and_well_formed() {
+        let mut seen = std::collections::HashSet::new();
+        for event in Event::ALL {
+            assert!(seen.insert(event.name()), "{event:?}");
+            assert!(seen.insert(event.message_id()), "{event:?}");
+            assert_eq!(event.message_id().len(), 32);
+            assert!(event.message_id().chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')));
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! System calls that have no safe wrapper in `nix` or the standard library, each as a safe function.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
+
+use nix::libc;
+
+/// Takes ownership of a descriptor that the kernel has just created for this process.
+///
+/// Private duty of the callers in this crate: `fd` comes fresh from recvmsg(2) or systemd.
+pub(crate) fn own_fd(fd: RawFd) -> OwnedFd {
+    // SAFETY: both callers pass a number that the kernel has just installed and nobody else owns.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Takes over descriptor `fd`, which this process was started with (see `SD_LISTEN_FDS_START`, or
+/// the channel on standard input). Returns an error if it is not open.
+///
+/// # Errors
+/// EBADF when the number is not an open descriptor.
+pub fn inherited_fd(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_GETFD only looks at the number.
+    if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // A duplicate is ours whatever else believes to own the original.
+    // SAFETY: `fd` is open, as just seen, for the length of this call.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    borrowed.try_clone_to_owned()
+}
+
+/// Which side of fork(2) this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forked {
+    /// The process that called; the child's pid.
+    Parent(i32),
+    /// The new process.
+    Child,
+}
+
+/// fork(2). Refused when the process has more than one thread, since only the calling one would
+/// live on, with the locks of the others for ever taken.
+///
+/// # Errors
+/// EAGAIN or ENOMEM of fork(2); EDEADLK when there is a second thread.
+pub fn fork_single_threaded() -> io::Result<Forked> {
+    if std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() > 1) {
+        return Err(io::Error::from_raw_os_error(libc::EDEADLK));
+    }
+    fork_unchecked()
+}
+
+/// fork(2) for the template, whose application may have started threads: the child is only used to
+/// call Python's own `os.fork()` at once and to leave by [`exit_now`].
+///
+/// # Errors
+/// EAGAIN or ENOMEM of fork(2).
+pub fn fork_unchecked() -> io::Result<Forked> {
+    // SAFETY: no Rust thread of ours exists in the callers; threads of the application stay behind,
+    // as with Python's os.fork().
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid)),
+    }
+}
+
+/// _exit(2): ends the process without running anything of Rust, Python or C.
+pub fn exit_now(code: u8) -> ! {
+    // SAFETY: _exit does not return and touches no memory.
+    unsafe { libc::_exit(i32::from(code)) }
+}
+
+/// Makes `fd` the standard stream `target` (0, 1 or 2), as dup2(2).
+///
+/// # Errors
+/// Those of dup2(2).
+pub fn replace_standard_stream(fd: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
+    debug_assert!((0..=2).contains(&target));
+    // SAFETY: both are plain numbers; standard streams are never owned by an `OwnedFd` of ours.
+    if unsafe { libc::dup2(fd.as_raw_fd(), target) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Memory shared between processes: an array of atomics in a memfd.
+#[derive(Debug)]
+pub struct SharedWords {
+    start: NonNull<AtomicU64>,
+    len: usize,
+}
+
+// SAFETY: the memory is only reachable as atomics, which any thread may use.
+unsafe impl Send for SharedWords {}
+// SAFETY: as above.
+unsafe impl Sync for SharedWords {}
+
+impl SharedWords {
+    /// Maps the first `len` words of `memory`, which must be a memfd at least that large.
+    ///
+    /// # Errors
+    /// Those of mmap(2); EINVAL when `memory` is smaller.
+    pub fn map(memory: BorrowedFd<'_>, len: usize) -> io::Result<Self> {
+        let bytes = len * size_of::<AtomicU64>();
+        let size = nix::sys::stat::fstat(memory)?.st_size;
+        if usize::try_from(size).map_or(true, |size| size < bytes) || bytes == 0 {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        // SAFETY: a fresh mapping of a file that is large enough; the result is checked.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                memory.as_raw_fd(),
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { start, len })
+    }
+
+    /// All words.
+    pub fn words(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping is page-aligned, `len` words long, zeroed by the kernel at creation,
+        // lives as long as `self`, and is only ever accessed as atomics.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for SharedWords {
+    fn drop(&mut self) {
+        // SAFETY: start and length are those of the mapping made in `map`.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len * size_of::<AtomicU64>()) };
+    }
+}
