@@ -6,6 +6,7 @@
 //! - [`ipc`]: the channel between the master and each process it starts, and its messages;
 //! - [`scoreboard`]: shared memory in which workers say what they are doing;
 //! - [`log`]: one entry for each thing that happened, to the journal, stderr, a file or syslog;
+//! - [`output`]: text that an application writes, cut into entries;
 //! - [`exit`]: the exit codes;
 //! - [`sys`]: the system calls for which there is no safe wrapper elsewhere.
 
@@ -14,6 +15,7 @@ pub mod config;
 pub mod exit;
 pub mod ipc;
 pub mod log;
+pub mod output;
 pub mod scoreboard;
 #[expect(unsafe_code, reason = "one of the two files that may: raw system calls")]
 pub mod sys;

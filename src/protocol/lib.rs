@@ -1,1 +1,11 @@
-//! stub
+//! Bytes and requests: the rules of HTTP, CGI and PEP 3333 that need neither a socket nor Python.
+//!
+//! In the order of a request: [`path`] (target → PATH_INFO), [`header`] (which fields reach the
+//! environ, and which an application may send), [`body`] (what `wsgi.input` reads from),
+//! [`status`] (`"200 OK"` → code and reason), [`response`] (how a response is framed).
+
+pub mod body;
+pub mod header;
+pub mod path;
+pub mod response;
+pub mod status;

@@ -1,1 +1,49 @@
-//! stub
+//! The Python side of rwsgi: one extension for the process that imports an application and for the
+//! workers that serve it.
+//!
+//! A process loads it, calls [`_rwsgi::main`], and becomes a template ([`template`]); each fork of
+//! that is a worker ([`worker`]). A request then goes one way: [`accept`] → [`connection`] →
+//! [`exchange`] → [`request`] → `wsgi/environ` → the application → `wsgi/start_response` →
+//! `wsgi/body` → [`exchange`] → [`response`] → [`connection`].
+
+mod accept;
+mod connection;
+mod control;
+mod deadlines;
+mod exchange;
+#[expect(unsafe_code, reason = "one of the two files that may: raw calls of CPython")]
+mod ffi;
+mod hand;
+mod request;
+mod response;
+mod template;
+mod traceback;
+mod worker;
+mod wsgi {
+    pub(crate) mod application;
+    pub(crate) mod body;
+    pub(crate) mod environ;
+    pub(crate) mod file_wrapper;
+    pub(crate) mod input;
+    pub(crate) mod start_response;
+    pub(crate) mod stream;
+}
+
+/// The extension module.
+#[pyo3::pymodule]
+mod _rwsgi {
+    use pyo3::prelude::*;
+
+    /// The life of this process as a template, and, in its forks, as a worker. The channel to the
+    /// master is standard input. Returns the exit code.
+    #[pyfunction]
+    fn main(py: Python<'_>) -> u8 {
+        crate::template::main(py) as u8
+    }
+
+    /// The version of rwsgi.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", rwsgi_core::VERSION)
+    }
+}

@@ -48,7 +48,7 @@ impl Queue {
         let theirs = Arc::clone(&shared);
         let _ = std::thread::Builder::new()
             .name("rwsgi-log".into())
-            .stack_size(128 * 1024)
+            .stack_size(1 << 20)
             .spawn(move || write_for_ever(&theirs, sink));
         Self { shared }
     }

@@ -1,0 +1,118 @@
+//! Header fields: which of a client's reach the environ, and which of an application's may leave.
+
+use http::header::{HeaderName, HeaderValue};
+
+/// The environ's key for a client's field; `None` when the field must not reach the application.
+///
+/// A name with `_` would be taken for the one with `-` (`X_Forwarded_For`), and `Proxy` would
+/// become `HTTP_PROXY`, which HTTP clients obey (CVE-2016-5385): both are dropped.
+/// `Content-Type` and `Content-Length` have keys without prefix (RFC 3875, section 4.1).
+pub fn environ_key(name: &str) -> Option<String> {
+    if name.contains('_') || name.eq_ignore_ascii_case("proxy") {
+        return None;
+    }
+    let upper = |byte: char| if byte == '-' { '_' } else { byte.to_ascii_uppercase() };
+    if name.eq_ignore_ascii_case("content-type") || name.eq_ignore_ascii_case("content-length") {
+        return Some(name.chars().map(upper).collect());
+    }
+    Some("HTTP_".chars().chain(name.chars().map(upper)).collect())
+}
+
+/// Whether a field belongs to the connection and so to the server: PEP 3333 forbids applications to
+/// send it (section "Other HTTP Features"; RFC 2616, section 13.5.1).
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "trailers"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Why an application's header field cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadField {
+    /// The name is not a token (RFC 9110, section 5.6.2).
+    Name,
+    /// The value has a control character (PEP 3333: "must not include any control characters").
+    Value,
+    /// The field is the server's business.
+    HopByHop,
+    /// `Content-Length` is not a number.
+    Length,
+}
+
+impl std::fmt::Display for BadField {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Name => "the name is not an HTTP token (RFC 9110, section 5.6.2)",
+            Self::Value => "the value contains control characters (PEP 3333)",
+            Self::HopByHop => "hop-by-hop fields belong to the server (PEP 3333)",
+            Self::Length => "Content-Length is not a decimal number (RFC 9110, section 8.6)",
+        })
+    }
+}
+
+/// Checks one field of an application's response.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn response_field(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), BadField> {
+    let name = HeaderName::from_bytes(name).map_err(|_| BadField::Name)?;
+    if is_hop_by_hop(&name) {
+        return Err(BadField::HopByHop);
+    }
+    let value = HeaderValue::from_bytes(trim(value)).map_err(|_| BadField::Value)?;
+    if name == http::header::CONTENT_LENGTH && content_length(&value).is_none() {
+        return Err(BadField::Length);
+    }
+    Ok((name, value))
+}
+
+/// The number that a `Content-Length` is: digits only, no sign, no list.
+pub fn content_length(value: &HeaderValue) -> Option<u64> {
+    let bytes = value.as_bytes();
+    if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    value.to_str().ok()?.parse().ok()
+}
+
+fn trim(value: &[u8]) -> &[u8] {
+    value.trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_cgi_variables() {
+        assert_eq!(environ_key("accept-encoding").as_deref(), Some("HTTP_ACCEPT_ENCODING"));
+        assert_eq!(environ_key("content-type").as_deref(), Some("CONTENT_TYPE"));
+        assert_eq!(environ_key("content-length").as_deref(), Some("CONTENT_LENGTH"));
+    }
+
+    #[test]
+    fn spoofing_names_never_reach_the_application() {
+        assert_eq!(environ_key("x_forwarded_for"), None);
+        assert_eq!(environ_key("proxy"), None);
+        assert_eq!(environ_key("proxy-authorization").as_deref(), Some("HTTP_PROXY_AUTHORIZATION"));
+    }
+
+    #[test]
+    fn an_application_cannot_split_a_response() {
+        assert_eq!(response_field(b"X-A", b"a\r\nSet-Cookie: b"), Err(BadField::Value));
+        assert_eq!(response_field(b"X-A", b"a\0"), Err(BadField::Value));
+        assert_eq!(response_field(b"X A", b"a"), Err(BadField::Name));
+        assert_eq!(response_field(b"Connection", b"close"), Err(BadField::HopByHop));
+        assert_eq!(response_field(b"Content-Length", b"+5"), Err(BadField::Length));
+        assert!(response_field(b"X-A", b"caf\xe9").is_ok());
+    }
+}

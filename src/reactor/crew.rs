@@ -1,0 +1,411 @@
+//! The threads of a worker, and how they take turns.
+//!
+//! A *hand* runs jobs (a Python thread). The *watcher* never does: it looks, while there is work,
+//! every [`TICK`] whether the leader is still in the job in which it was a tick ago. If so it takes
+//! the lead and gives it to a hand that stands by; when none does, it leads itself, so that
+//! connections of a worker whose hands are all busy are read, written and closed in time. Listeners
+//! are not watched meanwhile: a worker accepts only what it can run.
+//!
+//! When jobs are known to block (long by the clock, short by the CPU), the lead is passed on before
+//! the job and not a tick later.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::lead::{Id, Lead, Word};
+use crate::reactor::{Reactor, Token};
+
+/// How often the watcher looks while there is work. A job counts as long after one to two of it.
+const TICK: Duration = Duration::from_millis(2);
+/// Ticks without a job after which the watcher sleeps until the next one.
+const QUIET_TICKS: u32 = 10;
+/// Mean duration from which on it is measured whether jobs block.
+const MAY_BLOCK: Duration = Duration::from_micros(500);
+const WATCHER: Id = Id::MAX;
+
+/// What the leader does beside polling tasks and running jobs.
+pub trait Duty: Send + Sync {
+    /// Time until `on_time` wants to be called; `None`: never.
+    fn timeout(&self) -> Option<Duration>;
+    /// That time has come, or something else has happened.
+    fn on_time(&self);
+    /// A watched descriptor is ready. It is called on every turn until that is dealt with.
+    fn on_token(&self, token: Token);
+    /// New work may (`true`) or must not be taken in: watch the listeners, or do not.
+    fn take_in(&self, allowed: bool);
+}
+
+/// One thread that runs jobs.
+pub trait Hands<J> {
+    /// Runs a job to its end.
+    fn run(&mut self, job: J);
+    /// Waits without what only a running job needs (the GIL).
+    fn wait(&mut self, wait: &mut (dyn FnMut() + Send));
+}
+
+/// The threads of a worker, and what they share.
+pub struct Crew<J> {
+    reactor: Arc<Reactor>,
+    duty: Box<dyn Duty>,
+    lead: Lead,
+    jobs: Mutex<VecDeque<J>>,
+    idle: Mutex<Vec<(Id, Thread)>>,
+    pace: Pace,
+    watcher: OnceLock<Thread>,
+    watcher_sleeps: AtomicBool,
+    /// A hand wants the lead that the watcher has.
+    wanted: AtomicBool,
+    takes_in: AtomicBool,
+    stopped: AtomicBool,
+}
+
+/// How long jobs take, as far as it decides who leads.
+#[derive(Debug, Default)]
+struct Pace {
+    mean_nanos: AtomicU64,
+    blocks: AtomicBool,
+}
+
+impl<J: Send> Crew<J> {
+    /// A crew without threads.
+    pub fn new(reactor: Arc<Reactor>, duty: Box<dyn Duty>) -> Self {
+        Self {
+            reactor,
+            duty,
+            lead: Lead::default(),
+            jobs: Mutex::default(),
+            idle: Mutex::default(),
+            pace: Pace::default(),
+            watcher: OnceLock::new(),
+            watcher_sleeps: AtomicBool::new(false),
+            wanted: AtomicBool::new(false),
+            takes_in: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// The reactor.
+    pub fn reactor(&self) -> &Arc<Reactor> {
+        &self.reactor
+    }
+
+    /// A task has work for a hand. To be called while being polled: the thread that polls runs the
+    /// job next, if it is a hand.
+    pub fn submit(&self, job: J) {
+        self.jobs().push_back(job);
+        if self.lead.read().holder() == Some(WATCHER) {
+            self.wake_idle();
+        }
+    }
+
+    /// Number of jobs that no hand has taken yet.
+    pub fn waiting(&self) -> usize {
+        self.jobs().len()
+    }
+
+    /// A job is about to wait for something that only the leader can bring (the rest of a body, room
+    /// in a socket): if this thread leads, somebody else has to.
+    pub fn step_aside(&self, me: Id) {
+        if self.lead.release(me) && !self.wake_idle() {
+            self.wake_watcher();
+        }
+    }
+
+    /// Ends all threads of the crew as soon as their jobs end.
+    pub fn stop(&self) {
+        self.stopped.store(true, SeqCst);
+        while self.wake_idle() {}
+        self.wake_watcher();
+        self.reactor.kick();
+    }
+
+    /// The life of hand `me` (1 or more).
+    pub fn serve(&self, me: Id, hands: &mut dyn Hands<J>) {
+        while !self.is_stopped() {
+            let job = self.jobs().pop_front();
+            if let Some(job) = job {
+                self.run(me, hands, job, false);
+            } else if self.lead.take(me, self.may_take_from_job()) {
+                self.lead_as_hand(me, hands);
+            } else {
+                hands.wait(&mut || self.stand_by(me));
+            }
+        }
+        self.lead.release(me);
+    }
+
+    /// The life of the watcher.
+    pub fn watch(&self) {
+        let _ = self.watcher.set(std::thread::current());
+        let mut seen = self.lead.read();
+        let mut quiet = 0;
+        while !self.is_stopped() {
+            self.pause(seen, &mut quiet);
+            let now = self.lead.read();
+            let unled = now.holder().is_none() || (now == seen && self.lead.free_from(now));
+            if unled && !self.wake_idle() && self.lead.take(WATCHER, false) {
+                self.lead_as_watcher();
+            }
+            seen = self.lead.read();
+        }
+    }
+
+    fn pause(&self, seen: Word, quiet: &mut u32) {
+        if *quiet < QUIET_TICKS || seen.in_job() {
+            std::thread::park_timeout(TICK);
+        } else {
+            self.watcher_sleeps.store(true, SeqCst);
+            if self.lead.read() == seen && seen.holder().is_some() && !self.is_stopped() {
+                std::thread::park();
+            }
+            self.watcher_sleeps.store(false, SeqCst);
+        }
+        *quiet = if self.lead.read() == seen { *quiet + 1 } else { 0 };
+    }
+
+    /// Leads until the lead is lost, or the end.
+    fn lead_as_hand(&self, me: Id, hands: &mut dyn Hands<J>) {
+        self.take_in(true);
+        let mut tokens = Vec::new();
+        while !self.is_stopped() {
+            let job = self.jobs().pop_front();
+            if let Some(job) = job {
+                if !self.run(me, hands, job, true) {
+                    return;
+                }
+            } else if !self.reactor.run_one() {
+                hands.wait(&mut || self.turn(&mut tokens));
+            }
+        }
+    }
+
+    /// Leads, without running jobs, until a hand wants to.
+    fn lead_as_watcher(&self) {
+        self.take_in(false);
+        let mut tokens = Vec::new();
+        while !self.is_stopped() && !self.wanted.swap(false, SeqCst) {
+            if !self.reactor.run_one() {
+                self.turn(&mut tokens);
+            }
+        }
+        self.lead.release(WATCHER);
+        self.wake_idle();
+    }
+
+    /// Waits for events once and does what they ask for.
+    fn turn(&self, tokens: &mut Vec<Token>) {
+        // An error here (EBADF, EINVAL) cannot come from outside; the next turn is as good as any.
+        let _ = self.reactor.wait(self.duty.timeout(), tokens);
+        self.duty.on_time();
+        tokens.drain(..).for_each(|token| self.duty.on_token(token));
+    }
+
+    /// Runs one job; returns whether `me` leads afterwards.
+    fn run(&self, me: Id, hands: &mut dyn Hands<J>, job: J, leads: bool) -> bool {
+        if leads {
+            self.lead.begin_job(me);
+            if self.watcher_sleeps.load(SeqCst) {
+                self.wake_watcher();
+            }
+            // Who is free takes over at once from a job that will block anyway.
+            if self.pace.blocks.load(Relaxed) {
+                self.wake_idle();
+            }
+        }
+        self.pace.measure(|| hands.run(job));
+        leads && self.lead.end_job(me)
+    }
+
+    /// Waits until there is something to do for a hand.
+    fn stand_by(&self, me: Id) {
+        self.idle().push((me, std::thread::current()));
+        let lead = self.lead.read();
+        if lead.holder() == Some(WATCHER) {
+            self.wanted.store(true, SeqCst);
+            self.reactor.kick();
+        }
+        let busy = !self.jobs().is_empty() || lead.holder().is_none() || self.is_stopped();
+        if !busy {
+            std::thread::park();
+        }
+        self.idle().retain(|(id, _)| *id != me);
+    }
+
+    /// Whether a free hand may take the lead from one that is in a job: not for a short job, whose
+    /// thread will be back before the other one has begun.
+    fn may_take_from_job(&self) -> bool {
+        self.pace.blocks.load(Relaxed)
+    }
+
+    /// Wakes the hand that stood by last: its stack and caches are the warmest.
+    fn wake_idle(&self) -> bool {
+        let last = self.idle().pop();
+        last.map(|(_, thread)| thread.unpark()).is_some()
+    }
+
+    fn wake_watcher(&self) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher.unpark();
+        }
+    }
+
+    fn take_in(&self, allowed: bool) {
+        if self.takes_in.swap(allowed, SeqCst) != allowed {
+            self.duty.take_in(allowed);
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(SeqCst)
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, VecDeque<J>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(Id, Thread)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pace {
+    fn measure(&self, job: impl FnOnce()) {
+        let mean = self.mean_nanos.load(Relaxed);
+        let may_block = mean > MAY_BLOCK.as_nanos() as u64;
+        let cpu_before = if may_block { thread_cpu() } else { Duration::ZERO };
+        let began = Instant::now();
+        job();
+        let took = began.elapsed();
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.mean_nanos.store(mean - mean / 8 + nanos / 8, Relaxed);
+        let blocks = may_block && thread_cpu().saturating_sub(cpu_before) * 2 < took;
+        if blocks != self.blocks.load(Relaxed) {
+            self.blocks.store(blocks, Relaxed);
+        }
+    }
+}
+
+fn thread_cpu() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    struct NoDuty;
+    impl Duty for NoDuty {
+        fn timeout(&self) -> Option<Duration> {
+            None
+        }
+        fn on_time(&self) {}
+        fn on_token(&self, _: Token) {}
+        fn take_in(&self, _: bool) {}
+    }
+
+    type Job = Box<dyn FnOnce() + Send>;
+    struct Plain;
+    impl Hands<Job> for Plain {
+        fn run(&mut self, job: Job) {
+            job();
+        }
+        fn wait(&mut self, wait: &mut (dyn FnMut() + Send)) {
+            wait();
+        }
+    }
+
+    fn with_crew(hands: Id, test: impl FnOnce(&Arc<Crew<Job>>)) {
+        let crew = Arc::new(Crew::<Job>::new(Reactor::new().unwrap(), Box::new(NoDuty)));
+        std::thread::scope(|scope| {
+            scope.spawn(|| crew.watch());
+            for me in 1..=hands {
+                let crew = &crew;
+                scope.spawn(move || crew.serve(me, &mut Plain));
+            }
+            test(&crew);
+            crew.stop();
+        });
+    }
+
+    fn submit(crew: &Arc<Crew<Job>>, job: impl FnOnce() + Send + 'static) {
+        let theirs = Arc::clone(crew);
+        crew.reactor().spawn(async move { theirs.submit(Box::new(job)) });
+    }
+
+    #[test]
+    fn one_hand_runs_every_job() {
+        with_crew(1, |crew| {
+            let (done, all) = mpsc::channel();
+            for number in 0..1000 {
+                let done = done.clone();
+                submit(crew, move || done.send(number).unwrap());
+            }
+            let mut got: Vec<i32> = all.iter().take(1000).collect();
+            got.sort_unstable();
+            assert_eq!(got, (0..1000).collect::<Vec<_>>());
+        });
+    }
+
+    #[test]
+    fn a_stuck_job_does_not_stop_tasks_of_the_others() {
+        with_crew(1, |crew| {
+            let (release, stuck) = mpsc::channel::<()>();
+            let (begun, began) = mpsc::channel();
+            submit(crew, move || {
+                begun.send(()).unwrap();
+                let _ = stuck.recv();
+            });
+            began.recv().unwrap();
+            let (polled, was_polled) = mpsc::channel();
+            crew.reactor().spawn(async move { polled.send(()).unwrap() });
+            was_polled.recv_timeout(Duration::from_secs(20)).unwrap();
+            release.send(()).unwrap();
+            let (ran, has_run) = mpsc::channel();
+            submit(crew, move || ran.send(()).unwrap());
+            has_run.recv_timeout(Duration::from_secs(20)).unwrap();
+        });
+    }
+
+    #[test]
+    fn blocked_hands_leave_work_to_the_free_ones() {
+        with_crew(4, |crew| {
+            let (release, stuck) = mpsc::channel::<()>();
+            let stuck = Arc::new(Mutex::new(stuck));
+            let running = Arc::new(AtomicUsize::new(0));
+            for _ in 0..3 {
+                let (stuck, running) = (Arc::clone(&stuck), Arc::clone(&running));
+                submit(crew, move || {
+                    running.fetch_add(1, SeqCst);
+                    let _ = stuck.lock().unwrap().recv();
+                });
+            }
+            let (ran, has_run) = mpsc::channel();
+            submit(crew, move || ran.send(()).unwrap());
+            has_run.recv_timeout(Duration::from_secs(20)).unwrap();
+            drop(release);
+        });
+    }
+
+    #[test]
+    fn a_job_that_waits_for_the_leader_steps_aside() {
+        with_crew(1, |crew| {
+            let (done, is_done) = mpsc::channel();
+            let theirs = Arc::clone(crew);
+            submit(crew, move || {
+                let (fed, food) = mpsc::channel();
+                theirs.reactor().spawn(async move { fed.send(()).unwrap() });
+                theirs.step_aside(1);
+                done.send(food.recv_timeout(Duration::from_secs(20)).is_ok()).unwrap();
+            });
+            assert!(is_done.recv().unwrap());
+        });
+    }
+}

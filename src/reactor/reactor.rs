@@ -1,0 +1,194 @@
+//! epoll(7) and the queue of tasks that are ready to be polled, by whichever thread comes.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_task::Runnable;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use slab::Slab;
+
+use crate::source::Entry;
+
+/// Names a descriptor that is watched level-triggered: a listener, a channel.
+pub type Token = u32;
+
+/// Bit of an event's number that tells tokens from sources.
+const IS_TOKEN: u64 = 1 << 63;
+const KICK: u64 = u64::MAX;
+/// Events taken by one epoll_wait(2).
+const BATCH: usize = 64;
+
+/// Readiness of descriptors, and the tasks that wait for it.
+#[derive(Debug)]
+pub struct Reactor {
+    epoll: Epoll,
+    kick: EventFd,
+    sources: Mutex<Slab<Arc<Entry>>>,
+    ready: Mutex<VecDeque<Runnable>>,
+    /// The leader is in epoll_wait(2), or about to be: who adds to `ready` has to kick it.
+    waiting: AtomicBool,
+}
+
+thread_local! {
+    /// Tasks that this thread will run itself, see [`Reactor::run_here`].
+    static CAPTURED: RefCell<Option<Vec<Runnable>>> = const { RefCell::new(None) };
+}
+
+impl Reactor {
+    /// A reactor without sources.
+    ///
+    /// # Errors
+    /// Those of epoll_create1(2) and eventfd(2).
+    pub fn new() -> io::Result<Arc<Self>> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let kick = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
+        epoll.add(kick.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, KICK))?;
+        Ok(Arc::new(Self {
+            epoll,
+            kick,
+            sources: Mutex::default(),
+            ready: Mutex::default(),
+            waiting: AtomicBool::new(false),
+        }))
+    }
+
+    /// Makes a task of `future`; it is polled soon, by a thread that leads.
+    pub fn spawn(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
+        let reactor = Arc::clone(self);
+        let (runnable, task) = async_task::spawn(future, move |task| reactor.schedule(task));
+        task.detach();
+        runnable.schedule();
+    }
+
+    /// Watches `fd` level-triggered; events come out of `wait` as `token`. With `exclusive` one
+    /// event wakes one of the processes that watch it (EPOLLEXCLUSIVE): for listeners.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
+    pub fn watch(&self, fd: BorrowedFd<'_>, token: Token, exclusive: bool) -> io::Result<()> {
+        let mut flags = EpollFlags::EPOLLIN;
+        flags.set(EpollFlags::EPOLLEXCLUSIVE, exclusive);
+        Ok(self.epoll.add(fd, EpollEvent::new(flags, IS_TOKEN | u64::from(token)))?)
+    }
+
+    /// Watches `fd` no longer.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
+    pub fn unwatch(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(self.epoll.delete(fd)?)
+    }
+
+    /// Polls one ready task; `false` when there is none.
+    pub fn run_one(&self) -> bool {
+        let task = self.ready().pop_front();
+        task.map(Runnable::run).is_some()
+    }
+
+    /// Does `act` and then polls the tasks that it woke, on this thread and at once: so a thread
+    /// that has a response can send it although another one leads.
+    pub fn run_here(&self, act: impl FnOnce()) {
+        let outer = CAPTURED.with_borrow_mut(|captured| captured.replace(Vec::new()));
+        act();
+        let tasks = CAPTURED.with_borrow_mut(|captured| std::mem::replace(captured, outer));
+        for task in tasks.into_iter().flatten() {
+            task.run();
+        }
+    }
+
+    /// Waits for events, `timeout` at most, and wakes the tasks that they concern. Appends the
+    /// tokens of watched descriptors to `tokens`.
+    ///
+    /// # Errors
+    /// Those of epoll_wait(2), other than EINTR.
+    pub fn wait(&self, timeout: Option<Duration>, tokens: &mut Vec<Token>) -> io::Result<()> {
+        let mut events = [EpollEvent::empty(); BATCH];
+        self.waiting.store(true, SeqCst);
+        let timeout = match timeout {
+            _ if !self.ready().is_empty() => EpollTimeout::ZERO,
+            None => EpollTimeout::NONE,
+            Some(time) => {
+                let millis = time.as_micros().div_ceil(1000).min(i32::MAX as u128);
+                EpollTimeout::try_from(millis as i32).unwrap_or(EpollTimeout::NONE)
+            }
+        };
+        let count = self.epoll.wait(&mut events, timeout);
+        self.waiting.store(false, SeqCst);
+        let count = match count {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let sources = self.sources();
+        for event in &events[..count] {
+            match event.data() {
+                KICK => {
+                    let _ = self.kick.read();
+                }
+                number if number & IS_TOKEN != 0 => tokens.push(number as Token),
+                number => {
+                    if let Some(entry) = sources.get(number as usize) {
+                        entry.on_event(event.events());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a `wait` that is going on return.
+    pub fn kick(&self) {
+        let _ = self.kick.write(1);
+    }
+
+    pub(crate) fn register(&self, entry: &Arc<Entry>) -> io::Result<usize> {
+        let flags = EpollFlags::EPOLLIN
+            | EpollFlags::EPOLLOUT
+            | EpollFlags::EPOLLRDHUP
+            | EpollFlags::EPOLLET;
+        let key = self.sources().insert(Arc::clone(entry));
+        if let Err(error) = self.epoll.add(entry.fd(), EpollEvent::new(flags, key as u64)) {
+            self.sources().remove(key);
+            return Err(error.into());
+        }
+        Ok(key)
+    }
+
+    pub(crate) fn deregister(&self, key: usize) {
+        let entry = self.sources().try_remove(key);
+        if let Some(entry) = entry {
+            let _ = self.epoll.delete(entry.fd());
+        }
+    }
+
+    fn schedule(&self, task: Runnable) {
+        let task = CAPTURED.with_borrow_mut(|captured| match captured {
+            Some(tasks) => {
+                tasks.push(task);
+                None
+            }
+            None => Some(task),
+        });
+        if let Some(task) = task {
+            self.ready().push_back(task);
+            if self.waiting.load(SeqCst) {
+                self.kick();
+            }
+        }
+    }
+
+    fn ready(&self) -> MutexGuard<'_, VecDeque<Runnable>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sources(&self) -> MutexGuard<'_, Slab<Arc<Entry>>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,174 @@
+//! One non-blocking descriptor, and whether reading or writing it is worth a try.
+//!
+//! Registered edge-triggered and only once, when something first has to wait: a connection that is
+//! served and closed at once costs no epoll_ctl(2).
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use nix::sys::epoll::EpollFlags;
+
+use crate::reactor::Reactor;
+
+/// Reading or writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Bytes from the peer, or its end.
+    Read,
+    /// Room for bytes to the peer.
+    Write,
+}
+
+/// A descriptor that tasks wait for.
+#[derive(Debug)]
+pub struct Source {
+    entry: Arc<Entry>,
+    reactor: Arc<Reactor>,
+}
+
+/// What the reactor keeps of a source.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    fd: OwnedFd,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    key: Option<usize>,
+    /// Counts events, so that one that arrives during a system call is not taken for older.
+    tick: u32,
+    hung_up: bool,
+    read: Side,
+    write: Side,
+}
+
+#[derive(Debug)]
+struct Side {
+    ready: bool,
+    waker: Option<Waker>,
+}
+
+impl State {
+    fn side(&mut self, direction: Direction) -> &mut Side {
+        match direction {
+            Direction::Read => &mut self.read,
+            Direction::Write => &mut self.write,
+        }
+    }
+}
+
+impl Source {
+    /// Watches `fd`, which must be non-blocking.
+    pub fn new(reactor: &Arc<Reactor>, fd: OwnedFd) -> Self {
+        let side = || Side { ready: true, waker: None };
+        let state = State { key: None, tick: 0, hung_up: false, read: side(), write: side() };
+        let entry = Arc::new(Entry { fd, state: Mutex::new(state) });
+        Self { entry, reactor: Arc::clone(reactor) }
+    }
+
+    /// Does `operation` when it may succeed; otherwise has the task woken when it may. With its
+    /// result it says whether the descriptor is drained: a stream socket that read less than was
+    /// asked for has no more (epoll(7)), and the system call that would say so is saved.
+    ///
+    /// # Errors
+    /// Those of `operation`, other than `WouldBlock`, and of epoll_ctl(2).
+    pub fn poll<T>(
+        &self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<(T, bool)>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            let tick = {
+                let mut state = self.entry.lock();
+                if !state.side(direction).ready {
+                    return match self.wait(&mut state, direction, cx) {
+                        Ok(()) => Poll::Pending,
+                        Err(error) => Poll::Ready(Err(error)),
+                    };
+                }
+                state.tick
+            };
+            match operation(self.entry.fd.as_fd()) {
+                Ok((value, drained)) => {
+                    // After the peer's end a read is always worth a try: it says so at once.
+                    if drained && !(direction == Direction::Read && self.entry.lock().hung_up) {
+                        self.not_ready(direction, tick);
+                    }
+                    return Poll::Ready(Ok(value));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.not_ready(direction, tick);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// The descriptor.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.entry.fd.as_fd()
+    }
+
+    fn not_ready(&self, direction: Direction, tick: u32) {
+        let mut state = self.entry.lock();
+        if state.tick == tick {
+            state.side(direction).ready = false;
+        }
+    }
+
+    fn wait(&self, state: &mut State, direction: Direction, cx: &Context<'_>) -> io::Result<()> {
+        let side = state.side(direction);
+        if !side.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            side.waker = Some(cx.waker().clone());
+        }
+        if state.key.is_none() {
+            // Registration reports what is ready by then, so nothing is missed.
+            state.key = Some(self.reactor.register(&self.entry)?);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if let Some(key) = self.entry.lock().key.take() {
+            self.reactor.deregister(key);
+        }
+    }
+}
+
+impl Entry {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Takes note of what epoll(7) reported and wakes who waits for it.
+    pub(crate) fn on_event(&self, flags: EpollFlags) {
+        let closed = EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        let readable = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | closed;
+        let writable = EpollFlags::EPOLLOUT | closed;
+        let mut state = self.lock();
+        state.tick = state.tick.wrapping_add(1);
+        state.hung_up |= flags.intersects(EpollFlags::EPOLLRDHUP | closed);
+        let mut wakers = [None, None];
+        if flags.intersects(readable) {
+            state.read.ready = true;
+            wakers[0] = state.read.waker.take();
+        }
+        if flags.intersects(writable) {
+            state.write.ready = true;
+            wakers[1] = state.write.waker.take();
+        }
+        drop(state);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+}

@@ -1,0 +1,97 @@
+//! From a listener to a connection.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use rwsgi_core::address::ListenAddr;
+use rwsgi_core::config::Listen;
+use socket2::{SockRef, Socket};
+
+/// How long a worker does not accept after the system had no descriptor or memory left for it.
+pub(crate) const RECOVERY: Duration = Duration::from_millis(100);
+
+/// A listener that the master has handed down.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: Socket,
+    /// `SERVER_NAME`.
+    pub(crate) server_name: String,
+    /// `SERVER_PORT`.
+    pub(crate) server_port: String,
+}
+
+/// Where a client is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Peer {
+    /// `REMOTE_ADDR`; empty on a UNIX socket.
+    pub(crate) address: String,
+    /// `REMOTE_PORT`; empty on a UNIX socket.
+    pub(crate) port: String,
+}
+
+/// What came of an attempt to accept.
+pub(crate) enum Accepted {
+    Connection(OwnedFd, Peer),
+    /// Another worker was faster, or the client has left already.
+    Nobody,
+    /// No descriptor or memory is left: try again after [`RECOVERY`].
+    Exhausted(io::Error),
+}
+
+impl Listener {
+    pub(crate) fn new(fd: OwnedFd, listen: &Listen) -> Self {
+        let socket = Socket::from(fd);
+        let local = socket.local_addr().ok().and_then(|address| address.as_socket());
+        let (server_name, server_port) = match (local, &listen.address) {
+            (Some(address), _) if !address.ip().is_unspecified() => {
+                (address.ip().to_string(), address.port().to_string())
+            }
+            (Some(address), _) => (host_name(), address.port().to_string()),
+            // PEP 3333: neither may be empty.
+            (None, ListenAddr::Unix(_) | ListenAddr::Abstract(_)) => {
+                ("localhost".into(), "80".into())
+            }
+            (None, _) => (host_name(), "80".into()),
+        };
+        Self { socket, server_name, server_port }
+    }
+
+    /// Takes one connection, if there is one.
+    pub(crate) fn accept(&self) -> Accepted {
+        match self.socket.accept() {
+            Ok((socket, address)) => {
+                let peer = address.as_socket().map_or_else(Peer::default, |address| Peer {
+                    address: address.ip().to_canonical().to_string(),
+                    port: address.port().to_string(),
+                });
+                Accepted::Connection(socket.into(), peer)
+            }
+            Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
+                Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => {
+                    Accepted::Exhausted(error)
+                }
+                _ => Accepted::Nobody,
+            },
+        }
+    }
+
+    /// Whether the listener would not block.
+    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
+        SockRef::from(&self.socket).set_nonblocking(true)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "localhost".into())
+}

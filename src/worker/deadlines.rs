@@ -1,0 +1,65 @@
+//! When a connection has waited long enough for its client.
+//!
+//! Times are milliseconds since the worker's start, rounded up to whole seconds, so that ten
+//! thousand connections cost at most one look a second, and none without a deadline near.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// No deadline.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// The worker's clock, and the earliest deadline of all.
+#[derive(Debug)]
+pub(crate) struct Deadlines {
+    start: Instant,
+    now: AtomicU64,
+    next: AtomicU64,
+}
+
+impl Deadlines {
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now(), now: AtomicU64::new(0), next: AtomicU64::new(NEVER) }
+    }
+
+    /// Reads the clock. What else asks for the time until the next reading gets this one.
+    pub(crate) fn advance(&self) -> u64 {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(NEVER - 1);
+        self.now.store(now, Relaxed);
+        now
+    }
+
+    /// The moment `after` now, as a deadline that is looked at in time.
+    pub(crate) fn after(&self, after: Duration) -> u64 {
+        let after = u64::try_from(after.as_millis()).unwrap_or(NEVER / 2);
+        let at = self.now.load(Relaxed).saturating_add(after).div_ceil(1000).saturating_mul(1000);
+        self.look_at(at);
+        at
+    }
+
+    /// Makes sure that deadlines are looked at at `at`, if not earlier.
+    pub(crate) fn look_at(&self, at: u64) {
+        if at < self.next.load(Relaxed) {
+            self.next.fetch_min(at, Relaxed);
+        }
+    }
+
+    /// Time until the next look.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        let next = self.next.load(Relaxed);
+        if next == NEVER {
+            return None;
+        }
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(0);
+        Some(Duration::from_millis(next.saturating_sub(now)))
+    }
+
+    /// Whether it is time to look; the caller then says by `look_at` when the next time is.
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        if now < self.next.load(Relaxed) {
+            return false;
+        }
+        self.next.store(NEVER, Relaxed);
+        true
+    }
+}

@@ -1,0 +1,241 @@
+//! One request between its connection and the application: where the two sides meet.
+//!
+//! The connection's task brings the rest of the request body and takes the response; the thread that
+//! runs the application takes the one and brings the other. Neither ever waits for the other's
+//! thread: the task is woken through its waker, the thread waits on a condition variable, and only
+//! for what a client has to do.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::Response;
+use rwsgi_protocol::body::{Body, End, Read};
+
+/// Response bytes that may wait for the client before the application has to.
+const HIGH_WATER: usize = 512 * 1024;
+/// Request bytes that are taken from the client before the application asks for them.
+const READ_AHEAD: usize = 256 * 1024;
+
+/// The connection is gone: nobody reads what the application says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+/// What follows a response's head.
+#[derive(Debug)]
+pub(crate) enum Payload {
+    /// All of it.
+    Whole(Bytes),
+    /// What comes by [`Exchange::push`], until [`Exchange::finish`] or [`Exchange::abort`].
+    Stream,
+}
+
+/// What the connection takes out of a streamed response.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Chunk(Bytes),
+    End,
+    Aborted,
+}
+
+/// Both directions of one request.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    incoming: Body,
+    wanted: bool,
+    head: Option<(Response<()>, Payload)>,
+    outgoing: VecDeque<Bytes>,
+    queued: usize,
+    end: End,
+    connection: Option<Waker>,
+    gone: bool,
+}
+
+impl Exchange {
+    /// An exchange whose request body begins with `incoming`.
+    pub(crate) fn new(incoming: Body) -> Arc<Self> {
+        let state = State {
+            incoming,
+            wanted: false,
+            head: None,
+            outgoing: VecDeque::new(),
+            queued: 0,
+            end: End::Open,
+            connection: None,
+            gone: false,
+        };
+        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The application's side.
+impl Exchange {
+    /// Reads from the request body with `read`; `Wait` asks the connection for more.
+    pub(crate) fn read(&self, read: impl FnOnce(&mut Body) -> Read) -> Read {
+        let mut state = self.lock();
+        let got = read(&mut state.incoming);
+        state.wanted |= got == Read::Wait;
+        let room = state.incoming.len() < READ_AHEAD && state.incoming.end() == End::Open;
+        let waker = if state.wanted || room { state.connection.take() } else { None };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        got
+    }
+
+    /// Waits until more of the request body is there than `had` bytes, or it has ended.
+    pub(crate) fn wait_readable(&self, had: usize) {
+        let waits = |state: &mut State| {
+            state.incoming.len() <= had && state.incoming.end() == End::Open && !state.gone
+        };
+        drop(self.changed.wait_while(self.lock(), waits));
+    }
+
+    /// Bytes of the request body that are there.
+    pub(crate) fn readable(&self) -> usize {
+        self.lock().incoming.len()
+    }
+
+    /// Answers. Only the first answer counts.
+    pub(crate) fn respond(&self, head: Response<()>, payload: Payload) {
+        let mut state = self.lock();
+        if matches!(payload, Payload::Whole(_)) {
+            state.end = End::Complete;
+        }
+        state.head = Some((head, payload));
+        Self::wake(state);
+    }
+
+    /// Adds a chunk to a streamed response. `Ok(false)` when the client is behind and
+    /// [`Exchange::wait_writable`] should come before the next one.
+    pub(crate) fn push(&self, chunk: Bytes) -> Result<bool, Gone> {
+        let mut state = self.lock();
+        if state.gone {
+            return Err(Gone);
+        }
+        state.queued += chunk.len();
+        state.outgoing.push_back(chunk);
+        Self::wake(state);
+        Ok(self.lock().queued < HIGH_WATER)
+    }
+
+    /// Waits until the client has caught up.
+    pub(crate) fn wait_writable(&self) {
+        let waits = |state: &mut State| state.queued >= HIGH_WATER && !state.gone;
+        drop(self.changed.wait_while(self.lock(), waits));
+    }
+
+    /// The streamed response is complete.
+    pub(crate) fn finish(&self) {
+        self.end(End::Complete);
+    }
+
+    /// The response cannot be completed: the client must not take it for complete.
+    pub(crate) fn abort(&self) {
+        self.end(End::Broken);
+    }
+
+    /// Whether the connection is gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.lock().gone
+    }
+
+    fn end(&self, end: End) {
+        let mut state = self.lock();
+        if state.end == End::Open {
+            state.end = end;
+        }
+        Self::wake(state);
+    }
+
+    fn wake(mut state: MutexGuard<'_, State>) {
+        let waker = state.connection.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// The connection's side.
+impl Exchange {
+    /// Whether the application wants more of the request body, or there is room to read ahead.
+    pub(crate) fn poll_wanted(&self, cx: &Context<'_>, only_if_asked: bool) -> bool {
+        let mut state = self.lock();
+        let wanted = state.wanted || (!only_if_asked && state.incoming.len() < READ_AHEAD);
+        if !wanted {
+            state.connection = Some(cx.waker().clone());
+        }
+        wanted
+    }
+
+    /// Brings a chunk of the request body.
+    pub(crate) fn feed(&self, chunk: Bytes) {
+        let mut state = self.lock();
+        state.incoming.push(chunk);
+        state.wanted = false;
+        self.changed.notify_all();
+    }
+
+    /// Brings the end of the request body.
+    pub(crate) fn feed_end(&self, end: End) {
+        self.lock().incoming.finish(end);
+        self.changed.notify_all();
+    }
+
+    /// Takes the answer.
+    pub(crate) fn poll_head(&self, cx: &Context<'_>) -> Poll<Option<(Response<()>, Payload)>> {
+        let mut state = self.lock();
+        if let Some(answer) = state.head.take() {
+            return Poll::Ready(Some(answer));
+        }
+        if state.end != End::Open {
+            return Poll::Ready(None);
+        }
+        state.connection = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Takes the next chunk of a streamed response.
+    pub(crate) fn poll_next(&self, cx: &Context<'_>) -> Poll<Next> {
+        let mut state = self.lock();
+        if let Some(chunk) = state.outgoing.pop_front() {
+            let was_full = state.queued >= HIGH_WATER;
+            state.queued -= chunk.len();
+            if was_full && state.queued < HIGH_WATER {
+                self.changed.notify_all();
+            }
+            return Poll::Ready(Next::Chunk(chunk));
+        }
+        match state.end {
+            End::Complete => Poll::Ready(Next::End),
+            End::Broken => Poll::Ready(Next::Aborted),
+            End::Open => {
+                state.connection = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The connection will neither bring nor take any more.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.gone = true;
+        state.incoming.finish(End::Broken);
+        state.outgoing.clear();
+        state.queued = 0;
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,90 @@
+//! One Python thread of a worker.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use rwsgi_reactor::Hands;
+
+use crate::request::{self, Call};
+use crate::worker::Worker;
+use crate::wsgi::body::{Failure, Responder};
+use crate::wsgi::environ::Environ;
+use crate::wsgi::input::Input;
+use crate::wsgi::start_response::StartResponse;
+
+/// What a Python thread needs to run requests. It holds the GIL for as long as it has work.
+pub(crate) struct Hand<'py> {
+    pub(crate) py: Python<'py>,
+    /// Its number in the crew, 1 or more.
+    pub(crate) id: u16,
+    pub(crate) worker: Arc<Worker>,
+    application: Bound<'py, PyAny>,
+    environ: Environ<'py>,
+    no_input: Bound<'py, Input>,
+}
+
+impl<'py> Hand<'py> {
+    pub(crate) fn new(
+        py: Python<'py>,
+        id: u16,
+        worker: &Arc<Worker>,
+        application: &Py<PyAny>,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            py,
+            id,
+            worker: Arc::clone(worker),
+            application: application.bind(py).clone(),
+            environ: Environ::new(py, worker)?,
+            no_input: Bound::new(py, Input::empty())?,
+        })
+    }
+
+    /// Serves until the worker stops.
+    pub(crate) fn serve(&mut self) {
+        let worker = Arc::clone(&self.worker);
+        worker.crew().serve(self.id, self);
+    }
+
+    /// Makes the environ and calls the application.
+    pub(crate) fn call_application(
+        &mut self,
+        call: &Call,
+        responder: &Responder,
+    ) -> Result<Bound<'py, PyAny>, Failure> {
+        let input = if call.has_body {
+            Bound::new(self.py, Input::new(Arc::clone(&self.worker), self.id, call))?
+        } else {
+            self.no_input.clone()
+        };
+        let environ = self.environ.build(call, input)?;
+        let start_response = StartResponse::new(Arc::clone(&responder.state));
+        Ok(self.application.call1((environ, Bound::new(self.py, start_response)?))?)
+    }
+}
+
+impl Hands<Call> for Hand<'_> {
+    fn run(&mut self, call: Call) {
+        request::run(self, &call);
+    }
+
+    fn wait(&mut self, wait: &mut (dyn FnMut() + Send)) {
+        self.py.detach(wait);
+    }
+}
+
+/// What a Python thread is started with: `threading.Thread(target=HandMain)`.
+#[pyclass(frozen)]
+pub(crate) struct HandMain {
+    pub(crate) id: u16,
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) application: Py<PyAny>,
+}
+
+#[pymethods]
+impl HandMain {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        Hand::new(py, self.id, &self.worker, &self.application)?.serve();
+        Ok(())
+    }
+}

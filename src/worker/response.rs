@@ -1,0 +1,142 @@
+//! The response as hyper takes it: a body that counts what left, and tells the log when it ends.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::connection::{Connection, Upload};
+use crate::exchange::{Exchange, Next};
+use crate::request::Record;
+
+/// The response broke off: the connection is closed without the end that its framing announced.
+#[derive(Debug)]
+pub(crate) struct Aborted;
+
+impl std::fmt::Display for Aborted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the response was not completed")
+    }
+}
+
+impl std::error::Error for Aborted {}
+
+/// The body of a response.
+pub(crate) struct Outgoing {
+    content: Content,
+    /// Bytes that the head has promised and that have not come yet.
+    promised: Option<u64>,
+    record: Record,
+}
+
+enum Content {
+    Whole(Option<Bytes>),
+    Stream(Link),
+    Ended,
+}
+
+/// The connection's hold on an exchange: when it goes, the application learns that.
+pub(crate) struct Link {
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) upload: Option<Upload>,
+}
+
+impl Link {
+    /// Brings more of the request body, if there is more.
+    pub(crate) fn pump(&mut self, cx: &mut Context<'_>) {
+        if let Some(upload) = &mut self.upload
+            && !upload.pump(&self.exchange, &self.connection, cx)
+        {
+            self.upload = None;
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.exchange.close();
+    }
+}
+
+impl Outgoing {
+    /// A body that is there already.
+    pub(crate) fn whole(bytes: Bytes, record: Record) -> Self {
+        let content = if bytes.is_empty() { Content::Ended } else { Content::Whole(Some(bytes)) };
+        let mut outgoing = Self { content, promised: None, record };
+        if let Content::Ended = outgoing.content {
+            outgoing.record.complete = true;
+        }
+        outgoing
+    }
+
+    /// A body that comes bit by bit; `length` is what its head promised.
+    pub(crate) fn stream(link: Link, length: Option<u64>, record: Record) -> Self {
+        Self { content: Content::Stream(link), promised: length, record }
+    }
+
+    fn end(&mut self) {
+        self.content = Content::Ended;
+        self.record.complete = true;
+    }
+
+    fn count(&mut self, chunk: Bytes) -> Bytes {
+        self.record.bytes += chunk.len() as u64;
+        if let Some(promised) = &mut self.promised {
+            *promised = promised.saturating_sub(chunk.len() as u64);
+        }
+        chunk
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Aborted;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        let this = &mut *self;
+        let chunk = match &mut this.content {
+            Content::Ended => return Poll::Ready(None),
+            Content::Whole(bytes) => bytes.take().map(Next::Chunk).unwrap_or(Next::End),
+            Content::Stream(link) => {
+                link.pump(cx);
+                ready!(link.exchange.poll_next(cx))
+            }
+        };
+        Poll::Ready(match chunk {
+            Next::Chunk(chunk) => {
+                let chunk = this.count(chunk);
+                let is_whole = matches!(this.content, Content::Whole(_));
+                if is_whole || this.promised == Some(0) {
+                    this.end();
+                }
+                Some(Ok(Frame::data(chunk)))
+            }
+            Next::End if this.promised.is_some_and(|bytes| bytes > 0) => Some(Err(Aborted)),
+            Next::End => {
+                this.end();
+                None
+            }
+            Next::Aborted => Some(Err(Aborted)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.content, Content::Ended)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Ended => SizeHint::with_exact(0),
+            Content::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Content::Stream(_) => SizeHint::default(),
+        }
+    }
+}

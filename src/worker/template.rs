@@ -1,0 +1,175 @@
+//! The life of a template: import the application once, then fork workers on request.
+//!
+//! A worker is a grandchild: the template forks, the child forks again with Python's own
+//! `os.fork()` (whose hooks so run once, in the worker) and leaves at once; the worker's new parent is
+//! the nearest subreaper, the master, which sees its death at first hand.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+use pyo3::prelude::*;
+use rwsgi_core::config::{Config, LogTarget};
+use rwsgi_core::exit::ExitCode;
+use rwsgi_core::ipc::{Channel, Failure, FromTemplate, FromWorker, Received, ToTemplate};
+use rwsgi_core::log::{self, Event, Speaker};
+use rwsgi_core::sys::{self, Forked};
+
+use crate::worker;
+use crate::wsgi::{application, stream};
+
+/// What every process of one generation has.
+pub(crate) struct Generation {
+    pub(crate) config: Config,
+    pub(crate) slots: usize,
+    pub(crate) scoreboard: OwnedFd,
+    pub(crate) listeners: Vec<OwnedFd>,
+    /// The application, unless every worker imports it for itself.
+    pub(crate) application: Option<Py<PyAny>>,
+}
+
+/// Runs until the master wants no more, or, in a fork, as a worker until that is done.
+pub(crate) fn main(py: Python<'_>) -> ExitCode {
+    let channel = match take_channel() {
+        Ok(channel) => channel,
+        Err(error) => {
+            log::init_direct(&LogTarget::Stderr, speaker("rwsgi", None));
+            log::error(Event::SystemError, format!("this is a part of rwsgi: {error}")).send();
+            return ExitCode::System;
+        }
+    };
+    match start(py, &channel) {
+        Ok(Some(generation)) => fork_on_request(py, channel, generation),
+        Ok(None) => ExitCode::Ok,
+        Err(failure) => {
+            let _ = channel.send(&FromTemplate::Failed(failure), &[]);
+            ExitCode::Application
+        }
+    }
+}
+
+/// The channel is standard input; what is left there is /dev/null.
+fn take_channel() -> io::Result<Channel> {
+    let channel = sys::inherited_fd(0)?;
+    let null = std::fs::File::open("/dev/null")?;
+    sys::replace_standard_stream(null.as_fd(), 0)?;
+    Ok(Channel::from_fd(channel))
+}
+
+/// Introduces itself and imports the application. `None`: the master has gone.
+fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failure> {
+    let system = |error: &dyn std::fmt::Display| Failure {
+        summary: format!("the template cannot start: {error}"),
+        traceback: String::new(),
+        place: None,
+    };
+    let hello = hello(py).map_err(|error| system(&error))?;
+    channel.send(&hello, &[]).map_err(|error| system(&error))?;
+    let received = py.detach(|| channel.receive::<ToTemplate>()).map_err(|error| system(&error))?;
+    let Received::Message(ToTemplate::Start { version, config, slots }, mut fds) = received else {
+        return Ok(None);
+    };
+    if version != rwsgi_core::VERSION {
+        let ours = rwsgi_core::VERSION;
+        return Err(system(&format!(
+            "the extension is of version {ours}, the master of {version}; install both from one package"
+        )));
+    }
+    if fds.is_empty() {
+        return Err(system(&"the master has sent no descriptors"));
+    }
+    let scoreboard = fds.remove(0);
+    log::init_direct(&config.log.target, speaker(&config.name, None));
+    if !matches!(log::resolve_target(&config.log.target), LogTarget::Stderr | LogTarget::File(_)) {
+        stream::replace_standard_streams(py).map_err(|error| system(&error))?;
+    }
+    let mut generation =
+        Generation { config: *config, slots, scoreboard, listeners: fds, application: None };
+    let mut micros = 0;
+    if !generation.config.lazy_apps {
+        let (callable, took) = application::load(py, &generation.config.application)?;
+        generation.application = Some(callable);
+        micros = took;
+        freeze(py).map_err(|error| system(&error))?;
+    }
+    channel.send(&FromTemplate::Imported { micros }, &[]).map_err(|error| system(&error))?;
+    Ok(Some(generation))
+}
+
+fn hello(py: Python<'_>) -> PyResult<FromTemplate> {
+    Ok(FromTemplate::Hello {
+        python: py.import("platform")?.call_method0("python_version")?.extract()?,
+        executable: py.import("sys")?.getattr("executable")?.extract()?,
+    })
+}
+
+/// Everything that is there now stays for ever: the collector need not look at it in any worker, and
+/// so does not touch, and copy, its pages. `gc.freeze` is there from Python 3.7 on.
+fn freeze(py: Python<'_>) -> PyResult<()> {
+    let gc = py.import("gc")?;
+    gc.call_method0("collect")?;
+    match gc.getattr_opt("freeze")? {
+        Some(freeze) => freeze.call0().map(drop),
+        None => Ok(()),
+    }
+}
+
+fn fork_on_request(py: Python<'_>, channel: Channel, generation: Generation) -> ExitCode {
+    loop {
+        let (worker, slot, theirs) = match py.detach(|| channel.receive::<ToTemplate>()) {
+            Ok(Received::Message(ToTemplate::Fork { worker, slot }, mut fds)) => {
+                match fds.pop() {
+                    Some(fd) => (worker, slot, Channel::from_fd(fd)),
+                    None => continue,
+                }
+            }
+            Ok(Received::Message(ToTemplate::Start { .. }, _)) => continue,
+            Ok(Received::Message(ToTemplate::Leave, _) | Received::Closed) => return ExitCode::Ok,
+            Err(error) => {
+                log::error(Event::SystemError, format!("the template's channel: {error}")).send();
+                return ExitCode::System;
+            }
+        };
+        match fork(py, &theirs) {
+            Ok(Forked::Child) => {
+                drop(channel);
+                return worker::main(py, theirs, generation, worker, slot);
+            }
+            Ok(Forked::Parent(_)) => {}
+            Err(reason) => {
+                let _ = channel.send(&FromTemplate::ForkFailed { worker, reason }, &[]);
+            }
+        }
+    }
+}
+
+/// Forks a worker. In it, `Child` is returned; the process between never returns.
+fn fork(py: Python<'_>, theirs: &Channel) -> Result<Forked, String> {
+    match sys::fork_unchecked().map_err(|error| error.to_string())? {
+        Forked::Parent(between) => match waitpid(Pid::from_raw(between), None) {
+            Ok(WaitStatus::Exited(_, 0)) => Ok(Forked::Parent(between)),
+            other => Err(format!("os.fork() failed in the process between ({other:?})")),
+        },
+        Forked::Child => match fork_in_python(py) {
+            Ok(0) => Ok(Forked::Child),
+            Ok(pid) => {
+                let _ = theirs.send(&FromWorker::Forked { pid }, &[]);
+                sys::exit_now(0)
+            }
+            Err(error) => {
+                crate::traceback::entry(py, &error, "os.fork(): ").send();
+                sys::exit_now(1)
+            }
+        },
+    }
+}
+
+fn fork_in_python(py: Python<'_>) -> PyResult<i32> {
+    py.import("os")?.call_method0("fork")?.extract()
+}
+
+/// Who this process is, for the log.
+pub(crate) fn speaker(instance: &str, worker: Option<u32>) -> Speaker {
+    Speaker { instance: instance.to_owned(), worker }
+}

@@ -1,0 +1,358 @@
+//! The life of a worker, and what its threads share.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use rwsgi_core::config::Config;
+use rwsgi_core::exit::ExitCode;
+use rwsgi_core::ipc::{Channel, Failure, FromWorker};
+use rwsgi_core::log::{self, Entry, Event};
+use rwsgi_core::scoreboard::{Scoreboard, Slot};
+use rwsgi_core::sys;
+use rwsgi_reactor::{Crew, Reactor};
+use slab::Slab;
+
+use crate::accept::{Listener, RECOVERY};
+use crate::connection::Connection;
+use crate::control::{CHANNEL, Post, SIGNAL};
+use crate::deadlines::{Deadlines, NEVER};
+use crate::hand::{Hand, HandMain};
+use crate::request::Call;
+use crate::template::{Generation, speaker};
+use crate::traceback;
+use crate::wsgi::application;
+
+/// Complaints about clients and resources that are logged within a second; the rest is counted.
+const COMPLAINTS: u64 = 10;
+/// How long an idle connection of a worker that drains on its own is kept.
+const OWN_LINGER: Duration = Duration::from_secs(2);
+
+/// What the threads of a worker share.
+pub(crate) struct Worker {
+    pub(crate) config: Config,
+    pub(crate) listeners: Vec<Arc<Listener>>,
+    pub(crate) channel: Channel,
+    pub(crate) slot: Slot,
+    pub(crate) deadlines: Deadlines,
+    reactor: Arc<Reactor>,
+    crew: OnceLock<Crew<Call>>,
+    connections: Mutex<Slab<Arc<Connection>>>,
+    open: AtomicU64,
+    listening: AtomicBool,
+    wants_listening: AtomicBool,
+    resume_at: AtomicU64,
+    draining: AtomicBool,
+    linger_ms: AtomicU64,
+    leave_at: AtomicU64,
+    complaints: Mutex<(u64, u64)>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
+/// Why a worker drains.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum DrainReason {
+    /// The master said so.
+    Order { linger: Duration, mercy: Duration },
+    /// SIGTERM to this very process.
+    Signal,
+    /// The channel is closed.
+    MasterGone,
+}
+
+/// Runs a worker to its end. `number` names it, `slot` is its place in the scoreboard.
+pub(crate) fn main(
+    py: Python<'_>,
+    channel: Channel,
+    generation: Generation,
+    number: u32,
+    slot: usize,
+) -> ExitCode {
+    log::init(&generation.config.log.target, speaker(&generation.config.name, Some(number)));
+    let code = match start(py, channel, generation, slot) {
+        Ok((worker, application)) => serve(py, &worker, &application),
+        Err((channel, failure)) => {
+            let _ = channel.send(&FromWorker::Failed(failure), &[]);
+            ExitCode::Application
+        }
+    };
+    log::flush();
+    code
+}
+
+type Started = (Arc<Worker>, Py<PyAny>);
+
+fn start(
+    py: Python<'_>,
+    channel: Channel,
+    generation: Generation,
+    slot: usize,
+) -> Result<Started, (Channel, Failure)> {
+    let application = match &generation.application {
+        Some(application) => application.clone_ref(py),
+        None => match application::load(py, &generation.config.application) {
+            Ok((application, _)) => application,
+            Err(failure) => return Err((channel, failure)),
+        },
+    };
+    let spare = channel.as_fd().try_clone_to_owned();
+    Worker::create(channel, generation, slot).map(|worker| (worker, application)).map_err(|error| {
+        let summary = format!("the worker cannot start: {error}");
+        let failure = Failure { summary, traceback: String::new(), place: None };
+        match spare {
+            Ok(fd) => (Channel::from_fd(fd), failure),
+            Err(_) => sys::exit_now(ExitCode::System as u8),
+        }
+    })
+}
+
+/// Serves until drained.
+fn serve(py: Python<'_>, worker: &Arc<Worker>, application: &Py<PyAny>) -> ExitCode {
+    match serve_with_threads(py, worker, application) {
+        Ok(()) => ExitCode::Ok,
+        Err(error) => {
+            traceback::entry(py, &error, "the worker cannot serve: ").send();
+            ExitCode::Application
+        }
+    }
+}
+
+fn serve_with_threads(
+    py: Python<'_>,
+    worker: &Arc<Worker>,
+    application: &Py<PyAny>,
+) -> PyResult<()> {
+    let watching = Arc::clone(worker);
+    let watcher = std::thread::Builder::new()
+        .name("rwsgi-watch".into())
+        .stack_size(1 << 20)
+        .spawn(move || watching.crew().watch())?;
+    let mut hand = Hand::new(py, 1, worker, application)?;
+    let mut threads = Vec::new();
+    for id in 2..=u16::try_from(worker.config.threads).unwrap_or(u16::MAX - 1) {
+        threads.push(start_thread(py, id, worker, application)?);
+    }
+    if worker.channel.send(&FromWorker::Ready, &[]).is_err() {
+        worker.drain(DrainReason::MasterGone);
+    }
+    hand.serve();
+    for thread in threads {
+        thread.call_method1("join", (5,))?;
+    }
+    py.detach(|| drop(watcher.join()));
+    Ok(())
+}
+
+/// A thread of Python's own making, so that `threading` knows it.
+fn start_thread<'py>(
+    py: Python<'py>,
+    id: u16,
+    worker: &Arc<Worker>,
+    application: &Py<PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let main = HandMain { id, worker: Arc::clone(worker), application: application.clone_ref(py) };
+    let arguments = PyDict::new(py);
+    arguments.set_item("target", Bound::new(py, main)?)?;
+    arguments.set_item("name", format!("rwsgi-{id}"))?;
+    arguments.set_item("daemon", true)?;
+    let thread = py.import("threading")?.call_method("Thread", (), Some(&arguments))?;
+    thread.call_method0("start")?;
+    Ok(thread)
+}
+
+impl Worker {
+    fn create(channel: Channel, generation: Generation, slot: usize) -> io::Result<Arc<Self>> {
+        channel.set_nonblocking(true)?;
+        let scoreboard = Scoreboard::open(generation.scoreboard, generation.slots)?;
+        let slot = scoreboard.slot(slot).ok_or(io::ErrorKind::InvalidInput)?;
+        slot.take();
+        let config = generation.config;
+        let pairs = generation.listeners.into_iter().zip(&config.listeners);
+        let listeners: Vec<_> =
+            pairs.map(|(fd, listen)| Arc::new(Listener::new(fd, listen))).collect();
+        listeners.iter().try_for_each(|listener| listener.set_nonblocking())?;
+        let reactor = Reactor::new()?;
+        let (signals, notify) = UnixStream::pair()?;
+        signals.set_nonblocking(true)?;
+        signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, notify)?;
+        reactor.watch(channel.as_fd(), CHANNEL, false)?;
+        reactor.watch(signals.as_fd(), SIGNAL, false)?;
+        let worker = Arc::new(Self {
+            config,
+            listeners,
+            channel,
+            slot,
+            deadlines: Deadlines::new(),
+            reactor,
+            crew: OnceLock::new(),
+            connections: Mutex::default(),
+            open: AtomicU64::new(0),
+            listening: AtomicBool::new(false),
+            wants_listening: AtomicBool::new(false),
+            resume_at: AtomicU64::new(NEVER),
+            draining: AtomicBool::new(false),
+            linger_ms: AtomicU64::new(0),
+            leave_at: AtomicU64::new(NEVER),
+            complaints: Mutex::default(),
+        });
+        let post = Box::new(Post { worker: Arc::clone(&worker), signals });
+        let _ = worker.crew.set(Crew::new(Arc::clone(&worker.reactor), post));
+        Ok(worker)
+    }
+
+    /// The threads.
+    pub(crate) fn crew(&self) -> &Crew<Call> {
+        // Set in `create`, before anybody else has the worker.
+        self.crew.get().unwrap_or_else(|| sys::exit_now(ExitCode::System as u8))
+    }
+
+    pub(crate) fn reactor(&self) -> &Arc<Reactor> {
+        &self.reactor
+    }
+
+    /// A request for a Python thread.
+    pub(crate) fn submit(&self, call: Call) {
+        self.crew().submit(call);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// How long a connection may wait for its client's next request.
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        if self.is_draining() {
+            Duration::from_millis(self.linger_ms.load(Relaxed))
+        } else {
+            self.config.http.idle_timeout
+        }
+    }
+
+    /// Logs something that a client or a shortage can cause at any rate.
+    pub(crate) fn complain(&self, entry: Entry) {
+        let second = self.deadlines.advance() / 1000;
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        if complaints.0 != second {
+            if complaints.1 > COMPLAINTS {
+                let more = complaints.1 - COMPLAINTS;
+                log::info(Event::ClientError, format!("{more} more of that kind")).send();
+            }
+            *complaints = (second, 0);
+        }
+        complaints.1 += 1;
+        if complaints.1 <= COMPLAINTS {
+            entry.send();
+        }
+    }
+}
+
+/// Connections and listeners.
+impl Worker {
+    fn connections(&self) -> MutexGuard<'_, Slab<Arc<Connection>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, connection: &Arc<Connection>) -> usize {
+        let key = self.connections().insert(Arc::clone(connection));
+        self.slot.set_connections(self.open.fetch_add(1, SeqCst) + 1);
+        key
+    }
+
+    pub(crate) fn remove(&self, key: usize) {
+        self.connections().try_remove(key);
+        let open = self.open.fetch_sub(1, SeqCst) - 1;
+        self.slot.set_connections(open);
+        if open == 0 && self.is_draining() {
+            self.crew().stop();
+        }
+    }
+
+    /// Watches the listeners while new work may be taken in.
+    pub(crate) fn watch_listeners(&self, allowed: bool) {
+        self.wants_listening.store(allowed, SeqCst);
+        let paused = self.resume_at.load(SeqCst) != NEVER;
+        let listen = allowed && !paused && !self.is_draining();
+        if self.listening.swap(listen, SeqCst) == listen {
+            return;
+        }
+        for (token, listener) in (0..).zip(&self.listeners) {
+            let done = if listen {
+                self.reactor.watch(listener.as_fd(), token, true)
+            } else {
+                self.reactor.unwatch(listener.as_fd())
+            };
+            if let Err(error) = done {
+                log::error(Event::SystemError, format!("cannot watch a listener: {error}")).send();
+            }
+        }
+    }
+
+    /// Does not accept for a moment.
+    pub(crate) fn pause_listeners(&self) {
+        let resume = self.deadlines.advance() + RECOVERY.as_millis() as u64;
+        self.resume_at.store(resume, SeqCst);
+        self.deadlines.look_at(resume);
+        self.watch_listeners(self.wants_listening.load(SeqCst));
+    }
+
+    /// Cuts connections whose client has not done its part, and says when to look again.
+    pub(crate) fn look_at_deadlines(&self, now: u64) {
+        if now >= self.leave_at.load(SeqCst) {
+            log::warning(Event::WorkerExited, "leaving with requests unfinished: mercy is over").send();
+            log::flush();
+            sys::exit_now(ExitCode::Ok as u8);
+        }
+        self.deadlines.look_at(self.leave_at.load(SeqCst));
+        if now >= self.resume_at.load(SeqCst) {
+            self.resume_at.store(NEVER, SeqCst);
+            self.watch_listeners(self.wants_listening.load(SeqCst));
+        }
+        self.deadlines.look_at(self.resume_at.load(SeqCst));
+        for (_, connection) in self.connections().iter() {
+            let deadline = connection.deadline();
+            if deadline <= now {
+                connection.cut();
+            } else {
+                self.deadlines.look_at(deadline);
+            }
+        }
+    }
+
+    /// Accepts no more; what is there is finished. Idle connections are closed after the linger.
+    pub(crate) fn drain(&self, reason: DrainReason) {
+        let (linger, mercy) = match reason {
+            DrainReason::Order { linger, mercy } => (linger, mercy),
+            DrainReason::Signal | DrainReason::MasterGone => (OWN_LINGER, self.config.mercy),
+        };
+        let now = self.deadlines.advance();
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(NEVER / 2);
+        self.linger_ms.store(millis(linger), SeqCst);
+        self.leave_at.fetch_min(now.saturating_add(millis(mercy)), SeqCst);
+        self.deadlines.look_at(self.leave_at.load(SeqCst));
+        if self.draining.swap(true, SeqCst) {
+            return;
+        }
+        if !matches!(reason, DrainReason::MasterGone) {
+            let _ = self.channel.send(&FromWorker::Draining, &[]);
+        }
+        self.watch_listeners(false);
+        let close_idle = now + millis(linger);
+        for (_, connection) in self.connections().iter() {
+            connection.hurry(close_idle);
+        }
+        self.deadlines.look_at(close_idle);
+        if self.open.load(SeqCst) == 0 {
+            self.crew().stop();
+        }
+    }
+}
