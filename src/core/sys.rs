@@ -141,3 +141,67 @@ impl Drop for SharedWords {
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len * size_of::<AtomicU64>()) };
     }
 }
+
+/// Has `command` ignore what a terminal sends to all of its processes: the master decides what
+/// Ctrl-C and a hang-up mean. Everything else is as for a fresh program.
+pub fn ignore_terminal_signals(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt as _;
+    let in_child = || {
+        // SAFETY: both calls are async-signal-safe, and the dispositions have no handlers.
+        unsafe {
+            libc::signal(libc::SIGINT, libc::SIG_IGN);
+            libc::signal(libc::SIGHUP, libc::SIG_IGN);
+            libc::signal(libc::SIGQUIT, libc::SIG_IGN);
+        }
+        Ok(())
+    };
+    // SAFETY: the closure only makes async-signal-safe calls and touches no memory of the parent.
+    unsafe { command.pre_exec(in_child) };
+}
+
+/// Makes this process the one that inherits orphans among its descendants
+/// (PR_SET_CHILD_SUBREAPER, prctl(2)).
+///
+/// # Errors
+/// Those of prctl(2).
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+/// Waits until process `pid` has ended, `timeout` at most; `true` when it has.
+///
+/// # Errors
+/// Those of pidfd_open(2) other than ESRCH, and of poll(2).
+pub fn wait_for_exit(pid: i32, timeout: std::time::Duration) -> io::Result<bool> {
+    // SAFETY: two numbers go in, a descriptor or -1 comes out.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        let error = io::Error::last_os_error();
+        return if error.raw_os_error() == Some(libc::ESRCH) { Ok(true) } else { Err(error) };
+    }
+    let fd = own_fd(RawFd::try_from(fd).unwrap_or(-1));
+    use std::os::fd::AsFd as _;
+    let mut poll = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
+    let timeout = nix::poll::PollTimeout::try_from(timeout).unwrap_or(nix::poll::PollTimeout::MAX);
+    Ok(nix::poll::poll(&mut poll, timeout)? > 0)
+}
+
+/// Has the kernel hand over a connection only when its client has sent something, or after `time`
+/// (TCP_DEFER_ACCEPT, tcp(7); whole seconds).
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn defer_accept(listener: BorrowedFd<'_>, time: std::time::Duration) -> io::Result<()> {
+    let seconds = libc::c_int::try_from(time.as_secs()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the option's value is an int that lives for the length of the call.
+    let done = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,2 +1,55 @@
-//! stub
-fn main() {}
+//! rwsgi: the command line, and the master process that supervises template and workers.
+//!
+//! How it starts: [`boot`]. A signal's way: [`signals`] → [`event`] → [`state`] → [`action`] →
+//! [`master`] → a message to a worker.
+
+mod action;
+mod boot;
+mod cli;
+mod control;
+mod ctl;
+mod daemonize;
+mod event;
+mod interpreter;
+mod listeners;
+mod master;
+mod notify;
+mod pidfile;
+mod privileges;
+mod reap;
+mod respawn;
+mod signals;
+mod spawn;
+mod state;
+mod team;
+
+use std::io::Write as _;
+
+use cli::Mode;
+use rwsgi_core::config;
+use rwsgi_core::exit::ExitCode;
+
+fn main() -> std::process::ExitCode {
+    let mode = cli::parse(std::env::args_os().skip(1), std::env::vars_os());
+    let code = match mode {
+        Ok(Mode::Serve { sources }) => boot::serve(&sources),
+        Ok(Mode::Check { sources }) => boot::check(&sources),
+        Ok(Mode::ShowConfig { sources }) => boot::show(&sources),
+        Ok(Mode::Stop { pidfile }) => ctl::stop(&pidfile),
+        Ok(Mode::Reload { pidfile }) => ctl::reload(&pidfile),
+        Ok(Mode::Control { command, name }) => ctl::control(command, &name),
+        Ok(Mode::Help) => print(&config::help::help()),
+        Ok(Mode::Version) => print(concat!("rwsgi ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Mode::ManIni) => print(&config::help::man_ini()),
+        Err(errors) => {
+            boot::print_errors(&errors);
+            ExitCode::Usage
+        }
+    };
+    code.into()
+}
+
+fn print(text: &str) -> ExitCode {
+    let written = std::io::stdout().write_all(text.as_bytes());
+    if written.is_ok() { ExitCode::Ok } else { ExitCode::Failed }
+}

@@ -36,7 +36,8 @@ mod tests {
 
     #[test]
     fn what_is_no_status_is_refused() {
-        for bad in [&b"OK"[..], b"20 OK", b"2000 OK", b"abc OK", b"200 a\r\nb", b"100 Continue", b""]
+        for bad in
+            [&b"OK"[..], b"20 OK", b"2000 OK", b"abc OK", b"200 a\r\nb", b"100 Continue", b""]
         {
             assert!(parse(bad).is_err(), "{bad:?}");
         }

@@ -107,12 +107,10 @@ impl Connection {
 /// The life of a connection.
 pub(crate) async fn serve(worker: Arc<Worker>, connection: Arc<Connection>) {
     let http = worker.config.http;
-    let stream =
-        Stream { worker: Arc::clone(&worker), connection: Arc::clone(&connection) };
+    let stream = Stream { worker: Arc::clone(&worker), connection: Arc::clone(&connection) };
     let (ours, theirs) = (Arc::clone(&worker), Arc::clone(&connection));
-    let service = service_fn(move |request| {
-        request::answer(Arc::clone(&ours), Arc::clone(&theirs), request)
-    });
+    let service =
+        service_fn(move |request| request::answer(Arc::clone(&ours), Arc::clone(&theirs), request));
     let served = http1::Builder::new()
         .half_close(true)
         .keep_alive(!http.idle_timeout.is_zero())
@@ -177,7 +175,8 @@ impl Stream {
         if sent.is_ready() {
             deadline.store(NEVER, Relaxed);
         } else if deadline.load(Relaxed) == NEVER {
-            deadline.store(self.worker.deadlines.after(self.worker.config.http.io_timeout), Relaxed);
+            deadline
+                .store(self.worker.deadlines.after(self.worker.config.http.io_timeout), Relaxed);
         }
         sent
     }
@@ -224,7 +223,12 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    pub(crate) fn new(worker: Arc<Worker>, incoming: Incoming, expects: bool, received: u64) -> Self {
+    pub(crate) fn new(
+        worker: Arc<Worker>,
+        incoming: Incoming,
+        expects: bool,
+        received: u64,
+    ) -> Self {
         Self { incoming, worker, expects, received }
     }
 

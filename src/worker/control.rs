@@ -67,7 +67,8 @@ impl Post {
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(error) => {
-                log::error(Event::SystemError, format!("the channel to the master: {error}")).send();
+                log::error(Event::SystemError, format!("the channel to the master: {error}"))
+                    .send();
             }
         }
     }

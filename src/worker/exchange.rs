@@ -56,6 +56,8 @@ struct State {
     end: End,
     connection: Option<Waker>,
     gone: bool,
+    /// A thread waits on `changed`: only then is it worth the system call to wake it.
+    waiting: bool,
 }
 
 impl Exchange {
@@ -70,6 +72,7 @@ impl Exchange {
             end: End::Open,
             connection: None,
             gone: false,
+            waiting: false,
         };
         Arc::new(Self { state: Mutex::new(state), changed: Condvar::new() })
     }
@@ -100,7 +103,7 @@ impl Exchange {
         let waits = |state: &mut State| {
             state.incoming.len() <= had && state.incoming.end() == End::Open && !state.gone
         };
-        drop(self.changed.wait_while(self.lock(), waits));
+        self.wait_while(waits);
     }
 
     /// Bytes of the request body that are there.
@@ -134,7 +137,7 @@ impl Exchange {
     /// Waits until the client has caught up.
     pub(crate) fn wait_writable(&self) {
         let waits = |state: &mut State| state.queued >= HIGH_WATER && !state.gone;
-        drop(self.changed.wait_while(self.lock(), waits));
+        self.wait_while(waits);
     }
 
     /// The streamed response is complete.
@@ -150,6 +153,15 @@ impl Exchange {
     /// Whether the connection is gone.
     pub(crate) fn is_gone(&self) -> bool {
         self.lock().gone
+    }
+
+    fn wait_while(&self, waits: impl Fn(&mut State) -> bool) {
+        let mut state = self.lock();
+        while waits(&mut state) {
+            state.waiting = true;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.waiting = false;
     }
 
     fn end(&self, end: End) {
@@ -171,6 +183,12 @@ impl Exchange {
 
 /// The connection's side.
 impl Exchange {
+    fn notify(&self, state: &State) {
+        if state.waiting {
+            self.changed.notify_all();
+        }
+    }
+
     /// Whether the application wants more of the request body, or there is room to read ahead.
     pub(crate) fn poll_wanted(&self, cx: &Context<'_>, only_if_asked: bool) -> bool {
         let mut state = self.lock();
@@ -186,13 +204,14 @@ impl Exchange {
         let mut state = self.lock();
         state.incoming.push(chunk);
         state.wanted = false;
-        self.changed.notify_all();
+        self.notify(&state);
     }
 
     /// Brings the end of the request body.
     pub(crate) fn feed_end(&self, end: End) {
-        self.lock().incoming.finish(end);
-        self.changed.notify_all();
+        let mut state = self.lock();
+        state.incoming.finish(end);
+        self.notify(&state);
     }
 
     /// Takes the answer.
@@ -215,7 +234,7 @@ impl Exchange {
             let was_full = state.queued >= HIGH_WATER;
             state.queued -= chunk.len();
             if was_full && state.queued < HIGH_WATER {
-                self.changed.notify_all();
+                self.notify(&state);
             }
             return Poll::Ready(Next::Chunk(chunk));
         }
@@ -236,6 +255,6 @@ impl Exchange {
         state.incoming.finish(End::Broken);
         state.outgoing.clear();
         state.queued = 0;
-        self.changed.notify_all();
+        self.notify(&state);
     }
 }

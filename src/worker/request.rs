@@ -128,8 +128,7 @@ fn refuse(status: StatusCode, mut record: Record) -> Response<Outgoing> {
 pub(crate) fn error_head(status: StatusCode) -> Response<()> {
     let mut head = Response::new(());
     *head.status_mut() = status;
-    head.headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     head
 }
 

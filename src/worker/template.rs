@@ -118,12 +118,10 @@ fn freeze(py: Python<'_>) -> PyResult<()> {
 fn fork_on_request(py: Python<'_>, channel: Channel, generation: Generation) -> ExitCode {
     loop {
         let (worker, slot, theirs) = match py.detach(|| channel.receive::<ToTemplate>()) {
-            Ok(Received::Message(ToTemplate::Fork { worker, slot }, mut fds)) => {
-                match fds.pop() {
-                    Some(fd) => (worker, slot, Channel::from_fd(fd)),
-                    None => continue,
-                }
-            }
+            Ok(Received::Message(ToTemplate::Fork { worker, slot }, mut fds)) => match fds.pop() {
+                Some(fd) => (worker, slot, Channel::from_fd(fd)),
+                None => continue,
+            },
             Ok(Received::Message(ToTemplate::Start { .. }, _)) => continue,
             Ok(Received::Message(ToTemplate::Leave, _) | Received::Closed) => return ExitCode::Ok,
             Err(error) => {

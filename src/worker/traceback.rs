@@ -19,9 +19,12 @@ fn format(py: Python<'_>, error: &PyErr) -> PyResult<String> {
 /// Where it was raised: the innermost frame.
 pub(crate) fn place(py: Python<'_>, error: &PyErr) -> Option<Place> {
     let exception = error.get_type(py).qualname().ok()?.to_string();
-    innermost(error.traceback(py)?)
-        .ok()
-        .map(|(file, line, function)| Place { file, line, function, exception })
+    innermost(error.traceback(py)?).ok().map(|(file, line, function)| Place {
+        file,
+        line,
+        function,
+        exception,
+    })
 }
 
 fn innermost(traceback: Bound<'_, PyTraceback>) -> PyResult<(String, u32, String)> {

@@ -308,7 +308,8 @@ impl Worker {
     /// Cuts connections whose client has not done its part, and says when to look again.
     pub(crate) fn look_at_deadlines(&self, now: u64) {
         if now >= self.leave_at.load(SeqCst) {
-            log::warning(Event::WorkerExited, "leaving with requests unfinished: mercy is over").send();
+            log::warning(Event::WorkerExited, "leaving with requests unfinished: mercy is over")
+                .send();
             log::flush();
             sys::exit_now(ExitCode::Ok as u8);
         }

@@ -2,6 +2,32 @@
 //!
 //! [`Config`] is resolved, typed and always valid; the rest of rwsgi reads nothing else. It is made
 //! once at start and once for each reload, and is handed to the template as it is.
+//!
+//! In the order of the data:
+//! - [`load`]: environment, arguments and files, in the order in which they count;
+//! - [`ini`]: the lines of a file; [`magic`]: its `%d`, `%n`, …; [`vars`]: `$(HOME)`, `%(key)`;
+//! - [`raw`]: keys and values with their places;
+//! - [`options`]: the table of options; [`known`]: uWSGI's others; [`lookup`]: from name to option;
+//! - [`value`]: from text to typed value;
+//! - [`resolve`](mod@resolve): the rules between options, and what the system has to say;
+//! - [`error`]: how mistakes are shown; [`help`]: how the table is.
+
+mod application;
+pub mod error;
+pub mod help;
+pub mod ini;
+pub mod known;
+mod listening;
+pub mod load;
+pub mod lookup;
+pub mod magic;
+pub mod options;
+mod paths;
+pub mod raw;
+pub mod resolve;
+mod settings;
+pub mod value;
+pub mod vars;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +35,21 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::address::ListenAddr;
+
+pub use error::{ConfigError, Severity, Warning};
+pub use load::{Argument, Sources, load, read};
+pub use resolve::needs_restart;
+
+/// What a configuration is seen from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Context {
+    /// Where rwsgi was started, absolute: relative paths begin here.
+    pub cwd: PathBuf,
+    /// The instance's name, where the configuration does not decide it.
+    pub name: Option<String>,
+    /// Names of the listening sockets that systemd passed (LISTEN_FDNAMES).
+    pub inherited: Vec<String>,
+}
 
 /// Everything that was configured, valid and complete.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,11 +108,11 @@ pub struct Application {
     pub target: Target,
     /// Working directory, absolute (`chdir`); as started when `None`.
     pub chdir: Option<PathBuf>,
-    /// Directories put before `sys.path`, in this order (`pythonpath`).
+    /// Directories put before `sys.path`, in this order, absolute (`pythonpath`).
     pub pythonpath: Vec<PathBuf>,
     /// The virtual environment, absolute (`virtualenv`, `home`, `venv`).
     pub virtualenv: Option<PathBuf>,
-    /// The interpreter, a path or a name to look up (`python`).
+    /// The interpreter, an absolute path or a name to look up (`python`).
     pub python: Option<PathBuf>,
     /// Variables added to the application's environment (`env`).
     pub env: Vec<(String, String)>,

@@ -39,11 +39,8 @@ impl Access {
         escape_into(&mut line, &self.target);
         let millis = self.micros / 1000;
         let rest = self.micros % 1000 / 100;
-        let _ = write!(
-            line,
-            " {}\" {} {} {millis}.{rest}ms",
-            self.protocol, self.status, self.bytes
-        );
+        let _ =
+            write!(line, " {}\" {} {} {millis}.{rest}ms", self.protocol, self.status, self.bytes);
         if !self.complete {
             line.push_str(" (aborted)");
         }

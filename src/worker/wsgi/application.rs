@@ -63,10 +63,8 @@ fn execute_file<'py>(py: Python<'py>, path: &std::path::Path) -> PyResult<Bound<
         .map(|character| if character.is_alphanumeric() { character } else { '_' })
         .collect();
     let name = format!("uwsgi_file_{}", name.trim_start_matches('_'));
-    let loader = py
-        .import("importlib.machinery")?
-        .getattr("SourceFileLoader")?
-        .call1((&name, path))?;
+    let loader =
+        py.import("importlib.machinery")?.getattr("SourceFileLoader")?.call1((&name, path))?;
     let util = py.import("importlib.util")?;
     let arguments = PyDict::new(py);
     arguments.set_item("loader", &loader)?;

@@ -79,7 +79,11 @@ impl<'call> Responder<'call> {
     }
 
     /// Sends what the application returned.
-    pub(crate) fn send(&mut self, py: Python<'_>, result: &Bound<'_, PyAny>) -> Result<(), Failure> {
+    pub(crate) fn send(
+        &mut self,
+        py: Python<'_>,
+        result: &Bound<'_, PyAny>,
+    ) -> Result<(), Failure> {
         if let Some(chunks) = sequence(result)? {
             return self.send_sequence(py, &chunks);
         }
@@ -218,11 +222,17 @@ impl<'call> Responder<'call> {
             match progress.framing {
                 Some(Framing::Length(length)) if progress.excess > 0 => {
                     let sent = progress.sent + progress.excess;
-                    (Some(format!("longer ({sent} bytes) than its Content-Length ({length})")), false)
+                    (
+                        Some(format!("longer ({sent} bytes) than its Content-Length ({length})")),
+                        false,
+                    )
                 }
                 Some(Framing::Length(length)) if progress.sent < length => {
                     let sent = progress.sent;
-                    (Some(format!("shorter ({sent} bytes) than its Content-Length ({length})")), true)
+                    (
+                        Some(format!("shorter ({sent} bytes) than its Content-Length ({length})")),
+                        true,
+                    )
                 }
                 _ => (None, false),
             }

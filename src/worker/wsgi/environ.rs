@@ -36,7 +36,8 @@ impl<'py> Environ<'py> {
         let set = |key: &str, value: Bound<'py, PyAny>| {
             constant.set_item(PyString::intern(py, key), value)
         };
-        let boolean = |value: bool| value.into_pyobject(py).map(|value| value.to_owned().into_any());
+        let boolean =
+            |value: bool| value.into_pyobject(py).map(|value| value.to_owned().into_any());
         let text = |value: &str| PyString::intern(py, value).into_any();
         set("SCRIPT_NAME", text(""))?;
         set("SERVER_SOFTWARE", text(concat!("rwsgi/", env!("CARGO_PKG_VERSION"))))?;
@@ -63,9 +64,8 @@ impl<'py> Environ<'py> {
         let target = head.uri.path_and_query();
         let path = head.uri.path();
         let query = head.uri.query().unwrap_or("");
-        let set = |key: &Bound<'py, PyString>, value: &[u8]| {
-            environ.set_item(key, latin1(py, value)?)
-        };
+        let set =
+            |key: &Bound<'py, PyString>, value: &[u8]| environ.set_item(key, latin1(py, value)?);
         set(intern!(py, "REQUEST_METHOD"), head.method.as_str().as_bytes())?;
         set(intern!(py, "PATH_INFO"), &percent_decode(path.as_bytes()))?;
         set(intern!(py, "QUERY_STRING"), query.as_bytes())?;

@@ -177,7 +177,8 @@ fn parse_fields(fields: &Bound<'_, PyAny>) -> PyResult<HeaderMap> {
                 "name and value of a header must be str, not {item:?}"
             )));
         };
-        let field = header::response_field(to_latin1(name)?.as_bytes(), to_latin1(value)?.as_bytes());
+        let field =
+            header::response_field(to_latin1(name)?.as_bytes(), to_latin1(value)?.as_bytes());
         match field {
             Ok((name, value)) => drop(map.append(name, value)),
             Err(rule) => {

@@ -58,7 +58,10 @@ pub(crate) fn replace_standard_streams(py: Python<'_>) -> PyResult<()> {
 impl LogStream {
     fn write(&self, text: &Bound<'_, PyAny>) -> PyResult<usize> {
         let Ok(text) = text.cast::<PyString>() else {
-            return Err(PyTypeError::new_err(format!("write() takes str, not {}", type_name(text))));
+            return Err(PyTypeError::new_err(format!(
+                "write() takes str, not {}",
+                type_name(text)
+            )));
         };
         let length = text.len()?;
         let text = text.to_string_lossy();

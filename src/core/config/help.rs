@@ -1,0 +1,272 @@
+//! The table of options, as `--help`, as the manual page rwsgi.ini(5), and as a configuration.
+
+use std::fmt::Write as _;
+
+use super::lookup::{Lookup, lookup};
+use super::options::{Group, OPTIONS, OptionSpec};
+use super::raw::RawConfig;
+
+const USAGE: &str = "\
+rwsgi: WSGI application server, native to systemd
+
+Usage:
+  rwsgi --ini FILE[:SECTION] [OPTION]...   serve
+  rwsgi FILE [OPTION]...                   serve; the file counts more than the options
+  rwsgi --check [FILE]                     tell what is wrong, import the application, do not serve
+  rwsgi --show-config [FILE]               print the configuration that counts
+  rwsgi --stop PIDFILE                     stop, and wait until it has stopped
+  rwsgi --reload PIDFILE                   load configuration and application anew
+  rwsgi reload|stop|status NAME            the same, and the state, of the instance NAME
+  rwsgi --help | --version
+
+Every option is also a key of the INI file, and a variable: --foo-bar=1 is `foo-bar = 1`
+and UWSGI_FOO_BAR=1 or RWSGI_FOO_BAR=1.
+";
+
+const GROUPS: [Group; 7] = [
+    Group::Listening,
+    Group::Application,
+    Group::Workers,
+    Group::Http,
+    Group::Process,
+    Group::Log,
+    Group::Always,
+];
+
+fn members(group: Group) -> impl Iterator<Item = &'static OptionSpec> {
+    OPTIONS.iter().filter(move |spec| spec.group == group)
+}
+
+/// The text of `--help`.
+pub fn help() -> String {
+    let mut out = USAGE.to_owned();
+    for group in GROUPS {
+        let _ = write!(out, "\n{}:\n", group.title());
+        for spec in members(group) {
+            describe(&mut out, spec);
+        }
+    }
+    out.push_str("\nSee also: man rwsgi.ini\n");
+    out
+}
+
+fn describe(out: &mut String, spec: &OptionSpec) {
+    let letter = spec.short.map_or_else(|| "    ".to_owned(), |letter| format!("-{letter}, "));
+    let value = match (spec.kind.placeholder(), spec.bare) {
+        (Some(value), None) => format!(" {value}"),
+        (Some(value), Some(_)) => format!("[={value}]"),
+        (None, _) => String::new(),
+    };
+    let _ = writeln!(out, "  {letter}--{}{value}", spec.name);
+    let mut doc = spec.doc.to_owned();
+    if spec.kind.placeholder().is_some() && !spec.default.is_empty() {
+        let _ = write!(doc, " [default: {}]", spec.default);
+    }
+    if !spec.aliases.is_empty() {
+        let _ = write!(doc, " [also: {}]", spec.aliases.join(", "));
+    }
+    for line in wrapped(&doc, 78) {
+        let _ = writeln!(out, "          {line}");
+    }
+}
+
+/// The words of `text` in lines that end before column `width`, ten columns in.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() + 10 <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// The options that count, as an INI file that says where each comes from. Options that were not
+/// written are comments with their default.
+pub fn show_config(raw: &RawConfig) -> String {
+    let mut out = "[rwsgi]\n".to_owned();
+    for spec in OPTIONS {
+        let written: Vec<_> = raw
+            .options
+            .iter()
+            .filter(|option| match lookup(&option.key) {
+                Lookup::Exact(found) | Lookup::Prefix(found) => found == spec,
+                Lookup::Known(_) | Lookup::KnownPrefix(..) | Lookup::Unknown(_) => false,
+            })
+            .collect();
+        let skipped = if spec.list { 0 } else { written.len().saturating_sub(1) };
+        for option in written.iter().skip(skipped) {
+            let value = option.value.replace('%', "%%");
+            let _ = writeln!(out, "; {}\n{} = {value}", option.origin, spec.name);
+        }
+        if written.is_empty() {
+            let _ = writeln!(out, "; {} = {}", spec.name, spec.default);
+        }
+    }
+    out
+}
+
+/// The manual page rwsgi.ini(5), for man(1).
+pub fn man_ini() -> String {
+    let mut out = format!(".TH RWSGI.INI 5 \"\" \"rwsgi {}\" \"rwsgi\"\n", crate::VERSION);
+    out.push_str(MAN_HEAD);
+    for group in GROUPS {
+        let _ = writeln!(out, ".SH {}", roff(&group.title().to_uppercase()));
+        for spec in members(group) {
+            man_entry(&mut out, spec);
+        }
+    }
+    out.push_str(MAN_TAIL);
+    out
+}
+
+const MAN_HEAD: &str = r".SH NAME
+rwsgi.ini \- configuration of an instance of rwsgi
+.SH DESCRIPTION
+Lines
+.IB key \~=\~ value
+in a section
+.B [rwsgi]
+or
+.BR [uwsgi] ;
+several such sections are read as one. A line that begins with # or ; is a comment. There are no
+quotes, no escapes and no continued lines. Of an option that is given several times the last counts,
+unless it says otherwise.
+.PP
+In values, %d is the directory of the file, %n its name without extension, %k the number of CPUs,
+%% a percent sign; $(NAME) is a variable of the environment, @(PATH) the content of a file, and
+%(KEY) the value of another key. A key that is only referred to in this way may have any name.
+.PP
+An unknown key is an error. The beginning of a key that fits one option only is accepted with a
+warning. Options of uWSGI that rwsgi does not have are named in a warning if it can serve without
+them, and in an error if it cannot.
+.PP
+A switch is on if it is
+.BR true ,
+.BR yes ,
+.B on
+or
+.BR 1 ,
+or has no value, and off if it is
+.BR false ,
+.BR no ,
+.B off
+or
+.BR 0 .
+Sizes are in bytes, with k, m or g after the number in units of 1024, its square and its cube.
+";
+
+const MAN_TAIL: &str = r".SH SEE ALSO
+.BR rwsgi (8)
+";
+
+fn man_entry(out: &mut String, spec: &OptionSpec) {
+    let value = spec.kind.placeholder().unwrap_or("true|false");
+    let _ = writeln!(out, ".TP\n\\fB{}\\fR = \\fI{}\\fR", roff(spec.name), roff(value));
+    let _ = writeln!(out, "{}", roff_text(spec.doc));
+    let mut facts = vec![format!("Example: `{} = {}`.", spec.name, spec.example)];
+    if !spec.default.is_empty() {
+        facts.push(format!("Default: `{}`.", spec.default));
+    }
+    if let Some(letter) = spec.short {
+        facts.push(format!("Also `-{letter}`."));
+    }
+    if !spec.aliases.is_empty() {
+        let names: Vec<_> = spec.aliases.iter().map(|name| format!("`{name}`")).collect();
+        facts.push(format!("Other names: {}.", names.join(", ")));
+    }
+    if !spec.reloadable {
+        facts.push("A change takes a restart.".to_owned());
+    }
+    let _ = writeln!(out, ".br\n{}", roff_text(&facts.join(" ")));
+}
+
+/// A text with `code` in it.
+fn roff_text(text: &str) -> String {
+    let mut out = String::new();
+    for (index, part) in text.split('`').enumerate() {
+        let part = roff(part);
+        if index % 2 == 1 {
+            let _ = write!(out, "\\fB{part}\\fR");
+        } else {
+            out.push_str(&part);
+        }
+    }
+    if out.starts_with(['.', '\'']) { format!("\\&{out}") } else { out }
+}
+
+fn roff(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::Findings;
+    use super::super::ini::IniFile;
+    use super::super::raw::RawOption;
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn help_has_every_option_and_fits_a_terminal() {
+        let help = help();
+        for spec in OPTIONS {
+            assert!(help.contains(&format!("--{}", spec.name)), "{}", spec.name);
+        }
+        for line in help.lines() {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_option_is_described_with_letter_value_default_and_aliases() {
+        let help = help();
+        let expected = "  -p, --processes N\n          Worker processes. `%k` is the number of \
+                        CPUs. [default: 1] [also:\n          workers]\n";
+        assert!(help.contains(expected), "{help}");
+        assert!(help.contains("      --http ADDRESS\n"));
+        assert!(help.contains("      --http-keepalive[=SECONDS]\n"));
+        assert!(help.contains("  -L, --disable-logging\n"));
+    }
+
+    #[test]
+    fn the_manual_has_every_option_and_no_stray_requests() {
+        let manual = man_ini();
+        for spec in OPTIONS {
+            let heading = format!(".TP\n\\fB{}\\fR = ", roff(spec.name));
+            assert!(manual.contains(&heading), "{}", spec.name);
+        }
+        let requests = [".TH", ".SH", ".TP", ".br", ".PP", ".B", ".BR", ".IB"];
+        for line in manual.lines().filter(|line| line.starts_with(['.', '\''])) {
+            assert!(requests.contains(&line.split(' ').next().unwrap()), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_group_is_shown() {
+        assert!(OPTIONS.iter().all(|spec| GROUPS.contains(&spec.group)));
+    }
+
+    #[test]
+    fn the_configuration_is_shown_as_a_file_that_reads_back() {
+        let raw = RawConfig {
+            options: vec![
+                RawOption::argument("process", "3", 1, "--process=3"),
+                RawOption::argument("workers", "4", 2, "--workers=4"),
+                RawOption::argument("env", "A=100%", 3, "--env=A=100%"),
+            ],
+            file: None,
+        };
+        let shown = show_config(&raw);
+        assert!(shown.contains("; command line\nprocesses = 4\n"), "{shown}");
+        assert!(shown.contains("\nenv = A=100%%\n") && shown.contains("\n; threads = 1\n"));
+        assert!(!shown.contains("processes = 3"));
+        let mut findings = Findings::default();
+        let file = IniFile::parse(Path::new("x"), shown.as_bytes(), &mut findings);
+        assert_eq!((file.entries.len(), findings.errors.len()), (2, 0));
+    }
+}

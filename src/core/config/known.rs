@@ -1,0 +1,514 @@
+//! uWSGI's other options: those that rwsgi knows by name and does not have, and what that means.
+
+use Class::{Ignored, NotYet, Refused};
+
+/// Options of uWSGI that have the same answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Their names; one that ends with `*` stands for all that begin so.
+    pub names: &'static [&'static str],
+    /// The letter of the first.
+    pub short: Option<char>,
+    /// Whether they take a value on the command line.
+    pub takes_value: bool,
+    /// The answer.
+    pub class: Class,
+}
+
+/// What becomes of an option that rwsgi does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// It is not needed here; why.
+    Ignored(&'static str),
+    /// It will be missed; what happens without it.
+    NotYet(&'static str),
+    /// To go on without it would do harm; why.
+    Refused(&'static str),
+    /// A listener that is not opened: refused if there is no other; why.
+    OtherProtocol(&'static str),
+}
+
+const fn valued(names: &'static [&'static str], class: Class) -> Known {
+    Known { names, short: None, takes_value: true, class }
+}
+
+const fn flag(names: &'static [&'static str], class: Class) -> Known {
+    Known { names, short: None, takes_value: false, class }
+}
+
+impl Known {
+    const fn short(mut self, letter: char) -> Self {
+        self.short = Some(letter);
+        self
+    }
+
+    /// Whether `name` is one of these, spelled out.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.contains(&name)
+    }
+
+    /// Whether `name` begins as a family of these does.
+    pub fn covers(&self, name: &str) -> bool {
+        let stems = self.names.iter().filter_map(|known| known.strip_suffix('*'));
+        stems.into_iter().any(|stem| name.len() > stem.len() && name.starts_with(stem))
+    }
+}
+
+/// Not in rwsgi because its own way makes them unnecessary.
+const UNNECESSARY: &[Known] = &[
+    flag(&["thunder-lock"], Ignored("the kernel wakes one worker for each connection")),
+    flag(&["no-orphans"], Ignored("a worker always leaves when its master is gone")),
+    flag(
+        &[
+            "ignore-sigpipe",
+            "ignore-write-errors",
+            "disable-write-exception",
+            "write-errors-tolerance",
+        ],
+        Ignored("a client that goes away is not an error of the application"),
+    ),
+    valued(
+        &[
+            "plugin",
+            "plugins",
+            "need-plugin",
+            "need-plugins",
+            "plugin-dir",
+            "plugins-dir",
+            "autoload",
+        ],
+        Ignored("Python and HTTP are built in"),
+    ),
+    flag(
+        &["py-call-uwsgi-fork-hooks", "py-call-osafterfork"],
+        Ignored("Python's own fork hooks always run"),
+    ),
+    flag(
+        &[
+            "http-auto-chunked",
+            "http-chunked-input",
+            "http-manage-expect",
+            "http-raw-body",
+            "wsgi-manage-chunked-input",
+        ],
+        Ignored("HTTP/1.1 is spoken in full"),
+    ),
+    flag(
+        &["auto-procname", "procname-master"],
+        Ignored("processes are always named after what they do"),
+    ),
+    flag(&["log-master", "threaded-logger"], Ignored("logging never blocks a worker")),
+    valued(&["log-master-bufsize"], Ignored("log entries have no such bound")),
+    flag(
+        &["memory-report"],
+        Ignored("`systemctl status` and the log of each worker tell its memory"),
+    )
+    .short('m'),
+    valued(
+        &[
+            "http-processes",
+            "http-workers",
+            "http-to",
+            "http-connect-timeout",
+            "http-buffer-size",
+            "http-modifier1",
+            "http-uid",
+            "http-gid",
+        ],
+        Ignored("there is no router process"),
+    ),
+    flag(&["no-defer-accept"], Ignored("accepting is not deferred")),
+    flag(
+        &["tcp-nodelay", "http-server-name-as-http-host", "so-keepalive", "wsgi-accept-buffer"],
+        Ignored("rwsgi always does so"),
+    ),
+    valued(&["max-vars"], Ignored("`max-fields` bounds the header of a request")).short('v'),
+    valued(
+        &["reload-mercy", "mule-reload-mercy"],
+        Ignored("`worker-reload-mercy` bounds every exit"),
+    ),
+    valued(
+        &["max-fd"],
+        Ignored("the limit of the service holds: LimitNOFILE= in its unit, or ulimit -n"),
+    ),
+    valued(
+        &["post-buffering-bufsize", "body-read-warning", "check-interval", "forkbomb-delay"],
+        Ignored("rwsgi needs no such setting"),
+    ),
+    flag(
+        &[
+            "honour-stdin",
+            "reaper",
+            "close-on-exec",
+            "close-on-exec2",
+            "never-swap",
+            "ksm",
+            "skip-atexit",
+            "no-threads-wait",
+            "no-default-app",
+            "wsgi-disable-file-wrapper",
+            "log-micros",
+            "show-config",
+        ],
+        Ignored("it makes no difference to what is served"),
+    ),
+    flag(&["manage-script-name"], Ignored("there is one application, at the root")),
+    valued(&["print", "iprint"], Ignored("`rwsgi --show-config` shows what counts")),
+    valued(
+        &["procname-prefix", "procname-prefix-spaced", "procname-append", "procname"],
+        Ignored("process titles name the instance"),
+    ),
+];
+
+/// Not in this version; the instance can serve without them.
+const LATER: &[Known] = &[
+    valued(&["harakiri"], NotYet("a request may run without a time limit")).short('t'),
+    flag(
+        &["harakiri-verbose", "harakiri-no-arh"],
+        NotYet("a request may run without a time limit"),
+    ),
+    valued(&["harakiri-*"], NotYet("a request may run without a time limit")),
+    valued(&["max-requests"], NotYet("workers are not renewed after a number of requests"))
+        .short('R'),
+    valued(
+        &[
+            "max-requests-delta",
+            "max-worker-lifetime",
+            "max-worker-lifetime-delta",
+            "min-worker-lifetime",
+        ],
+        NotYet("workers are not renewed after a time"),
+    ),
+    valued(
+        &[
+            "reload-on-rss",
+            "reload-on-as",
+            "reload-on-pss",
+            "reload-on-uss",
+            "evil-reload-on-rss",
+            "evil-reload-on-as",
+        ],
+        NotYet("workers are not renewed when their memory grows"),
+    ),
+    valued(&["limit-as", "limit-nproc"], NotYet("use MemoryMax= and TasksMax= of the service")),
+    flag(&["cheap"], NotYet("all workers start at once")),
+    valued(&["cheaper", "cheaper-*"], NotYet("the number of workers does not change")),
+    valued(&["idle"], NotYet("workers stay when there is nothing to do")),
+    flag(&["die-on-idle"], NotYet("the instance stays when there is nothing to do")),
+    valued(
+        &["stats", "stats-server", "stats-push"],
+        NotYet("no statistics are published; `rwsgi status NAME` shows the workers"),
+    ),
+    flag(&["stats-http", "stats-minified"], NotYet("no statistics are published")),
+    valued(
+        &["touch-reload", "touch-workers-reload", "touch-chain-reload", "touch-*", "fs-reload"],
+        NotYet("reload with `systemctl reload`, `--reload` or SIGHUP"),
+    ),
+    valued(
+        &[
+            "py-autoreload",
+            "py-auto-reload",
+            "python-autoreload",
+            "python-auto-reload",
+            "py-auto-reload-ignore",
+        ],
+        NotYet("changed code is not noticed: reload"),
+    ),
+    valued(
+        &[
+            "static-map",
+            "static-map2",
+            "check-static",
+            "check-static-docroot",
+            "static-*",
+            "mimefile",
+            "file-serve-mode",
+        ],
+        NotYet("the application, or a server in front, has to serve these files"),
+    ),
+    valued(&["offload-threads"], NotYet("responses are written by the workers")),
+    valued(
+        &[
+            "log-format",
+            "logformat",
+            "log-encoder",
+            "log-req-encoder",
+            "logger",
+            "req-logger",
+            "logger-req",
+            "log-route",
+            "log-req-route",
+            "log-drain",
+            "log-filter",
+            "log-syslog",
+            "log-socket",
+            "log-slow",
+            "log-big",
+        ],
+        NotYet("the log has rwsgi's format and one destination"),
+    ),
+    valued(&["log-date", "logdate"], NotYet("the log has rwsgi's date format")),
+    flag(
+        &[
+            "log-x-forwarded-for",
+            "log-format-strftime",
+            "log-4xx",
+            "log-5xx",
+            "log-zero",
+            "log-ioerror",
+            "log-sendfile",
+        ],
+        NotYet("requests are logged in rwsgi's way: all, or none with `disable-logging`"),
+    ),
+    valued(
+        &["log-maxsize", "log-backupname", "logfile-chown", "logfile-chmod"],
+        NotYet("logrotate has to rotate the log file"),
+    ),
+    flag(&["log-truncate", "log-reopen"], NotYet("the log file is appended to")),
+    valued(&["logto2"], NotYet("the log does not go to this file: use `logto`")),
+    valued(&["daemonize2"], NotYet("rwsgi stays in the foreground: use `daemonize`")),
+    valued(
+        &["pidfile2", "safe-pidfile", "safe-pidfile2"],
+        NotYet("this file is not written: use `pidfile`"),
+    ),
+    valued(
+        &["hook-*", "exec-*", "alarm", "alarm-*"],
+        NotYet("the hook does not run: use ExecStartPre= and the like of the service"),
+    ),
+    valued(
+        &["attach-daemon", "attach-daemon2", "smart-attach-daemon", "legion-attach-daemon"],
+        NotYet("the command is not started: make it a service of its own"),
+    ),
+    valued(
+        &["cron", "cron2", "unique-cron", "legion-cron"],
+        NotYet("the command is not run: use a timer of systemd"),
+    ),
+    valued(&["spooler", "spooler-*"], NotYet("there is no spooler: its jobs are not done")),
+    valued(
+        &["mule", "mules", "farm", "farms"],
+        NotYet("there are no mules: their jobs are not done"),
+    ),
+    valued(
+        &[
+            "import",
+            "py-import",
+            "shared-import",
+            "shared-py-import",
+            "shared-pyimport",
+            "pyimport",
+        ],
+        NotYet("the module is only imported if the application does"),
+    ),
+    valued(
+        &["gevent", "async", "asyncio", "loop"],
+        NotYet("requests run in `threads`: set them to as many as have to wait at once"),
+    ),
+    flag(&["gevent-monkey-patch", "ugreen", "greenlet"], NotYet("requests run in `threads`")),
+    valued(&["master-fifo"], NotYet("use `rwsgi reload` and `rwsgi stop`")),
+    valued(
+        &["cpu-affinity", "prio", "threads-stacksize", "thread-stacksize", "thread-stack-size"],
+        NotYet("workers keep the settings of the service"),
+    ),
+    valued(
+        &[
+            "py-tracebacker",
+            "pyargv",
+            "py-program-name",
+            "py-executable",
+            "optimize",
+            "pymodule-alias",
+            "wsgi-env-behaviour",
+            "wsgi-env-behavior",
+        ],
+        NotYet("the interpreter is started without it"),
+    ),
+    flag(&["no-site", "wsgi-strict", "lazy", "early-pythonpath"], NotYet("it has no effect")),
+    flag(
+        &["catch-exceptions"],
+        NotYet("an exception is answered with 500 and its traceback is in the log"),
+    ),
+    valued(&["reload-on-exception*"], NotYet("a worker stays after an exception")),
+    flag(&["reload-on-exception"], NotYet("a worker stays after an exception")),
+    valued(
+        &[
+            "add-header",
+            "rem-header",
+            "del-header",
+            "collect-header",
+            "pull-header",
+            "response-headers-limit",
+            "error-page-*",
+            "http-var",
+        ],
+        NotYet("responses are sent as the application makes them"),
+    ),
+    flag(&["http-auto-gzip", "honour-range", "http-websockets"], NotYet("it has no effect")),
+    valued(&["http-stats"], NotYet("no statistics are published")),
+    valued(
+        &[
+            "socket-sndbuf",
+            "socket-rcvbuf",
+            "so-send-timeout",
+            "tcp-fast-open",
+            "chunked-input-limit",
+            "chunked-input-timeout",
+        ],
+        NotYet("sockets keep the system's settings"),
+    ),
+    flag(&["reuse-port", "freebind"], NotYet("sockets keep the system's settings")),
+    valued(
+        &["cache", "cache2", "queue", "sharedarea", "metric", "rpc"],
+        NotYet("`import uwsgi` does not offer it"),
+    ),
+    flag(&["enable-metrics"], NotYet("no metrics are published")),
+    valued(&["subscribe-to", "legion*", "subscribe*"], NotYet("there are no subscriptions")),
+    valued(&["chdir2"], NotYet("the working directory stays `chdir`: set that instead")),
+    flag(&["exit-on-reload"], NotYet("a reload is a reload")),
+    valued(&["upload-progress"], NotYet("the progress of uploads is not told")),
+    valued(&["envdir", "unenv"], NotYet("the environment stays: use `env`")),
+];
+
+/// Without them the instance would be unreachable, unprotected, or not what was meant.
+const NEVER_SILENT: &[Known] = &[
+    valued(
+        &[
+            "uwsgi-socket",
+            "upd",
+            "fastcgi-socket",
+            "scgi-socket",
+            "fastcgi-nph-socket",
+            "scgi-nph-socket",
+            "raw-socket",
+            "puwsgi-socket",
+            "udp",
+        ],
+        Class::OtherProtocol("this version speaks HTTP only"),
+    ),
+    valued(
+        &[
+            "https",
+            "https2",
+            "https-socket",
+            "suwsgi-socket",
+            "http-to-https",
+            "https-*",
+            "ssl-*",
+            "sni*",
+        ],
+        Refused("TLS is not in this version: clients would find nothing there"),
+    ),
+    valued(
+        &["shared-socket", "map-socket", "zerg", "zerg-server", "zerg-pool", "abstract-socket"],
+        Refused("shared sockets are not in this version: name the address with `http`"),
+    ),
+    flag(
+        &["enable-proxy-protocol", "http-enable-proxy-protocol"],
+        Refused("the PROXY protocol is not in this version: no request would be understood"),
+    ),
+    valued(
+        &["chroot", "cap", "pivot-root", "pivot_root", "unshare", "setns", "cgroup"],
+        Refused(
+            "the application would run unconfined: use RootDirectory=, CapabilityBoundingSet= and the like of the service",
+        ),
+    ),
+    valued(
+        &["add-gid", "immediate-uid", "immediate-gid"],
+        Refused("the privileges would not be those that were asked for"),
+    ),
+    flag(
+        &["no-initgroups", "master-as-root", "drop-after-init", "drop-after-apps"],
+        Refused("the privileges would not be those that were asked for"),
+    ),
+    valued(
+        &["emperor", "vassals*", "emperor-*", "broodlord"],
+        Refused("there is no emperor: run one service `rwsgi@NAME` for each application"),
+    ),
+    valued(
+        &["route", "route-*", "final-route*", "error-route*", "response-route*"],
+        Refused("internal routing is not in this version: rules that protect something would not"),
+    ),
+    valued(
+        &["mount", "vhost*"],
+        Refused("there is one application for each instance: its others would be missing"),
+    ),
+    flag(&["vhost"], Refused("there is one application for each instance")),
+    valued(
+        &[
+            "paste",
+            "ini-paste",
+            "ini-paste-logged",
+            "pecan",
+            "web3",
+            "pump",
+            "wsgi-lite",
+            "eval",
+            "pyrun",
+            "pyshell",
+        ],
+        Refused("applications come from `wsgi-file` or `module`"),
+    ),
+    valued(
+        &["ini", "include", "inherit", "config"],
+        Refused("including other files is not in this version: write it all in one file"),
+    ),
+    valued(&["xml"], Refused("XML is not read: convert it to INI")).short('x'),
+    valued(&["yaml", "yml"], Refused("YAML is not read: convert it to INI")).short('y'),
+    valued(&["json", "js"], Refused("JSON is not read: convert it to INI")).short('j'),
+    valued(
+        &[
+            "for", "for-*", "endfor", "end-for", "if-*", "ifenv", "ifexists", "ifdir", "ifplugin",
+            "endif", "end-if", "end", "else",
+        ],
+        Refused("`for` and `if` blocks are not in this version: write what should count"),
+    ),
+    valued(
+        &["declare-option", "declare-option2", "blacklist", "whitelist", "exit"],
+        Refused("rwsgi's options cannot be changed from a file"),
+    ),
+    valued(
+        &["pause", "suspend", "resume", "get", "dump-options", "plugins-list", "no-server", "test"],
+        Refused("it is not in this version; see `rwsgi --help` for the commands"),
+    ),
+];
+
+/// All of them, in groups.
+pub static KNOWN: &[Known] = &join();
+
+const COUNT: usize = UNNECESSARY.len() + LATER.len() + NEVER_SILENT.len();
+
+const fn join() -> [Known; COUNT] {
+    let mut all = [UNNECESSARY[0]; COUNT];
+    let mut index = 0;
+    while index < COUNT {
+        all[index] = if index < UNNECESSARY.len() {
+            UNNECESSARY[index]
+        } else if index < UNNECESSARY.len() + LATER.len() {
+            LATER[index - UNNECESSARY.len()]
+        } else {
+            NEVER_SILENT[index - UNNECESSARY.len() - LATER.len()]
+        };
+        index += 1;
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_cover_more_than_their_stem() {
+        let family = valued(&["hook-*"], NotYet("x"));
+        assert!(family.covers("hook-asap") && !family.covers("hook-") && !family.covers("hoo"));
+        assert!(!family.has("hook-asap"));
+    }
+
+    #[test]
+    fn each_answer_is_a_clause_without_a_full_stop() {
+        for known in KNOWN {
+            let (Ignored(why) | NotYet(why) | Refused(why) | Class::OtherProtocol(why)) =
+                known.class;
+            assert!(!why.is_empty() && !why.ends_with('.'), "{:?}", known.names);
+        }
+    }
+}

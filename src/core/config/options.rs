@@ -1,0 +1,450 @@
+//! THE table: one entry for each option. Command line, INI keys, environment, `--help`, the manual
+//! page and `--show-config` all come from it; the order here is the order there.
+
+use super::lookup::{Lookup, lookup};
+use super::value::Kind;
+
+/// One option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OptionSpec {
+    /// The name, as key and as `--name`.
+    pub name: &'static str,
+    /// uWSGI's other names for it.
+    pub aliases: &'static [&'static str],
+    /// The letter, as in `-p 4`.
+    pub short: Option<char>,
+    /// The chapter of the manual.
+    pub group: Group,
+    /// What its value can be.
+    pub kind: Kind,
+    /// The text of its default; empty where there is none.
+    pub default: &'static str,
+    /// What the option alone means on the command line; `None`: it needs a value.
+    pub bare: Option<&'static str>,
+    /// Whether every occurrence counts, instead of the last.
+    pub list: bool,
+    /// Whether a reload obeys a changed value; otherwise it takes a restart.
+    pub reloadable: bool,
+    /// One paragraph.
+    pub doc: &'static str,
+    /// A value, as one would write it.
+    pub example: &'static str,
+}
+
+/// The chapters of the manual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Where to listen.
+    Listening,
+    /// What to serve.
+    Application,
+    /// Who serves.
+    Workers,
+    /// Limits and timeouts.
+    Http,
+    /// The process and its privileges.
+    Process,
+    /// The log.
+    Log,
+    /// What uWSGI needs and rwsgi always does.
+    Always,
+}
+
+impl Group {
+    /// The heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Listening => "Listening",
+            Self::Application => "Application",
+            Self::Workers => "Workers",
+            Self::Http => "HTTP limits and timeouts",
+            Self::Process => "Process and privileges",
+            Self::Log => "Log",
+            Self::Always => "Accepted from uWSGI, always so in rwsgi",
+        }
+    }
+}
+
+const fn option(name: &'static str, group: Group, kind: Kind) -> OptionSpec {
+    OptionSpec {
+        name,
+        aliases: &[],
+        short: None,
+        group,
+        kind,
+        default: "",
+        bare: match kind {
+            Kind::Switch | Kind::Always(_) | Kind::SecondsOrSwitch { .. } => Some("true"),
+            _ => None,
+        },
+        list: false,
+        reloadable: true,
+        doc: "",
+        example: "",
+    }
+}
+
+impl OptionSpec {
+    const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    const fn short(mut self, letter: char) -> Self {
+        self.short = Some(letter);
+        self
+    }
+
+    const fn default(mut self, text: &'static str) -> Self {
+        self.default = text;
+        self
+    }
+
+    const fn bare(mut self, text: &'static str) -> Self {
+        self.bare = Some(text);
+        self
+    }
+
+    const fn list(mut self) -> Self {
+        self.list = true;
+        self
+    }
+
+    const fn at_start(mut self) -> Self {
+        self.reloadable = false;
+        self
+    }
+
+    const fn example(mut self, value: &'static str) -> Self {
+        self.example = value;
+        self
+    }
+
+    const fn doc(mut self, text: &'static str) -> Self {
+        self.doc = text;
+        self
+    }
+}
+
+/// Whether ` # text` after the value of `key` can only be a comment.
+pub fn excludes_comments(key: &str) -> bool {
+    match lookup(key) {
+        Lookup::Exact(spec) | Lookup::Prefix(spec) => spec.kind.excludes_comments(),
+        Lookup::Known(_) | Lookup::KnownPrefix(..) | Lookup::Unknown(_) => false,
+    }
+}
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// Every option that does something in this version.
+pub static OPTIONS: &[OptionSpec] = &[
+    option("http", Group::Listening, Kind::Address)
+        .aliases(&["http-socket", "http11-socket", "httprouter"])
+        .list()
+        .at_start()
+        .example("127.0.0.1:8000")
+        .doc(
+            "Listen for HTTP/1.1 at this address; may be given several times. `:8000` is every \
+             IPv4 address, `[::]:8000` every address, a path is a UNIX socket relative to \
+             `chdir`, `@name` is an abstract UNIX socket, `systemd:NAME` are the sockets that a \
+             socket unit hands over under that name, `fd://3` is an open descriptor. There is no \
+             router process: the workers speak HTTP themselves, with `http-socket` as with \
+             `http`. Not needed when systemd passes sockets.",
+        ),
+    option("socket", Group::Listening, Kind::Address)
+        .short('s')
+        .list()
+        .at_start()
+        .example("127.0.0.1:3031")
+        .doc(
+            "An address as for `http`, on which `protocol` is spoken. The uwsgi protocol is not \
+             in this version: without `protocol = http` the address is not opened, which is an \
+             error if there is no `http` beside it.",
+        ),
+    option("protocol", Group::Listening, Kind::Choice(&["http", "uwsgi", "fastcgi", "scgi"]))
+        .aliases(&["socket-protocol"])
+        .default("uwsgi")
+        .at_start()
+        .example("http")
+        .doc("What is spoken on the addresses of `socket`. Only `http` is in this version."),
+    option("listen", Group::Listening, Kind::Number { min: 1, max: 65535, unit: "connections" })
+        .short('l')
+        .default("1024")
+        .at_start()
+        .example("4096")
+        .doc(
+            "Connections that may wait to be accepted, for each address. More than \
+             net.core.somaxconn is reduced to that, with a warning.",
+        ),
+    option("chmod-socket", Group::Listening, Kind::Mode)
+        .aliases(&["chmod"])
+        .short('C')
+        .default("660")
+        .bare("666")
+        .at_start()
+        .example("660")
+        .doc("Permission bits of UNIX sockets, whatever `umask` is."),
+    option("chown-socket", Group::Listening, Kind::Owner)
+        .at_start()
+        .example("www-data:www-data")
+        .doc("Owner of UNIX sockets, `user` or `user:group`. Takes the privilege to do so."),
+    option("chdir", Group::Application, Kind::Path).example("/srv/bookstore").doc(
+        "Working directory of the application, relative to where rwsgi was started. \
+             `wsgi-file`, `virtualenv`, `pythonpath` and UNIX sockets are relative to it; `%d` is \
+             the directory of the INI file.",
+    ),
+    option("wsgi-file", Group::Application, Kind::Path)
+        .aliases(&["file"])
+        .example("BookStore/wsgi.py")
+        .doc("The Python file that defines the WSGI application. Either this or `module`."),
+    option("module", Group::Application, Kind::Module)
+        .aliases(&["wsgi"])
+        .short('w')
+        .example("BookStore.wsgi:application")
+        .doc(
+            "The Python module that defines the WSGI application, with the callable after a \
+             colon if it is not `application`. Either this or `wsgi-file`.",
+        ),
+    option("callable", Group::Application, Kind::Callable)
+        .default("application")
+        .example("app")
+        .doc(
+            "The name of the application in the file or module. `name()` is called once, \
+             without arguments, and has to return the application.",
+        ),
+    option("pythonpath", Group::Application, Kind::Path)
+        .aliases(&["python-path", "pp"])
+        .list()
+        .example("lib")
+        .doc(
+            "A directory to put before sys.path; may be given several times. Of several, the \
+             last is searched first, as in uWSGI.",
+        ),
+    option("virtualenv", Group::Application, Kind::Path)
+        .aliases(&["home", "venv", "pyhome"])
+        .short('H')
+        .example("/srv/bookstore/venv")
+        .doc("The virtual environment whose Python runs the application."),
+    option("python", Group::Application, Kind::Path).example("python3.12").doc(
+        "The interpreter, a path or a name to look up; instead of `virtualenv` or of the \
+             system's python3. Only rwsgi has this option.",
+    ),
+    option("env", Group::Application, Kind::Variable)
+        .list()
+        .example("DJANGO_SETTINGS_MODULE=BookStore.settings")
+        .doc(
+            "A variable for the application's environment; may be given several times. \
+             Everything after the first `=` is the value, comment signs too.",
+        ),
+    option("processes", Group::Workers, Kind::Number { min: 1, max: 4096, unit: "processes" })
+        .aliases(&["workers"])
+        .short('p')
+        .default("1")
+        .example("4")
+        .doc("Worker processes. `%k` is the number of CPUs."),
+    option("threads", Group::Workers, Kind::Number { min: 1, max: 4096, unit: "threads" })
+        .default("1")
+        .example("2")
+        .doc("Python threads of each worker: requests that one worker runs at the same time."),
+    option("lazy-apps", Group::Workers, Kind::Switch).default("false").example("true").doc(
+        "Each worker imports the application by itself, instead of sharing the memory of one \
+         import.",
+    ),
+    option("worker-reload-mercy", Group::Workers, Kind::Seconds { min: 1, max: DAY })
+        .default("60")
+        .example("30")
+        .doc(
+            "How long a worker that is to leave may take to finish its requests, before it is \
+             killed.",
+        ),
+    option("buffer-size", Group::Http, Kind::Bytes { min: 1024, max: 1 << 20 })
+        .short('b')
+        .default("65536")
+        .example("32768")
+        .doc(
+            "Largest head of a request: its line and its header fields. A larger one is answered \
+             with 431. uWSGI's default is 4096.",
+        ),
+    option("max-fields", Group::Http, Kind::Number { min: 8, max: 4096, unit: "header fields" })
+        .default("128")
+        .example("256")
+        .doc(
+            "Most header fields of a request; more are answered with 431. Only rwsgi has this \
+             option.",
+        ),
+    option("limit-post", Group::Http, Kind::Bytes { min: 0, max: u64::MAX })
+        .default("0")
+        .example("10m")
+        .doc("Largest body of a request; a larger one is answered with 413. `0` is no limit."),
+    option("post-buffering", Group::Http, Kind::Bytes { min: 0, max: 1 << 30 })
+        .default("1m")
+        .example("8192")
+        .doc(
+            "How much of a body is read before the application is called. `0` calls it at once. \
+             In uWSGI the number is a threshold above which bodies go to a file, so numbers \
+             below one megabyte mean one megabyte.",
+        ),
+    option("http-headers-timeout", Group::Http, Kind::Seconds { min: 1, max: DAY })
+        .default("30")
+        .example("10")
+        .doc("How long the head of a request may take, from its first byte to its last."),
+    option("http-keepalive", Group::Http, Kind::SecondsOrSwitch { max: DAY, on: 75 })
+        .default("75")
+        .example("20")
+        .doc(
+            "How long a connection may be idle between two requests. `true` (or `1`) is the \
+             default of 75 seconds, `0` closes each connection after its response. In uWSGI it is \
+             off by default, and `true` turns it off.",
+        ),
+    option("http-timeout", Group::Http, Kind::Seconds { min: 1, max: DAY })
+        .aliases(&["socket-timeout"])
+        .short('z')
+        .default("60")
+        .example("120")
+        .doc(
+            "How long a client may pause while it sends a body or receives a response. How long \
+             the application takes does not count.",
+        ),
+    option("uid", Group::Process, Kind::User)
+        .at_start()
+        .example("www-data")
+        .doc("The user to become after the sockets are open, by name or number."),
+    option("gid", Group::Process, Kind::Group)
+        .at_start()
+        .example("www-data")
+        .doc("The group to become, by name or number."),
+    option("umask", Group::Process, Kind::Mask)
+        .at_start()
+        .example("027")
+        .doc("File mode creation mask, octal."),
+    option("pidfile", Group::Process, Kind::Path).at_start().example("/run/bookstore.pid").doc(
+        "The file that holds the number of the master process while it runs, for `--stop` and \
+         `--reload`. Relative to where rwsgi was started.",
+    ),
+    option("daemonize", Group::Process, Kind::Path)
+        .short('d')
+        .at_start()
+        .example("/var/log/bookstore.log")
+        .doc(
+            "Run in the background and log to this file, relative to where rwsgi was started. A \
+             service of systemd needs neither.",
+        ),
+    option("logto", Group::Log, Kind::Path)
+        .at_start()
+        .example("/var/log/bookstore.log")
+        .doc("Log to this file, relative to where rwsgi was started."),
+    option("logging", Group::Log, Kind::Choice(&["auto", "stderr", "journal", "syslog"]))
+        .default("auto")
+        .at_start()
+        .example("journal")
+        .doc(
+            "Where the log goes: to `stderr`, to the `journal`, to `syslog`, or by `auto` to the \
+             journal where standard error is connected to it and to standard error elsewhere. Only rwsgi has this option.",
+        ),
+    option("disable-logging", Group::Log, Kind::Switch)
+        .short('L')
+        .default("false")
+        .example("true")
+        .doc("Do not log requests; errors are logged all the same."),
+    option("master", Group::Always, Kind::Always("rwsgi always has a master process"))
+        .short('M')
+        .default("true")
+        .example("true")
+        .doc("A master process watches the workers."),
+    option("need-app", Group::Always, Kind::Always("rwsgi never serves without the application"))
+        .default("true")
+        .example("true")
+        .doc("A start without an application that can be imported fails."),
+    option("die-on-term", Group::Always, Kind::Always("SIGTERM always stops rwsgi, gracefully"))
+        .default("true")
+        .example("true")
+        .doc("SIGTERM stops, after the requests in flight are finished."),
+    option("vacuum", Group::Always, Kind::Always("rwsgi always removes its sockets and pidfile"))
+        .default("true")
+        .example("true")
+        .doc("UNIX sockets and the pidfile are removed at the end."),
+    option("enable-threads", Group::Always, Kind::Always("threads of the application always run"))
+        .short('T')
+        .default("true")
+        .example("true")
+        .doc("Threads that the application starts do run."),
+    option("single-interpreter", Group::Always, Kind::Always("a worker has one interpreter"))
+        .short('i')
+        .default("true")
+        .example("true")
+        .doc("There is one Python interpreter in a worker."),
+    option("strict", Group::Always, Kind::Always("unknown options are always errors"))
+        .default("true")
+        .example("true")
+        .doc("Unknown options are errors."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::known::KNOWN;
+    use super::*;
+
+    #[test]
+    fn each_option_has_a_paragraph_and_an_example_that_parses() {
+        for spec in OPTIONS {
+            assert!(spec.doc.ends_with('.') && !spec.doc.contains('\n'), "{}", spec.name);
+            if !matches!(spec.kind, Kind::User | Kind::Group | Kind::Owner) {
+                assert!(spec.kind.parse(spec.example).is_ok(), "{}", spec.name);
+            }
+            assert!(!spec.example.is_empty(), "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn defaults_and_bare_options_parse() {
+        for spec in OPTIONS {
+            for text in [Some(spec.default).filter(|text| !text.is_empty()), spec.bare] {
+                assert!(text.is_none_or(|text| spec.kind.parse(text).is_ok()), "{}", spec.name);
+            }
+            assert!(spec.kind.placeholder().is_some() || spec.bare.is_some(), "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn no_name_or_letter_is_used_twice() {
+        let own = OPTIONS.iter().flat_map(|spec| std::iter::once(&spec.name).chain(spec.aliases));
+        let mut names: Vec<_> = own.chain(KNOWN.iter().flat_map(|known| known.names)).collect();
+        names.sort();
+        for pair in names.windows(2) {
+            assert_ne!(pair[0], pair[1]);
+        }
+        let mut letters: Vec<_> = OPTIONS.iter().filter_map(|spec| spec.short).collect();
+        letters.extend(KNOWN.iter().filter_map(|known| known.short));
+        letters.push('h');
+        letters.sort_unstable();
+        for pair in letters.windows(2) {
+            assert_ne!(pair[0], pair[1]);
+        }
+    }
+
+    #[test]
+    fn names_are_lower_case_words() {
+        for spec in OPTIONS {
+            let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            assert!(spec.name.chars().all(legal), "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn the_table_and_the_types_have_the_same_defaults() {
+        let default = |name: &str| {
+            let spec = OPTIONS.iter().find(|spec| spec.name == name).unwrap();
+            match spec.kind.parse(spec.default) {
+                Ok(super::super::value::Value::Number(number)) => number,
+                other => panic!("{other:?}"),
+            }
+        };
+        let http = super::super::Http::default();
+        assert_eq!(default("buffer-size"), u64::from(http.head_bytes));
+        assert_eq!(default("max-fields"), u64::from(http.max_fields));
+        assert_eq!(default("post-buffering"), http.buffered_bytes);
+        assert_eq!(default("http-headers-timeout"), http.head_timeout.as_secs());
+        assert_eq!(default("http-keepalive"), http.idle_timeout.as_secs());
+        assert_eq!(default("http-timeout"), http.io_timeout.as_secs());
+    }
+}

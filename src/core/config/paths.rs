@@ -1,0 +1,174 @@
+//! Whether files and directories are there and may be used, and if not, what is in the way.
+
+use std::fs::{File, Metadata, metadata};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::error::Report;
+use super::raw::Origin;
+
+/// What is in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Obstacle {
+    problem: String,
+    help: Option<String>,
+}
+
+impl Obstacle {
+    /// As a finding about the value at `origin`, which begins with `subject`.
+    pub fn report(self, subject: &str, origin: &Origin) -> Report {
+        let report = Report::new(format!("{subject}: {}", self.problem)).at_value(origin);
+        match self.help {
+            Some(help) => report.help(help),
+            None => report,
+        }
+    }
+}
+
+/// `path` seen from `base`, without needless dots and slashes.
+pub(super) fn absolute(base: &Path, path: &Path) -> PathBuf {
+    base.join(path).components().collect()
+}
+
+/// That `path` is a directory which can be entered.
+pub(super) fn directory(path: &Path) -> Result<(), Obstacle> {
+    let facts = facts(path)?;
+    if !facts.is_dir() {
+        return Err(Obstacle {
+            problem: format!("`{}` is not a directory", path.display()),
+            help: None,
+        });
+    }
+    metadata(path.join(".")).map(drop).map_err(|error| denied(path, &error))
+}
+
+/// That `path` is a file which can be read.
+pub(super) fn readable_file(path: &Path) -> Result<(), Obstacle> {
+    let facts = facts(path)?;
+    if !facts.is_file() {
+        let what = if facts.is_dir() { "a directory" } else { "not a regular file" };
+        return Err(Obstacle { problem: format!("`{}` is {what}", path.display()), help: None });
+    }
+    File::open(path).map(drop).map_err(|error| Obstacle {
+        problem: format!("`{}` cannot be read: {}", path.display(), reason(&error)),
+        help: Some(format!("`ls -l {}` shows who may", path.display())),
+    })
+}
+
+/// That the directory of `path`, a file to be made, is there.
+pub(super) fn parent(path: &Path) -> Result<(), Obstacle> {
+    path.parent().map_or(Ok(()), directory)
+}
+
+fn facts(path: &Path) -> Result<Metadata, Obstacle> {
+    metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => missing(path),
+        _ => denied(path, &error),
+    })
+}
+
+fn missing(path: &Path) -> Obstacle {
+    let above = path.ancestors().skip(1).find(|above| above.exists());
+    let gap = above.filter(|above| Some(*above) != path.parent());
+    Obstacle {
+        problem: format!("`{}` does not exist", path.display()),
+        help: gap.map(|above| format!("of its path, only `{}` exists", above.display())),
+    }
+}
+
+/// Names the directory above `path` that does not let this user through.
+fn denied(path: &Path, error: &io::Error) -> Obstacle {
+    let mut above: Vec<&Path> = path.ancestors().collect();
+    above.reverse();
+    let closed = above.into_iter().find(|directory| {
+        let inside = metadata(directory.join("."));
+        inside.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    });
+    match closed.filter(|_| error.kind() == ErrorKind::PermissionDenied) {
+        Some(closed) => Obstacle {
+            problem: format!(
+                "permission denied: user {} may not enter the directory `{}`",
+                nix::unistd::geteuid(),
+                closed.display()
+            ),
+            help: Some(format!("`ls -ld {}` shows who may", closed.display())),
+        },
+        None => {
+            Obstacle { problem: format!("`{}`: {}", path.display(), reason(error)), help: None }
+        }
+    }
+}
+
+/// The error without its number.
+pub(super) fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("rwsgi-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(path.join("open/deep")).unwrap();
+            std::fs::write(path.join("open/file"), "x").unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::set_permissions(&self.0, std::fs::Permissions::from_mode(0o700));
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_no_obstacle() {
+        let scratch = Scratch::new("paths-there");
+        assert_eq!(directory(&scratch.0.join("open")), Ok(()));
+        assert_eq!(readable_file(&scratch.0.join("open/file")), Ok(()));
+        assert_eq!(parent(&scratch.0.join("open/new")), Ok(()));
+    }
+
+    #[test]
+    fn what_is_missing_or_something_else_is_named() {
+        let scratch = Scratch::new("paths-missing");
+        let deep = directory(&scratch.0.join("no/such")).unwrap_err();
+        assert!(deep.problem.ends_with("no/such` does not exist"));
+        assert!(deep.help.unwrap().contains("only `"));
+        assert_eq!(readable_file(&scratch.0.join("nope")).unwrap_err().help, None);
+        let file = directory(&scratch.0.join("open/file")).unwrap_err();
+        assert!(file.problem.ends_with("is not a directory"));
+        let below = directory(&scratch.0.join("open/file/x")).unwrap_err();
+        assert!(below.problem.ends_with("Not a directory"), "{}", below.problem);
+        assert!(readable_file(&scratch.0).unwrap_err().problem.ends_with("is a directory"));
+    }
+
+    #[test]
+    fn a_closed_directory_is_named_instead_of_the_file_in_it() {
+        if nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let scratch = Scratch::new("paths-closed");
+        std::fs::set_permissions(&scratch.0, std::fs::Permissions::from_mode(0o000)).unwrap();
+        let obstacle = readable_file(&scratch.0.join("open/file")).unwrap_err();
+        let expected = format!("may not enter the directory `{}`", scratch.0.display());
+        assert!(obstacle.problem.ends_with(&expected), "{}", obstacle.problem);
+    }
+
+    #[test]
+    fn paths_are_absolute_without_needless_parts() {
+        let cases = [("%", "/a/%"), ("./b//c/.", "/a/b/c"), ("/x/", "/x"), ("../b", "/a/../b")];
+        for (path, expected) in cases {
+            assert_eq!(absolute(Path::new("/a"), Path::new(path)), PathBuf::from(expected));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What was written becomes a valid [`Config`]: the rules between options, and the only place that
+//! asks the system whether files are there.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::application::{self, Application};
+use super::error::{ConfigError, Findings, Report, Warning, quoted};
+use super::lookup::{Lookup, lookup};
+use super::options::OptionSpec;
+use super::paths;
+use super::raw::RawConfig;
+use super::settings::Settings;
+use super::value::Value;
+use super::{Config, Context, Http, Log, LogTarget, Process, listening};
+
+/// Makes a configuration of what was written.
+///
+/// # Errors
+/// All that is wrong, in the order: each option by itself, then what they mean together.
+pub fn resolve(
+    raw: &RawConfig,
+    context: &Context,
+) -> Result<(Config, Vec<Warning>), Vec<ConfigError>> {
+    let mut findings = Findings::default();
+    let settings = Settings::read(raw, &mut findings);
+    let chdir = application::chdir(&settings, context, &mut findings);
+    let base = chdir.clone().unwrap_or_else(|| context.cwd.clone());
+    let listeners = listening::listeners(&settings, context, &base, &mut findings);
+    let application = application::application(&settings, chdir, &base, &mut findings);
+    let process = process(&settings, context, &mut findings);
+    let log = log(&settings, context, &mut findings);
+    let Some(application) = application else { return Err(findings.errors) };
+    findings.into_result(Config {
+        name: name(raw, context, &application),
+        listeners,
+        backlog: settings.small("listen").unwrap_or(1024),
+        application,
+        processes: settings.small("processes").unwrap_or(1),
+        threads: settings.small("threads").unwrap_or(1),
+        lazy_apps: settings.switch("lazy-apps"),
+        process,
+        log,
+        http: http(&settings),
+        mercy: seconds(&settings, "worker-reload-mercy").unwrap_or(Duration::from_secs(60)),
+        options: raw.options.iter().map(|o| (o.key.clone(), o.value.clone())).collect(),
+    })
+}
+
+/// The options that differ between two configurations but take a restart, by name.
+pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for (key, _) in old.options.iter().chain(&new.options) {
+        let (Lookup::Exact(spec) | Lookup::Prefix(spec)) = lookup(key) else { continue };
+        let differs = !spec.reloadable && values(old, spec) != values(new, spec);
+        if differs && !names.contains(&spec.name) {
+            names.push(spec.name);
+        }
+    }
+    names
+}
+
+fn values<'a>(config: &'a Config, spec: &'static OptionSpec) -> Vec<&'a str> {
+    let same = |key: &str| match lookup(key) {
+        Lookup::Exact(found) | Lookup::Prefix(found) => found == spec,
+        Lookup::Known(_) | Lookup::KnownPrefix(..) | Lookup::Unknown(_) => false,
+    };
+    let mut all =
+        config.options.iter().filter(|(key, _)| same(key)).map(|(_, value)| value.as_str());
+    if spec.list { all.collect() } else { all.next_back().into_iter().collect() }
+}
+
+/// The name that was given, or that of the file, or that of the directory.
+fn name(raw: &RawConfig, context: &Context, application: &Application) -> String {
+    if let Some(name) = &context.name {
+        return name.clone();
+    }
+    let file = raw.file.as_deref();
+    let stem = file.and_then(Path::file_stem).map(|stem| stem.to_string_lossy().into_owned());
+    if let Some(stem) = stem.filter(|stem| stem != "uwsgi" && stem != "rwsgi") {
+        return stem;
+    }
+    let directory = application.chdir.as_deref().and_then(Path::file_name);
+    directory.map_or_else(|| "rwsgi".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn seconds(settings: &Settings<'_>, name: &str) -> Option<Duration> {
+    settings.number(name).map(Duration::from_secs)
+}
+
+fn http(settings: &Settings<'_>) -> Http {
+    let default = Http::default();
+    let buffered = settings.number("post-buffering").unwrap_or(default.buffered_bytes);
+    Http {
+        head_bytes: settings.small("buffer-size").unwrap_or(default.head_bytes),
+        max_fields: settings.small("max-fields").unwrap_or(default.max_fields),
+        body_bytes: settings.number("limit-post").filter(|limit| *limit > 0),
+        buffered_bytes: if buffered == 0 { 0 } else { buffered.max(default.buffered_bytes) },
+        head_timeout: seconds(settings, "http-headers-timeout").unwrap_or(default.head_timeout),
+        idle_timeout: seconds(settings, "http-keepalive").unwrap_or(default.idle_timeout),
+        io_timeout: seconds(settings, "http-timeout").unwrap_or(default.io_timeout),
+    }
+}
+
+fn process(settings: &Settings<'_>, context: &Context, findings: &mut Findings) -> Process {
+    let pidfile = new_file(settings, "pidfile", context, findings);
+    let daemonize = new_file(settings, "daemonize", context, findings);
+    if let (Some(setting), true) = (settings.last("daemonize"), pidfile.is_some())
+        && pidfile == daemonize
+    {
+        let report = Report::new("`pidfile` and `daemonize` name the same file");
+        findings.error(report.at_value(&setting.raw.origin));
+    }
+    Process {
+        pidfile,
+        daemonize,
+        uid: settings.small("uid"),
+        gid: settings.small("gid"),
+        umask: settings.small("umask"),
+    }
+}
+
+/// A file that rwsgi makes, relative to where it was started. A directory that is missing now may
+/// be there at the start, so it is a warning.
+fn new_file(
+    settings: &Settings<'_>,
+    name: &str,
+    context: &Context,
+    findings: &mut Findings,
+) -> Option<PathBuf> {
+    let setting = settings.last(name)?;
+    let Value::Path(path) = &setting.value else { return None };
+    let path = paths::absolute(&context.cwd, path);
+    if path.is_dir() {
+        let report = Report::new(format!("{} is a directory", quoted(setting.raw)));
+        findings.error(report.at_value(&setting.raw.origin).expected("a file"));
+    } else if let Err(obstacle) = paths::parent(&path) {
+        let subject = format!("{} cannot be written", quoted(setting.raw));
+        findings.warn(obstacle.report(&subject, &setting.raw.origin));
+    }
+    Some(path)
+}
+
+fn log(settings: &Settings<'_>, context: &Context, findings: &mut Findings) -> Log {
+    Log {
+        target: log_target(settings, context, findings),
+        requests: !settings.switch("disable-logging"),
+    }
+}
+
+fn log_target(settings: &Settings<'_>, context: &Context, findings: &mut Findings) -> LogTarget {
+    let daemonize = settings.last("daemonize");
+    let to_file = settings.last("logto");
+    let sink = settings.last("logging");
+    let word = settings.word("logging").unwrap_or_default();
+    if let (Some(to_file), Some(sink)) = (to_file, sink)
+        && word != "auto"
+    {
+        let report = Report::new(format!("`logto` and {} contradict each other", quoted(sink.raw)));
+        let report = report.at_key(&to_file.raw.origin);
+        findings.error(report.help("the log has one destination: remove one of the two lines"));
+    }
+    if let (Some(_), Some(sink), "stderr") = (daemonize, sink, word.as_str()) {
+        let report =
+            Report::new("a daemon has no standard error: `logging` contradicts `daemonize`");
+        findings.error(report.at_value(&sink.raw.origin).help("remove one of the two lines"));
+    }
+    if let Some(to_file) = to_file {
+        if let Some(daemonize) = daemonize
+            && daemonize.value != to_file.value
+        {
+            let report = Report::new("the log goes to the file of `logto`");
+            findings.inform(
+                report.at_value(&daemonize.raw.origin).help(
+                    "`daemonize` only puts rwsgi in the background: name the same file in both",
+                ),
+            );
+        }
+        if let Some(Value::Path(path)) = settings.value("logto")
+            && looks_like_udp(&path)
+        {
+            let report = Report::new("logging over UDP is not in this version");
+            let report = report.at_value(&to_file.raw.origin).expected("a file");
+            findings.error(report.help("write `logging = syslog`"));
+            return LogTarget::Auto;
+        }
+        return new_file(settings, "logto", context, findings)
+            .map_or(LogTarget::Auto, LogTarget::File);
+    }
+    match word.as_str() {
+        "stderr" => LogTarget::Stderr,
+        "journal" => LogTarget::Journal,
+        "syslog" => LogTarget::Syslog,
+        _ => match daemonize.map(|setting| &setting.value) {
+            Some(Value::Path(path)) => LogTarget::File(paths::absolute(&context.cwd, path)),
+            _ => LogTarget::Auto,
+        },
+    }
+}
+
+/// `host:port` is a UDP destination in uWSGI.
+fn looks_like_udp(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    let port = text.rsplit_once(':').filter(|_| !text.contains('/')).map(|(_, port)| port);
+    port.is_some_and(|port| port.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

@@ -1,0 +1,378 @@
+//! The rules between options, as an administrator meets them.
+
+use super::super::load::{Argument, Sources, load};
+use super::super::{Severity, Target};
+use super::*;
+use crate::address::ListenAddr;
+
+/// A project directory with an INI file in it.
+struct Project(PathBuf);
+
+impl Project {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("rwsgi-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(path.join("book")).unwrap();
+        std::fs::create_dir_all(path.join("venv/bin")).unwrap();
+        std::fs::write(path.join("book/wsgi.py"), "").unwrap();
+        std::fs::write(path.join("venv/bin/python"), "").unwrap();
+        Self(path)
+    }
+
+    fn context(&self) -> Context {
+        Context { cwd: self.0.clone(), name: None, inherited: Vec::new() }
+    }
+
+    fn load_as(
+        &self,
+        text: &str,
+        context: &Context,
+    ) -> Result<(Config, Vec<Warning>), Vec<ConfigError>> {
+        std::fs::write(self.0.join("uwsgi.ini"), format!("[uwsgi]\n{text}")).unwrap();
+        let file = RawOptionForFile::named("uwsgi.ini");
+        let sources = Sources { environment: Vec::new(), arguments: vec![file] };
+        load(&sources, context)
+    }
+
+    fn load(&self, text: &str) -> Result<(Config, Vec<Warning>), Vec<ConfigError>> {
+        self.load_as(text, &self.context())
+    }
+
+    /// Loads what has neither errors nor warnings.
+    fn config(&self, text: &str) -> Config {
+        let (config, warnings) = self.load(text).unwrap_or_else(|errors| panic!("{errors:?}"));
+        assert!(warnings.is_empty(), "{warnings:?}");
+        config
+    }
+
+    fn warnings(&self, text: &str) -> Vec<String> {
+        let (_, warnings) = self.load(text).unwrap_or_else(|errors| panic!("{errors:?}"));
+        warnings.iter().map(ToString::to_string).collect()
+    }
+
+    fn errors(&self, text: &str) -> Vec<String> {
+        let errors = self.load(text).unwrap_err();
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    fn error(&self, text: &str) -> String {
+        let errors = self.errors(text);
+        assert_eq!(errors.len(), 1, "{errors:#?}");
+        errors[0].clone()
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+struct RawOptionForFile;
+
+impl RawOptionForFile {
+    fn named(path: &str) -> Argument {
+        let text = format!("--ini={path}");
+        Argument::File(super::super::raw::RawOption::argument("ini", path, 1, &text))
+    }
+}
+
+const BASE: &str = "http = 127.0.0.1:8000\nwsgi-file = book/wsgi.py\n";
+
+fn with(text: &str) -> String {
+    format!("{BASE}{text}")
+}
+
+#[test]
+fn the_classic_file_runs_as_written() {
+    let project = Project::new("classic");
+    let text = "http=127.0.0.1:8000\nchdir=%d\nwsgi-file=book/wsgi.py\nmaster=true\nprocess=4\n\
+                threads=2\npidfile=uwsgi.pid\ndaemonize=uwsgi.log\n";
+    let (config, warnings) = project.load(text).unwrap();
+    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:8000");
+    assert_eq!(config.listeners[0].mode, 0o660);
+    assert_eq!((config.processes, config.threads), (4, 2));
+    assert_eq!(config.application.chdir.as_deref(), Some(&*project.0));
+    let target = Target::File { path: "book/wsgi.py".into(), callable: "application".into() };
+    assert_eq!(config.application.target, target);
+    assert_eq!(config.process.pidfile, Some(project.0.join("uwsgi.pid")));
+    assert_eq!(config.process.daemonize, Some(project.0.join("uwsgi.log")));
+    assert_eq!(config.log.target, LogTarget::File(project.0.join("uwsgi.log")));
+    assert_eq!(config.name, project.0.file_name().unwrap().to_str().unwrap());
+    assert_eq!(config.options[4], ("process".to_owned(), "4".to_owned()));
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(
+        warnings[0].to_string(),
+        "warning: uwsgi.ini:6:1: `process` is taken for `processes`\n  |\n6 | process=4\n  | \
+         ^^^^^^^\n  help: write `processes`: in a file, uWSGI ignores what is not spelled out"
+    );
+}
+
+#[test]
+fn what_is_not_written_has_its_default() {
+    let project = Project::new("defaults");
+    let config = project.config(BASE);
+    assert_eq!(config.http, Http::default());
+    assert_eq!((config.processes, config.threads, config.backlog), (1, 1, 1024));
+    assert_eq!(config.mercy, Duration::from_secs(60));
+    assert_eq!(config.log, Log { target: LogTarget::Auto, requests: true });
+    assert_eq!(config.process, Process::default());
+    assert!(!config.lazy_apps);
+}
+
+#[test]
+fn every_option_arrives() {
+    let project = Project::new("arrives");
+    let config = project.config(&with(
+        "processes=2\nthreads=3\nlazy-apps\nlisten=99\nchmod-socket=0600\nchown-socket=0:0\n\
+         callable=make()\nenv=A=1\nenv=B=2=3\npythonpath=one\npythonpath=/two\nvirtualenv=venv\n\
+         buffer-size=32k\nmax-fields=64\nlimit-post=10m\npost-buffering=0\n\
+         http-headers-timeout=5\nhttp-keepalive=0\nhttp-timeout=7\nworker-reload-mercy=8\n\
+         uid=0\ngid=0\numask=022\nlogto=app.log\ndisable-logging\n",
+    ));
+    assert_eq!((config.processes, config.threads, config.lazy_apps), (2, 3, true));
+    assert_eq!((config.listeners[0].mode, config.listeners[0].owner), (0o600, Some((0, Some(0)))));
+    let application = &config.application;
+    let target = Target::File { path: "book/wsgi.py".into(), callable: "make()".into() };
+    assert_eq!(application.target, target);
+    assert_eq!(application.env[1], ("B".to_owned(), "2=3".to_owned()));
+    assert_eq!(application.pythonpath, [PathBuf::from("/two"), project.0.join("one")]);
+    assert_eq!(application.virtualenv, Some(project.0.join("venv")));
+    assert_eq!((config.http.head_bytes, config.http.max_fields), (32768, 64));
+    assert_eq!((config.http.body_bytes, config.http.buffered_bytes), (Some(10 << 20), 0));
+    assert_eq!(config.http.head_timeout, Duration::from_secs(5));
+    assert_eq!(config.http.idle_timeout, Duration::ZERO);
+    assert_eq!((config.http.io_timeout.as_secs(), config.mercy.as_secs()), (7, 8));
+    let Process { uid, gid, umask, .. } = config.process;
+    assert_eq!((uid, gid, umask, config.backlog), (Some(0), Some(0), Some(0o022), 99));
+    assert_eq!(config.log.target, LogTarget::File(project.0.join("app.log")));
+    assert!(!config.log.requests);
+}
+
+#[test]
+fn of_scalars_the_last_counts_and_of_lists_all() {
+    let project = Project::new("repeated");
+    let config = project.config(&with("processes=2\nworkers=3\nhttp=:0\nhttp=:0\n"));
+    assert_eq!((config.processes, config.listeners.len()), (3, 3));
+    assert!(project.warnings(&with("http=127.0.0.1:8000"))[0].contains("is named twice"));
+}
+
+#[test]
+fn post_buffering_is_never_less_than_a_megabyte() {
+    let project = Project::new("buffering");
+    assert_eq!(project.config(&with("post-buffering=1")).http.buffered_bytes, 1 << 20);
+    assert_eq!(project.config(&with("post-buffering=4m")).http.buffered_bytes, 4 << 20);
+}
+
+#[test]
+fn all_errors_are_reported_at_once() {
+    let project = Project::new("all");
+    let errors = project.errors("processes=four\nthreads=0\nvaccum=true\nhttp=8000\n");
+    assert_eq!(errors.len(), 5);
+    assert_eq!(
+        errors[0],
+        "error: uwsgi.ini:2:11: `processes = four` is not a whole number\n  |\n\
+         2 | processes=four\n  |           ^^^^\n\
+         \x20 expected: a number of processes from 1 to 4096"
+    );
+    assert!(errors[1].contains("`threads = 0` is less than 1"));
+    assert_eq!(
+        errors[2],
+        "error: uwsgi.ini:4:1: there is no option `vaccum`\n  |\n4 | vaccum=true\n  | ^^^^^^\n  \
+         help: did you mean `vacuum`?"
+    );
+    assert!(errors[3].contains("help: write `:8000`, or `127.0.0.1:8000` for this machine only"));
+    assert!(errors[4].contains("there is no application to serve"));
+}
+
+#[test]
+fn a_value_that_is_missing_is_an_error() {
+    let project = Project::new("missing");
+    let error = project.error(&with("processes =\n"));
+    assert!(error.starts_with("error: uwsgi.ini:4:12: `processes` has no value\n"), "{error}");
+}
+
+#[test]
+fn one_application_is_needed_and_no_more() {
+    let project = Project::new("one-app");
+    assert_eq!(
+        project.error("http=:8000"),
+        "error: there is no application to serve\n  help: add two lines such as\n        \
+         chdir = /srv/bookstore\n        wsgi-file = BookStore/wsgi.py"
+    );
+    let error = project.error(&with("module=book.wsgi"));
+    assert!(
+        error.contains("`wsgi-file = book/wsgi.py` and `module = book.wsgi` contradict each other")
+    );
+}
+
+#[test]
+fn a_module_may_name_its_callable_once() {
+    let project = Project::new("callable");
+    let config = project.config("http=:0\nmodule=book.wsgi:app\ncallable=app\n");
+    let target = Target::Module { module: "book.wsgi".into(), callable: "app".into() };
+    assert_eq!(config.application.target, target);
+    let error = project.error("http=:0\nmodule=book.wsgi:app\ncallable=other\n");
+    assert!(error.contains("name different callables"));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_with_its_place() {
+    let project = Project::new("no-file");
+    let root = project.0.display();
+    assert_eq!(
+        project.error("http=:0\nwsgi-file = book/wsgy.py\n"),
+        format!(
+            "error: uwsgi.ini:3:13: `wsgi-file = book/wsgy.py` cannot be read: \
+             `{root}/book/wsgy.py` does not exist\n  |\n3 | wsgi-file = book/wsgy.py\n  |             \
+             ^^^^^^^^^^^^\n  expected: a Python file, relative to `chdir`"
+        )
+    );
+    let error = project.error("http=:0\nwsgi-file = book.wsgi:app\n");
+    assert!(error.ends_with("help: if it is a module, write `module = book.wsgi:app`"));
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_one_error() {
+    let project = Project::new("no-chdir");
+    let error = project.error("http=:0\nchdir=nowhere\nwsgi-file=wsgi.py\n");
+    assert!(error.contains("`chdir = nowhere` cannot be entered: "), "{error}");
+    let quoted = project.error("http=:0\nchdir=\"book\"\nmodule=wsgi\n");
+    assert!(quoted.contains("quotes are part of the value"), "{quoted}");
+}
+
+#[test]
+fn paths_are_relative_to_chdir_or_to_the_start() {
+    let project = Project::new("relative");
+    let text = "http=app.sock\nchdir=book\nwsgi-file=wsgi.py\npidfile=x.pid\n";
+    let config = project.config(text);
+    let socket = ListenAddr::Unix(project.0.join("book/app.sock"));
+    assert_eq!(config.listeners[0].address, socket);
+    assert_eq!(config.process.pidfile, Some(project.0.join("x.pid")));
+}
+
+#[test]
+fn a_virtual_environment_has_an_interpreter() {
+    let project = Project::new("venv");
+    let error = project.error(&with("home=book\n"));
+    assert!(error.contains("`home = book` is not a virtual environment"), "{error}");
+    assert!(error.contains("python3 -m venv"));
+    let warning = &project.warnings(&with("home=venv\npython=python3\n"))[0];
+    assert!(warning.contains("`python` is used in place of `home = venv`"));
+}
+
+#[test]
+fn somewhere_to_listen_is_needed() {
+    let project = Project::new("nowhere");
+    assert_eq!(
+        project.error("wsgi-file=book/wsgi.py"),
+        "error: there is nowhere to listen\n  help: add a line such as\n        \
+         http = 127.0.0.1:8000"
+    );
+}
+
+#[test]
+fn sockets_of_systemd_are_listeners_unless_http_is_written() {
+    let project = Project::new("inherited");
+    let inherited = vec!["web".to_owned(), "web".to_owned(), "admin".to_owned()];
+    let context = Context { inherited, ..project.context() };
+    let (config, _) = project.load_as("wsgi-file=book/wsgi.py", &context).unwrap();
+    let addresses: Vec<_> = config.listeners.iter().map(|l| l.address.to_string()).collect();
+    assert_eq!(addresses, ["systemd:web", "systemd:admin"]);
+    let (config, _) = project.load_as(BASE, &context).unwrap();
+    assert_eq!(config.listeners.len(), 1);
+}
+
+#[test]
+fn a_uwsgi_socket_alone_is_an_error_and_beside_http_a_warning() {
+    let project = Project::new("uwsgi-socket");
+    let text = "socket = 127.0.0.1:3031\nwsgi-file=book/wsgi.py\n";
+    let error = project.error(text);
+    assert!(error.contains("`socket = 127.0.0.1:3031` is not opened: this version speaks HTTP"));
+    assert!(error.contains("`proxy_pass http://127.0.0.1:3031;`"));
+    assert!(project.error("uwsgi-socket=:1\nwsgi-file=book/wsgi.py").contains("is not opened"));
+    assert_eq!(project.warnings(&format!("{text}http=:0\n")).len(), 1);
+    let config = project.config(&format!("{text}protocol=http\n"));
+    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:3031");
+}
+
+#[test]
+fn socket_names_have_a_limit() {
+    let project = Project::new("long");
+    let text = format!("http=@{}\nmodule=x\n", "a".repeat(108));
+    assert!(project.error(&text).contains("expected: at most 107 bytes"));
+}
+
+#[test]
+fn the_log_has_one_destination() {
+    let project = Project::new("log");
+    let file = |name: &str| LogTarget::File(project.0.join(name));
+    assert_eq!(project.config(&with("logging=journal")).log.target, LogTarget::Journal);
+    assert_eq!(project.config(&with("daemonize=x.log")).log.target, file("x.log"));
+    let both = with("daemonize=x.log\nlogto=y.log");
+    assert_eq!(project.load(&both).unwrap().0.log.target, file("y.log"));
+    assert_eq!(project.load(&both).unwrap().1[0].severity, Severity::Info);
+    assert_eq!(project.config(&with("daemonize=x\nlogto=x")).log.target, file("x"));
+    let daemon = project.config(&with("daemonize=x.log\nlogging=syslog"));
+    assert_eq!(daemon.log.target, LogTarget::Syslog);
+    assert!(project.error(&with("logto=x\nlogging=stderr")).contains("contradict each other"));
+    assert!(project.error(&with("daemonize=x\nlogging=stderr")).contains("no standard error"));
+    assert!(project.error(&with("logto=127.0.0.1:514")).contains("UDP"));
+    assert!(project.error(&with("pidfile=x\ndaemonize=./x")).contains("name the same file"));
+    assert!(project.error(&with("logto=book")).contains("`logto = book` is a directory"));
+    assert!(project.warnings(&with("pidfile=no/x"))[0].contains("cannot be written"));
+}
+
+#[test]
+fn other_options_of_uwsgi_are_answered_by_class() {
+    let project = Project::new("classes");
+    let text = "thunder-lock=true\nharakiri=30\nmaster=false\nmax-requests=0\nmax-request=9\n";
+    let warnings = project.warnings(&with(text));
+    assert_eq!(warnings.len(), 5, "{warnings:#?}");
+    assert!(warnings[0].starts_with("info: uwsgi.ini:4:1: `thunder-lock` is not needed: "));
+    assert!(warnings[1].starts_with("warning: uwsgi.ini:5:1: `harakiri` is not in this version: "));
+    assert!(warnings[2].starts_with("info: uwsgi.ini:6:8: `master = false` has no effect: "));
+    assert!(warnings[3].contains("`max-request` is taken for `max-requests`"));
+    let error = project.error(&with("chroot=/srv"));
+    assert!(error.starts_with("error: uwsgi.ini:4:1: `chroot` cannot be obeyed: "), "{error}");
+    let block = project.error(&with("if-env=X\nprocesses=2\nendif="));
+    assert!(block.contains("`for` and `if` blocks are not in this version"));
+    assert!(project.error(&with("ini=other.ini")).contains("including other files is not in this"));
+}
+
+#[test]
+fn spelling_mistakes_are_explained() {
+    let project = Project::new("spelling");
+    assert!(project.error(&with("buffer_size=1")).contains("did you mean `buffer-size`?"));
+    assert!(project.error(&with("Master=true")).contains("did you mean `master`?"));
+    assert!(project.error(&with("key : v")).contains("separated by `=`"));
+    assert!(project.error(&with("frobnicate=1")).contains("`rwsgi --help` lists all"));
+}
+
+#[test]
+fn a_key_that_is_referred_to_may_have_any_name() {
+    let project = Project::new("placeholder");
+    let text = "base = %d\nhttp=:0\nchdir=%(base)book\nset-ph = n=3\nprocesses=%(n)\n\
+                module=wsgi\n";
+    let config = project.config(text);
+    assert_eq!(config.application.chdir, Some(project.0.join("book")));
+    assert_eq!(config.processes, 3);
+    assert!(project.error(&with("base=/srv")).contains("there is no option `base`"));
+}
+
+#[test]
+fn the_name_is_given_or_that_of_the_file() {
+    let project = Project::new("name");
+    let named = Context { name: Some("shop".to_owned()), ..project.context() };
+    assert_eq!(project.load_as(BASE, &named).unwrap().0.name, "shop");
+    assert_eq!(project.config(BASE).name, "rwsgi");
+    assert_eq!(project.config("http=:0\nchdir=book\nmodule=x").name, "book");
+}
+
+#[test]
+fn a_reload_tells_what_takes_a_restart() {
+    let project = Project::new("restart");
+    let old = project.config(&with("processes=2\nlisten=5\nuid=0\n"));
+    let new = project.config(&with("processes=4\nlisten=5\nlisten=6\nhttp=:0\n"));
+    assert_eq!(needs_restart(&old, &new), ["http", "listen", "uid"]);
+    assert!(needs_restart(&old, &old).is_empty());
+}

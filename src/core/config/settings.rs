@@ -1,0 +1,174 @@
+//! From keys and texts to options and typed values, one by one: what the tables say, applied.
+
+use super::error::{Findings, Report, quoted};
+use super::known::{Class, Known};
+use super::lookup::{Lookup, lookup, unknown};
+use super::options::{OPTIONS, OptionSpec};
+use super::raw::{RawConfig, RawOption, Source};
+use super::value::{Kind, Value};
+
+/// One option that was set to something valid.
+#[derive(Debug, Clone)]
+pub(super) struct Setting<'a> {
+    /// Which.
+    pub spec: &'static OptionSpec,
+    /// To what.
+    pub value: Value,
+    /// As written.
+    pub raw: &'a RawOption,
+}
+
+/// All that was set, in order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Settings<'a> {
+    set: Vec<Setting<'a>>,
+    failed: Vec<&'static str>,
+    /// Listeners for protocols that are not in this version.
+    pub unspoken: Vec<(&'a RawOption, &'static str)>,
+    blocks: bool,
+}
+
+impl<'a> Settings<'a> {
+    /// Looks every key up and reads its value; all that is wrong goes to `findings`.
+    pub fn read(raw: &'a RawConfig, findings: &mut Findings) -> Self {
+        let mut settings = Self::default();
+        for option in &raw.options {
+            settings.take(option, findings);
+        }
+        settings
+    }
+
+    /// The last of `name`, if there is one.
+    pub fn last(&self, name: &str) -> Option<&Setting<'a>> {
+        self.set.iter().rev().find(|setting| setting.spec.name == name)
+    }
+
+    /// All of these names, in order.
+    pub fn all<'s>(&'s self, names: &'s [&str]) -> impl Iterator<Item = &'s Setting<'a>> {
+        self.set.iter().filter(|setting| names.contains(&setting.spec.name))
+    }
+
+    /// Whether `name` was written with a value that is an error already.
+    pub fn failed(&self, name: &str) -> bool {
+        self.failed.contains(&name)
+    }
+
+    /// The value of `name`, or its default.
+    pub fn value(&self, name: &str) -> Option<Value> {
+        if let Some(setting) = self.last(name) {
+            return Some(setting.value.clone());
+        }
+        let spec = OPTIONS.iter().find(|spec| spec.name == name)?;
+        if spec.default.is_empty() {
+            return None;
+        }
+        spec.kind.parse(spec.default).ok()
+    }
+
+    /// The number of `name`, or its default.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        match self.value(name) {
+            Some(Value::Number(number)) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// A number that the table bounds to 32 bits.
+    pub fn small(&self, name: &str) -> Option<u32> {
+        self.number(name).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    /// The switch `name`.
+    pub fn switch(&self, name: &str) -> bool {
+        matches!(self.value(name), Some(Value::Switch(true)))
+    }
+
+    /// The word of `name`, or its default.
+    pub fn word(&self, name: &str) -> Option<String> {
+        match self.value(name) {
+            Some(Value::Text(word)) => Some(word),
+            _ => None,
+        }
+    }
+
+    fn take(&mut self, option: &'a RawOption, findings: &mut Findings) {
+        let environment = matches!(option.origin.source, Source::Environment { .. });
+        match lookup(&option.key) {
+            Lookup::Exact(spec) => self.set(spec, option, findings),
+            Lookup::Known(known) => self.decline(known, option, findings),
+            _ if option.placeholder => {}
+            Lookup::Prefix(spec) if !environment => {
+                findings.warn(abbreviated(option, spec.name));
+                self.set(spec, option, findings);
+            }
+            Lookup::KnownPrefix(known, name) if !environment => {
+                findings.warn(abbreviated(option, name));
+                self.decline(known, option, findings);
+            }
+            Lookup::Unknown(_) | Lookup::Prefix(_) | Lookup::KnownPrefix(..) if environment => {
+                let report = Report::new(format!("there is no option `{}`", option.key));
+                findings.warn(report.at_key(&option.origin));
+            }
+            Lookup::Unknown(similar) => findings.error(unknown(option, &similar)),
+            Lookup::Prefix(_) | Lookup::KnownPrefix(..) => {}
+        }
+    }
+
+    fn set(&mut self, spec: &'static OptionSpec, raw: &'a RawOption, findings: &mut Findings) {
+        match spec.kind.parse(&raw.value) {
+            Ok(value) => {
+                if let (Kind::Always(fact), Value::Switch(false)) = (spec.kind, &value) {
+                    let report = Report::new(format!("{} has no effect: {fact}", quoted(raw)));
+                    findings.inform(report.at_value(&raw.origin));
+                }
+                self.set.push(Setting { spec, value, raw });
+            }
+            Err(invalid) => {
+                self.failed.push(spec.name);
+                let message = if raw.value.is_empty() {
+                    quoted(raw)
+                } else {
+                    format!("{} {}", quoted(raw), invalid.problem)
+                };
+                let report = Report::new(message).at_value(&raw.origin);
+                let report = report.expected(spec.kind.expected());
+                findings.error(match invalid.help {
+                    Some(help) => report.help(help),
+                    None => report,
+                });
+            }
+        }
+    }
+
+    fn decline(&mut self, known: &'static Known, option: &'a RawOption, findings: &mut Findings) {
+        let key = &option.key;
+        let is_off =
+            matches!(option.value.to_ascii_lowercase().as_str(), "0" | "false" | "off" | "no");
+        match known.class {
+            _ if is_off && !known.has("print") => {}
+            Class::Ignored(why) => findings.inform(
+                Report::new(format!("`{key}` is not needed: {why}")).at_key(&option.origin),
+            ),
+            Class::NotYet(effect) => findings.warn(
+                Report::new(format!("`{key}` is not in this version: {effect}"))
+                    .at_key(&option.origin),
+            ),
+            Class::OtherProtocol(why) => self.unspoken.push((option, why)),
+            Class::Refused(why) => {
+                // One error for a block is enough; its end needs no other.
+                let is_end = key.starts_with("end");
+                if !(is_end && self.blocks) {
+                    let report = Report::new(format!("`{key}` cannot be obeyed: {why}"));
+                    findings.error(report.at_key(&option.origin));
+                }
+                self.blocks |= known.has("endif");
+            }
+        }
+    }
+}
+
+fn abbreviated(option: &RawOption, name: &str) -> Report {
+    Report::new(format!("`{}` is taken for `{name}`", option.key))
+        .at_key(&option.origin)
+        .help(format!("write `{name}`: in a file, uWSGI ignores what is not spelled out"))
+}

@@ -1,0 +1,500 @@
+//! What the value of an option can be, and how its text becomes that.
+
+use std::path::PathBuf;
+
+use nix::unistd::{Group, User};
+
+use crate::address::ListenAddr;
+
+/// What the value of an option can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// On or off.
+    Switch,
+    /// On, whatever is written; the text says what rwsgi does.
+    Always(&'static str),
+    /// A whole number of something.
+    Number {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+        /// What is counted, in the plural.
+        unit: &'static str,
+    },
+    /// A time in whole seconds.
+    Seconds {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+    /// A time in seconds, or a switch: on is the default, off is zero.
+    SecondsOrSwitch {
+        /// The most.
+        max: u64,
+        /// What "on" stands for.
+        on: u64,
+    },
+    /// A size in bytes.
+    Bytes {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+    /// Permission bits, three or four octal digits.
+    Mode,
+    /// A file mode creation mask, octal.
+    Mask,
+    /// A user, by name or number.
+    User,
+    /// A group, by name or number.
+    Group,
+    /// `user` or `user:group`.
+    Owner,
+    /// A file or directory.
+    Path,
+    /// Where to listen.
+    Address,
+    /// `package.module` or `package.module:callable`.
+    Module,
+    /// The name of the callable.
+    Callable,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `NAME=value`.
+    Variable,
+}
+
+/// A value that was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Of [`Kind::Switch`] and [`Kind::Always`].
+    Switch(bool),
+    /// A number, seconds, bytes, bits, or the number of a user or group.
+    Number(u64),
+    /// Of [`Kind::Owner`].
+    Owner(u32, Option<u32>),
+    /// Of [`Kind::Path`], as written.
+    Path(PathBuf),
+    /// Of [`Kind::Address`]; a UNIX path as written.
+    Address(ListenAddr),
+    /// Of [`Kind::Module`]: the module, and the callable if it was named.
+    Module(String, Option<String>),
+    /// Of [`Kind::Callable`] and [`Kind::Choice`].
+    Text(String),
+    /// Of [`Kind::Variable`].
+    Variable(String, String),
+}
+
+/// Why a text is not a value of its kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// Completes "`option = text` …".
+    pub problem: String,
+    /// What to write instead, where that can be guessed.
+    pub help: Option<String>,
+}
+
+impl Invalid {
+    fn new(problem: impl Into<String>) -> Self {
+        Self { problem: problem.into(), help: None }
+    }
+
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl Kind {
+    /// What can be written, in words.
+    pub fn expected(self) -> String {
+        match self {
+            Self::Switch | Self::Always(_) => {
+                "`true`, `yes`, `on`, `1`, or `false`, `no`, `off`, `0`".to_owned()
+            }
+            Self::Number { min, max, unit } => format!("a number of {unit} from {min} to {max}"),
+            Self::Seconds { min, max } => format!("a number of seconds from {min} to {max}"),
+            Self::SecondsOrSwitch { max, .. } => {
+                format!("a number of seconds up to {max}, or `true` or `false`")
+            }
+            Self::Bytes { min, max } => {
+                format!("a number of bytes from {}, such as `65536` or `64k`", range(min, max))
+            }
+            Self::Mode => "three octal digits, such as `660`".to_owned(),
+            Self::Mask => "octal digits, such as `022`".to_owned(),
+            Self::User => "a user's name or number".to_owned(),
+            Self::Group => "a group's name or number".to_owned(),
+            Self::Owner => "`user` or `user:group`".to_owned(),
+            Self::Path => "a path".to_owned(),
+            Self::Address => {
+                "`127.0.0.1:8000`, `:8000`, `[::1]:8000`, a path such as `/run/app.sock`, \
+                 `@abstract`, `systemd:NAME` or `fd://3`"
+                    .to_owned()
+            }
+            Self::Module => "`package.module` or `package.module:callable`".to_owned(),
+            Self::Callable => "the name of the WSGI callable, such as `application`".to_owned(),
+            Self::Choice(words) => {
+                let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+                format!("one of {}", words.join(", "))
+            }
+            Self::Variable => "`NAME=value`".to_owned(),
+        }
+    }
+
+    /// The placeholder for the value in help texts; `None` for a switch.
+    pub fn placeholder(self) -> Option<&'static str> {
+        match self {
+            Self::Switch | Self::Always(_) => None,
+            Self::Number { .. } => Some("N"),
+            Self::Seconds { .. } | Self::SecondsOrSwitch { .. } => Some("SECONDS"),
+            Self::Bytes { .. } => Some("BYTES"),
+            Self::Mode | Self::Mask => Some("MODE"),
+            Self::User => Some("USER"),
+            Self::Group => Some("GROUP"),
+            Self::Owner => Some("USER[:GROUP]"),
+            Self::Path => Some("PATH"),
+            Self::Address => Some("ADDRESS"),
+            Self::Module => Some("MODULE[:CALLABLE]"),
+            Self::Callable => Some("NAME"),
+            Self::Choice(_) => Some("WORD"),
+            Self::Variable => Some("NAME=VALUE"),
+        }
+    }
+
+    /// Whether ` # text` and ` ; text` after a value can only be a comment.
+    pub fn excludes_comments(self) -> bool {
+        !matches!(self, Self::Variable)
+    }
+
+    /// Reads a value. Users, groups and host names ask the system, all else is in the text.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(self, text: &str) -> Result<Value, Invalid> {
+        self.parse_unquoted(text).map_err(|invalid| {
+            if is_quoted(text) && invalid.help.is_none() {
+                invalid.help("quotes are part of the value in this file format: leave them out")
+            } else {
+                invalid
+            }
+        })
+    }
+
+    fn parse_unquoted(self, text: &str) -> Result<Value, Invalid> {
+        match self {
+            Self::Switch | Self::Always(_) => switch(text).map(Value::Switch),
+            Self::Variable => variable(text),
+            Self::SecondsOrSwitch { max, on } => seconds_or_switch(text, max, on),
+            _ if text.is_empty() => Err(Invalid::new("has no value")),
+            Self::Number { min, max, .. } => within(number(text)?, min, max),
+            Self::Seconds { min, max } => within(seconds(text)?, min, max),
+            Self::Bytes { min, max } => within(bytes(text)?, min, max),
+            Self::Mode => mode(text, 3),
+            Self::Mask => mode(text, 1),
+            Self::User => user(text).map(|id| Value::Number(id.into())),
+            Self::Group => group(text).map(|id| Value::Number(id.into())),
+            Self::Owner => owner(text),
+            Self::Path => path(text),
+            Self::Address => address(text),
+            Self::Module => module(text),
+            Self::Callable => callable(text).map(Value::Text),
+            Self::Choice(words) => choice(text, words),
+        }
+    }
+}
+
+fn range(min: u64, max: u64) -> String {
+    if max == u64::MAX { format!("{min} up") } else { format!("{min} to {max}") }
+}
+
+fn is_quoted(text: &str) -> bool {
+    ['"', '\''].iter().any(|&q| text.len() > 1 && text.starts_with(q) && text.ends_with(q))
+}
+
+fn switch(text: &str) -> Result<bool, Invalid> {
+    match text.to_ascii_lowercase().as_str() {
+        "" | "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(Invalid::new("is neither on nor off")),
+    }
+}
+
+fn seconds_or_switch(text: &str, max: u64, on: u64) -> Result<Value, Invalid> {
+    match switch(text) {
+        Ok(true) => Ok(Value::Number(on)),
+        Ok(false) => Ok(Value::Number(0)),
+        Err(_) => within(seconds(text)?, 0, max),
+    }
+}
+
+fn number(text: &str) -> Result<u64, Invalid> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Invalid::new("is not a whole number"));
+    }
+    text.parse().map_err(|_| Invalid::new("is too large"))
+}
+
+fn within(number: u64, min: u64, max: u64) -> Result<Value, Invalid> {
+    if number < min {
+        return Err(Invalid::new(format!("is less than {min}")));
+    }
+    if number > max {
+        return Err(Invalid::new(format!("is more than {max}")));
+    }
+    Ok(Value::Number(number))
+}
+
+fn seconds(text: &str) -> Result<u64, Invalid> {
+    number(text.strip_suffix('s').unwrap_or(text))
+}
+
+fn bytes(text: &str) -> Result<u64, Invalid> {
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (text.get(..at), 1 << 10),
+        Some((at, 'm' | 'M')) => (text.get(..at), 1 << 20),
+        Some((at, 'g' | 'G')) => (text.get(..at), 1 << 30),
+        _ => (Some(text), 1),
+    };
+    let count = number(digits.unwrap_or(text))?;
+    count.checked_mul(unit).ok_or_else(|| Invalid::new("is too large"))
+}
+
+fn mode(text: &str, least_digits: usize) -> Result<Value, Invalid> {
+    let octal = text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    if !octal || !(least_digits..=4).contains(&text.len()) {
+        return Err(Invalid::new("is not an octal mode"));
+    }
+    match u32::from_str_radix(text, 8) {
+        Ok(bits) if bits <= 0o777 => Ok(Value::Number(bits.into())),
+        _ => Err(Invalid::new("has more than permission bits")),
+    }
+}
+
+fn user(text: &str) -> Result<u32, Invalid> {
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        return id(text);
+    }
+    match User::from_name(text) {
+        Ok(Some(user)) => Ok(user.uid.as_raw()),
+        Ok(None) => Err(Invalid::new("names no user of this system")
+            .help(format!("`getent passwd {text}` finds none; `adduser --system {text}` adds it"))),
+        Err(errno) => Err(Invalid::new(format!("cannot be looked up: {}", errno.desc()))),
+    }
+}
+
+fn group(text: &str) -> Result<u32, Invalid> {
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        return id(text);
+    }
+    match Group::from_name(text) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        Ok(None) => Err(Invalid::new("names no group of this system")
+            .help(format!("`getent group {text}` finds none; `addgroup --system {text}` adds it"))),
+        Err(errno) => Err(Invalid::new(format!("cannot be looked up: {}", errno.desc()))),
+    }
+}
+
+/// The number of a user or group; the highest one means "leave it" to the kernel.
+fn id(text: &str) -> Result<u32, Invalid> {
+    match text.parse::<u32>() {
+        Ok(id) if id != u32::MAX => Ok(id),
+        _ => Err(Invalid::new("is not a number that a user or group can have")),
+    }
+}
+
+fn owner(text: &str) -> Result<Value, Invalid> {
+    let (user_text, group_text) = match text.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (text, None),
+    };
+    if user_text.is_empty() || group_text == Some("") {
+        return Err(Invalid::new("lacks the user or the group"));
+    }
+    Ok(Value::Owner(user(user_text)?, group_text.map(group).transpose()?))
+}
+
+fn path(text: &str) -> Result<Value, Invalid> {
+    if text.contains('\0') {
+        return Err(Invalid::new("contains a NUL character"));
+    }
+    if is_quoted(text) {
+        return Err(Invalid::new("is in quotes"));
+    }
+    Ok(Value::Path(PathBuf::from(text)))
+}
+
+fn address(text: &str) -> Result<Value, Invalid> {
+    text.parse().map(Value::Address).map_err(|error: crate::address::AddressError| Invalid {
+        problem: format!("is not an address: {error}"),
+        help: error.remedy().map(str::to_owned),
+    })
+}
+
+fn module(text: &str) -> Result<Value, Invalid> {
+    let (name, call) = match text.split_once(':') {
+        Some((name, call)) => (name, Some(callable(call)?)),
+        None => (text, None),
+    };
+    if name.contains('/') || name.ends_with(".py") {
+        return Err(Invalid::new("is the name of a file, not of a module")
+            .help(format!("write `wsgi-file = {name}`, or the module's dotted name")));
+    }
+    let legal = |part: &str| !part.is_empty() && !part.contains(char::is_whitespace);
+    if !name.split('.').all(legal) || name.contains('\0') {
+        return Err(Invalid::new("is not the dotted name of a module"));
+    }
+    Ok(Value::Module(name.to_owned(), call))
+}
+
+fn callable(text: &str) -> Result<String, Invalid> {
+    let name = text.strip_suffix("()").unwrap_or(text);
+    let legal = |c: char| c == '_' || c == '.' || c.is_alphanumeric();
+    if name.is_empty() || !name.chars().all(legal) || name.starts_with(|c: char| c.is_numeric()) {
+        return Err(Invalid::new("does not name a callable")
+            .help("write `name`, or `name()` for a function that returns the application"));
+    }
+    Ok(text.to_owned())
+}
+
+fn choice(text: &str, words: &[&str]) -> Result<Value, Invalid> {
+    match words.iter().find(|word| **word == text) {
+        Some(word) => Ok(Value::Text((*word).to_owned())),
+        None => Err(Invalid::new("is not a word that is known here")),
+    }
+}
+
+fn variable(text: &str) -> Result<Value, Invalid> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
+            Ok(Value::Variable(name.to_owned(), value.to_owned()))
+        }
+        _ => Err(Invalid::new("does not assign a value to a variable")
+            .help("write `env = NAME=value`; `env = NAME=` makes it empty")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn number_of(kind: Kind, text: &str) -> Result<u64, String> {
+        match kind.parse(text) {
+            Ok(Value::Number(number)) => Ok(number),
+            Ok(other) => panic!("{other:?}"),
+            Err(invalid) => Err(invalid.problem),
+        }
+    }
+
+    const SIZE: Kind = Kind::Bytes { min: 1024, max: 1 << 20 };
+    const COUNT: Kind = Kind::Number { min: 1, max: 1024, unit: "things" };
+
+    #[test]
+    fn a_switch_is_on_or_off_and_nothing_else() {
+        for text in ["", "true", "1", "yes", "on", "True", "ON"] {
+            assert_eq!(Kind::Switch.parse(text), Ok(Value::Switch(true)), "{text}");
+        }
+        for text in ["false", "0", "no", "off", "False"] {
+            assert_eq!(Kind::Switch.parse(text), Ok(Value::Switch(false)), "{text}");
+        }
+        for text in ["disabled", "2", "true ;", "ja"] {
+            assert!(Kind::Switch.parse(text).is_err(), "{text}");
+        }
+        let quoted = Kind::Switch.parse("\"false\"").unwrap_err();
+        assert!(quoted.help.unwrap().contains("quotes are part of the value"));
+    }
+
+    #[test]
+    fn numbers_have_a_range_and_no_tail() {
+        assert_eq!(number_of(COUNT, "4"), Ok(4));
+        assert_eq!(number_of(COUNT, "0"), Err("is less than 1".to_owned()));
+        assert_eq!(number_of(COUNT, "1025"), Err("is more than 1024".to_owned()));
+        assert_eq!(number_of(COUNT, ""), Err("has no value".to_owned()));
+        for text in ["4.7", "-1", "+4", "four", "4 # x", "0x4", "true"] {
+            assert_eq!(number_of(COUNT, text), Err("is not a whole number".to_owned()), "{text}");
+        }
+        assert_eq!(number_of(COUNT, "99999999999999999999"), Err("is too large".to_owned()));
+    }
+
+    #[test]
+    fn sizes_take_a_unit() {
+        assert_eq!(number_of(SIZE, "65535"), Ok(65535));
+        assert_eq!(number_of(SIZE, "64k"), Ok(65536));
+        assert_eq!(number_of(SIZE, "1M"), Ok(1 << 20));
+        assert_eq!(number_of(SIZE, "512"), Err("is less than 1024".to_owned()));
+        assert_eq!(number_of(SIZE, "k"), Err("is not a whole number".to_owned()));
+        let all = Kind::Bytes { min: 0, max: u64::MAX };
+        assert_eq!(number_of(all, "99999999999999g"), Err("is too large".to_owned()));
+    }
+
+    #[test]
+    fn seconds_may_say_so_and_keepalive_is_also_a_switch() {
+        assert_eq!(number_of(Kind::Seconds { min: 1, max: 90 }, "30s"), Ok(30));
+        let keep = Kind::SecondsOrSwitch { max: 3600, on: 75 };
+        for (text, seconds) in [("", 75), ("true", 75), ("1", 75), ("0", 0), ("off", 0), ("5", 5)] {
+            assert_eq!(number_of(keep, text), Ok(seconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn modes_are_octal() {
+        assert_eq!(number_of(Kind::Mode, "660"), Ok(0o660));
+        assert_eq!(number_of(Kind::Mode, "0660"), Ok(0o660));
+        for text in ["1", "rw", "888", "4755", "06600"] {
+            assert!(number_of(Kind::Mode, text).is_err(), "{text}");
+        }
+        assert_eq!(number_of(Kind::Mask, "22"), Ok(0o022));
+        assert_eq!(number_of(Kind::Mask, "0"), Ok(0));
+    }
+
+    #[test]
+    fn users_and_groups_by_name_or_number() {
+        assert_eq!(number_of(Kind::User, "root"), Ok(0));
+        assert_eq!(number_of(Kind::Group, "1234"), Ok(1234));
+        assert_eq!(Kind::Owner.parse("root:root"), Ok(Value::Owner(0, Some(0))));
+        assert_eq!(Kind::Owner.parse("33"), Ok(Value::Owner(33, None)));
+        let nobody = Kind::User.parse("no-such-user-here").unwrap_err();
+        assert_eq!(nobody.problem, "names no user of this system");
+        for text in ["root:", ":root", "4294967295"] {
+            assert!(Kind::Owner.parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn modules_and_callables() {
+        let plain = Kind::Module.parse("book.wsgi").unwrap();
+        assert_eq!(plain, Value::Module("book.wsgi".into(), None));
+        let factory = Kind::Module.parse("book:make()").unwrap();
+        assert_eq!(factory, Value::Module("book".into(), Some("make()".into())));
+        let file = Kind::Module.parse("book/wsgi.py").unwrap_err();
+        assert!(file.help.unwrap().contains("`wsgi-file = book/wsgi.py`"));
+        for text in ["a..b", "a:", "a b", "a:1x", "a:b c", ".a"] {
+            assert!(Kind::Module.parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn variables_need_a_name() {
+        let pair = Kind::Variable.parse("A=b=c # d").unwrap();
+        assert_eq!(pair, Value::Variable("A".into(), "b=c # d".into()));
+        assert!(Kind::Variable.parse("A").is_err());
+        assert!(Kind::Variable.parse("=b").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let kinds = [
+                Kind::Switch, COUNT, SIZE, Kind::Mode, Kind::Mask, Kind::Path, Kind::Module,
+                Kind::Callable, Kind::Variable, Kind::Choice(&["a"]),
+                Kind::SecondsOrSwitch { max: 9, on: 5 },
+            ];
+            for kind in kinds {
+                let _ = kind.parse(&text);
+            }
+        }
+    }
+}

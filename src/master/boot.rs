@@ -1,0 +1,265 @@
+//! The start, as a list.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use rwsgi_core::config::{self, Config, ConfigError, Context, LogTarget, Sources};
+use rwsgi_core::exit::ExitCode;
+use rwsgi_core::ipc::{Failure, FromTemplate, Received};
+use rwsgi_core::log::{self, Entry, Event, Speaker};
+use rwsgi_core::scoreboard::Scoreboard;
+use rwsgi_core::sys;
+
+use crate::daemonize::{self, Caller, Side};
+use crate::listeners::{Inherited, Listeners};
+use crate::master::{self, Instance};
+use crate::notify::Supervisor;
+use crate::pidfile::Pidfile;
+use crate::{interpreter, privileges, spawn};
+
+/// Slots of the scoreboard: more than a reload of the largest instance needs.
+const SLOTS: usize = 4096;
+
+/// Why there is nothing to serve.
+pub type Refusal = (ExitCode, Failure);
+
+/// Serves until told to stop.
+pub fn serve(sources: &Sources) -> ExitCode {
+    // 1. Read the configuration; nothing has happened yet when it is wrong.
+    let inherited = match Inherited::take() {
+        Ok(inherited) => inherited,
+        Err(why) => return complain(ExitCode::System, &why),
+    };
+    let context = context(inherited.names());
+    let (config, warnings) = match config::load(sources, &context) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            print_errors(&errors);
+            return ExitCode::Config;
+        }
+    };
+    let config = under_supervision(config);
+    // 2. Into the background: what fails from here on is told to who waits in front.
+    let caller = match &config.process.daemonize {
+        None => None,
+        Some(path) => match daemonize::daemonize(path) {
+            Ok(Side::Caller(code)) => return code,
+            Ok(Side::Daemon(caller)) => Some(caller),
+            Err(error) => {
+                let why = format!("cannot go to the background: {}: {error}", path.display());
+                return complain(ExitCode::System, &why);
+            }
+        },
+    };
+    // 3. Open the log.
+    log::init(&config.log.target, speaker(&config));
+    let began = format!("rwsgi {} starts {}", rwsgi_core::VERSION, config.name);
+    log::notice(Event::Starting, began).send();
+    for warning in warnings {
+        log::warning(Event::ConfigWarning, warning.line()).send();
+    }
+    let (code, failure) = run(sources, context, config, inherited, caller);
+    if let Some((caller, failure)) = failure {
+        tell_caller(caller, code, &failure);
+    }
+    log::flush();
+    code
+}
+
+/// Under systemd the foreground is the background, and its journal the log of a daemon.
+fn under_supervision(mut config: Config) -> Config {
+    if std::env::var_os("NOTIFY_SOCKET").is_some()
+        && let Some(path) = config.process.daemonize.take()
+        && config.log.target == LogTarget::File(path)
+    {
+        config.log.target = LogTarget::Auto;
+    }
+    config
+}
+
+type Untold = Option<(Option<Caller>, Failure)>;
+
+/// The steps that need the log.
+fn run(
+    sources: &Sources,
+    context: Context,
+    config: Config,
+    inherited: Inherited,
+    caller: Option<Caller>,
+) -> (ExitCode, Untold) {
+    let supervisor = Supervisor::from_environment();
+    let prepared = prepare(&config, &inherited);
+    let (pidfile, listeners, python) = match prepared {
+        Ok(prepared) => prepared,
+        Err((code, failure)) => {
+            master::report_failed_start(&supervisor, &failure);
+            return (code, Some((caller, failure)));
+        }
+    };
+    let scoreboard = match Scoreboard::create(SLOTS).and_then(|board| {
+        sys::become_subreaper()?;
+        Ok(board)
+    }) {
+        Ok(scoreboard) => scoreboard,
+        Err(error) => {
+            let failure = plain(format!("the system refuses what is needed: {error}"));
+            return (ExitCode::System, Some((caller, failure)));
+        }
+    };
+    let instance = Instance {
+        sources: sources.clone(),
+        context,
+        config,
+        inherited,
+        listeners,
+        python,
+        scoreboard,
+        slots: SLOTS,
+        supervisor,
+        caller,
+    };
+    // 7. The loop. It ends with everything stopped.
+    let (code, untold) = master::run(instance);
+    drop(pidfile);
+    (code, untold)
+}
+
+type Prepared = (Option<Pidfile>, Listeners, PathBuf);
+
+fn prepare(config: &Config, inherited: &Inherited) -> Result<Prepared, Refusal> {
+    let refuse = |code| move |why| (code, plain(why));
+    // 4. Own the pid file before anything that a second instance could disturb.
+    let mut pidfile = match &config.process.pidfile {
+        Some(path) => Some(Pidfile::take(path).map_err(refuse(ExitCode::System))?),
+        None => None,
+    };
+    if let Some(pidfile) = &mut pidfile {
+        pidfile.write().map_err(|error| refuse(ExitCode::System)(error.to_string()))?;
+    }
+    // 5. Open the listeners, with the rights of the start.
+    let mut listeners = Listeners::default();
+    listeners.open(config, inherited).map_err(refuse(ExitCode::System))?;
+    // 6. Give these rights up.
+    privileges::drop_to(&config.process).map_err(refuse(ExitCode::Permission))?;
+    let python = interpreter::find(&config.application, std::env::var_os("PATH").as_deref())
+        .map_err(refuse(ExitCode::Config))?;
+    Ok((pidfile, listeners, python))
+}
+
+fn tell_caller(caller: Option<Caller>, code: ExitCode, failure: &Failure) {
+    if let Some(caller) = caller {
+        let text = format!("rwsgi: {}\n{}", failure.summary, failure.traceback);
+        caller.failed(code, text.trim_end());
+    }
+}
+
+/// `--check`: reads the configuration and imports the application; serves nothing.
+pub fn check(sources: &Sources) -> ExitCode {
+    let context = context(vec!["http".into()]);
+    let (config, warnings) = match config::load(sources, &context) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            print_errors(&errors);
+            return ExitCode::Config;
+        }
+    };
+    for warning in warnings {
+        let _ = write!(io::stderr(), "{warning}");
+    }
+    match import_once(config) {
+        Ok(said) => {
+            let _ = writeln!(io::stdout(), "{said}");
+            ExitCode::Ok
+        }
+        Err((code, failure)) => {
+            let _ = write!(io::stderr(), "error: {}\n{}", failure.summary, failure.traceback);
+            code
+        }
+    }
+}
+
+fn import_once(mut config: Config) -> Result<String, Refusal> {
+    config.log.target = LogTarget::Stderr;
+    config.lazy_apps = false;
+    config.listeners.clear();
+    let system = |why: String| (ExitCode::System, plain(why));
+    let python = interpreter::find(&config.application, std::env::var_os("PATH").as_deref())
+        .map_err(|why| (ExitCode::Config, plain(why)))?;
+    let board = Scoreboard::create(1).map_err(|error| system(error.to_string()))?;
+    let (mut child, channel) = spawn::template(&config, &python, &board, 1, &[]).map_err(system)?;
+    channel.set_nonblocking(false).map_err(|error| system(error.to_string()))?;
+    let mut version = String::new();
+    let result = loop {
+        match channel.receive::<FromTemplate>() {
+            Ok(Received::Message(FromTemplate::Hello { python, .. }, _)) => version = python,
+            Ok(Received::Message(FromTemplate::Imported { micros }, _)) => {
+                let millis = micros / 1000;
+                break Ok(format!(
+                    "{}: the configuration is good; Python {version} imports the application in {millis} ms",
+                    config.name
+                ));
+            }
+            Ok(Received::Message(FromTemplate::Failed(failure), _)) => {
+                break Err((ExitCode::Application, failure));
+            }
+            Ok(Received::Message(FromTemplate::ForkFailed { .. }, _)) => {}
+            Ok(Received::Closed) | Err(_) => {
+                break Err(system(format!("{} has ended without a word", python.display())));
+            }
+        }
+    };
+    drop(channel);
+    let _ = child.wait();
+    result
+}
+
+/// `--show-config`.
+pub fn show(sources: &Sources) -> ExitCode {
+    match config::read(sources, &context(vec!["http".into()])) {
+        Ok((raw, _)) => {
+            let text = config::help::show_config(&raw);
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::Ok
+        }
+        Err(errors) => {
+            print_errors(&errors);
+            ExitCode::Config
+        }
+    }
+}
+
+/// Prints all that is wrong with a configuration or command line.
+pub fn print_errors(errors: &[ConfigError]) {
+    for error in errors {
+        let _ = write!(io::stderr(), "{error}");
+    }
+}
+
+fn context(inherited: Vec<String>) -> Context {
+    let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    Context { cwd, name: None, inherited }
+}
+
+fn speaker(config: &Config) -> Speaker {
+    Speaker { instance: config.name.clone(), worker: None }
+}
+
+/// A failure that Python has nothing to do with.
+pub fn plain(summary: String) -> Failure {
+    Failure { summary, traceback: String::new(), place: None }
+}
+
+/// Adds what is known of a failure to an entry.
+pub fn with_failure(entry: Entry, failure: &Failure) -> Entry {
+    let Some(place) = &failure.place else { return entry };
+    entry
+        .field("CODE_FILE", place.file.clone())
+        .number("CODE_LINE", place.line)
+        .field("CODE_FUNC", place.function.clone())
+        .field("PYTHON_EXCEPTION", place.exception.clone())
+}
+
+fn complain(code: ExitCode, why: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "rwsgi: {why}");
+    code
+}

@@ -1,0 +1,416 @@
+//! The command line: which of its modes is meant, and what it configures. What options are called
+//! and what they mean is in rwsgi-core's table.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use lexopt::Arg;
+use rwsgi_core::config::error::Report;
+use rwsgi_core::config::lookup::{Lookup, by_letter, lookup, unknown};
+use rwsgi_core::config::raw::RawOption;
+use rwsgi_core::config::{Argument, ConfigError, Sources};
+
+/// What rwsgi was called for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// Serve.
+    Serve {
+        /// What configures it, to be read now and at each reload.
+        sources: Sources,
+    },
+    /// Tell what is wrong with a configuration.
+    Check {
+        /// What configures it.
+        sources: Sources,
+    },
+    /// Print the configuration that counts.
+    ShowConfig {
+        /// What configures it.
+        sources: Sources,
+    },
+    /// Stop the instance with this pidfile.
+    Stop {
+        /// The file.
+        pidfile: PathBuf,
+    },
+    /// Reload the instance with this pidfile.
+    Reload {
+        /// The file.
+        pidfile: PathBuf,
+    },
+    /// Ask the instance with this name.
+    Control {
+        /// For what.
+        command: Command,
+        /// The name.
+        name: String,
+    },
+    /// Print the help text.
+    Help,
+    /// Print the version.
+    Version,
+    /// Print the manual page of the INI file.
+    ManIni,
+}
+
+/// What an instance can be asked for by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Load configuration and application anew.
+    Reload,
+    /// Stop.
+    Stop,
+    /// Tell its state.
+    Status,
+}
+
+/// Reads arguments (without the program's name) and environment.
+///
+/// # Errors
+/// All arguments that cannot be understood.
+pub fn parse(
+    args: impl Iterator<Item = OsString>,
+    env: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Mode, Vec<ConfigError>> {
+    let mut line = Line::default();
+    let mut parser = lexopt::Parser::from_args(args);
+    loop {
+        match parser.next() {
+            Ok(None) => break,
+            Ok(Some(Arg::Short(letter))) => {
+                let step = line.short(letter, &mut parser);
+                line.note(step);
+            }
+            Ok(Some(Arg::Long(name))) => {
+                let name = name.to_owned();
+                let step = line.long(&name, &mut parser);
+                line.note(step);
+            }
+            Ok(Some(Arg::Value(value))) => line.positional(value),
+            Err(error) => {
+                line.errors.push(Report::new(error.to_string()).into());
+                break;
+            }
+        }
+    }
+    line.finish(env.collect())
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    index: usize,
+    mode: Option<Asked>,
+    options: Vec<Argument>,
+    positional: Vec<OsString>,
+    errors: Vec<ConfigError>,
+    /// After an unknown option, a word alone may be its value.
+    confused: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Asked {
+    Check,
+    ShowConfig,
+    Stop(OsString),
+    Reload(OsString),
+    Help,
+    Version,
+    ManIni,
+}
+
+type Step = Result<(), Box<Report>>;
+
+impl Line {
+    fn note(&mut self, step: Step) {
+        if let Err(report) = step {
+            self.errors.push((*report).into());
+        }
+    }
+
+    fn short(&mut self, letter: char, parser: &mut lexopt::Parser) -> Step {
+        if letter == 'h' {
+            self.mode = Some(Asked::Help);
+            return Ok(());
+        }
+        let typed = format!("-{letter}");
+        let key = if letter == 'S' { Some("set") } else { by_letter(letter) };
+        let Some(key) = key else {
+            let report = Report::new(format!("there is no option `{typed}`"));
+            return Err(Box::new(report.help("`rwsgi --help` lists all")));
+        };
+        self.option(key, &typed, parser)
+    }
+
+    fn long(&mut self, name: &str, parser: &mut lexopt::Parser) -> Step {
+        let typed = format!("--{name}");
+        self.mode = Some(match name {
+            "ini" => return self.ini(&typed, parser),
+            "check" | "check-config" => Asked::Check,
+            "show-config" => Asked::ShowConfig,
+            "stop" => Asked::Stop(value(&typed, parser)?),
+            "reload" => Asked::Reload(value(&typed, parser)?),
+            "help" => Asked::Help,
+            "version" => Asked::Version,
+            "man-ini" => Asked::ManIni,
+            _ => return self.option(name, &typed, parser),
+        });
+        Ok(())
+    }
+
+    fn ini(&mut self, typed: &str, parser: &mut lexopt::Parser) -> Step {
+        let path = text(value(typed, parser)?)?;
+        self.index += 1;
+        let written = format!("{typed} {path}");
+        self.options.push(Argument::File(RawOption::argument("ini", &path, self.index, &written)));
+        Ok(())
+    }
+
+    fn option(&mut self, key: &str, typed: &str, parser: &mut lexopt::Parser) -> Step {
+        self.index += 1;
+        let (value, written) = match shape(key) {
+            Shape::Unknown(similar) => {
+                let _ = parser.optional_value();
+                self.confused = true;
+                let option = RawOption::argument(key, "", self.index, typed);
+                return Err(Box::new(unknown(&option, &similar)));
+            }
+            // The letters of switches are written together: `-ML`.
+            Shape::Switch if !typed.starts_with("--") => ("true".to_owned(), typed.to_owned()),
+            Shape::Switch => optional("true", typed, parser)?,
+            Shape::Optional(bare) => optional(bare, typed, parser)?,
+            Shape::Value => {
+                let value = text(value(typed, parser)?)?;
+                let written = format!("{typed} {value}");
+                (value, written)
+            }
+        };
+        let option = RawOption::argument(key, &value, self.index, &written);
+        self.options.push(Argument::Option(option));
+        Ok(())
+    }
+
+    fn positional(&mut self, value: OsString) {
+        self.positional.push(value);
+    }
+
+    fn finish(mut self, environment: Vec<(OsString, OsString)>) -> Result<Mode, Vec<ConfigError>> {
+        // What asks for help is answered, whatever else there is.
+        match self.mode {
+            Some(Asked::Help) => return Ok(Mode::Help),
+            Some(Asked::Version) => return Ok(Mode::Version),
+            Some(Asked::ManIni) => return Ok(Mode::ManIni),
+            _ => {}
+        }
+        if self.confused {
+            return Err(self.errors);
+        }
+        let first = self.positional.first().and_then(|word| word.to_str());
+        let command = match (first, &self.mode) {
+            (Some("reload"), None) => Some(Command::Reload),
+            (Some("stop"), None) => Some(Command::Stop),
+            (Some("status"), None) => Some(Command::Status),
+            (Some("check"), None) => {
+                self.positional.remove(0);
+                self.mode = Some(Asked::Check);
+                None
+            }
+            _ => None,
+        };
+        match command {
+            Some(command) => self.control(command),
+            None => self.with_sources(environment),
+        }
+    }
+
+    fn control(self, command: Command) -> Result<Mode, Vec<ConfigError>> {
+        let names: Vec<&OsStr> = self.positional.iter().skip(1).map(OsString::as_os_str).collect();
+        match names.as_slice() {
+            [name] if self.options.is_empty() && name.to_str().is_some_and(is_name) => {
+                Ok(Mode::Control { command, name: name.to_string_lossy().into_owned() })
+            }
+            _ => {
+                let report = Report::new("the name of one instance is needed");
+                let report = report.expected("`rwsgi reload NAME`, `stop NAME` or `status NAME`");
+                Err(vec![
+                    report.help("for a pidfile, write `--reload FILE` or `--stop FILE`").into(),
+                ])
+            }
+        }
+    }
+
+    fn with_sources(
+        mut self,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<Mode, Vec<ConfigError>> {
+        for value in std::mem::take(&mut self.positional) {
+            let step = self.file(value);
+            self.note(step);
+        }
+        if !self.errors.is_empty() {
+            return Err(self.errors);
+        }
+        let sources = Sources { environment, arguments: self.options };
+        Ok(match self.mode {
+            Some(Asked::Stop(pidfile)) => Mode::Stop { pidfile: pidfile.into() },
+            Some(Asked::Reload(pidfile)) => Mode::Reload { pidfile: pidfile.into() },
+            Some(Asked::Check) => Mode::Check { sources },
+            Some(Asked::ShowConfig) => Mode::ShowConfig { sources },
+            Some(Asked::Help | Asked::Version | Asked::ManIni) | None => Mode::Serve { sources },
+        })
+    }
+
+    /// A file alone counts after all options, as in uWSGI.
+    fn file(&mut self, value: OsString) -> Step {
+        self.index += 1;
+        let path = text(value)?;
+        let option = RawOption::argument("ini", &path, self.index, &path);
+        let name = path.rsplit_once(':').map_or(path.as_str(), |(path, _)| path);
+        if !name.ends_with(".ini") && !path.ends_with(".ini") {
+            let report = Report::new(format!("`{path}` is neither a command nor an INI file"));
+            let report = report.at_value(&option.origin);
+            return Err(Box::new(report.expected("an option, or a FILE.ini")));
+        }
+        self.options.push(Argument::File(option));
+        Ok(())
+    }
+}
+
+/// How an option is written.
+enum Shape {
+    Switch,
+    Optional(&'static str),
+    Value,
+    Unknown(Vec<&'static str>),
+}
+
+fn shape(key: &str) -> Shape {
+    match lookup(key) {
+        Lookup::Exact(spec) | Lookup::Prefix(spec) => match spec.bare {
+            Some(_) if spec.kind.placeholder().is_none() => Shape::Switch,
+            Some(bare) => Shape::Optional(bare),
+            None => Shape::Value,
+        },
+        Lookup::Known(known) | Lookup::KnownPrefix(known, _) if known.takes_value => Shape::Value,
+        Lookup::Known(_) | Lookup::KnownPrefix(..) => Shape::Switch,
+        Lookup::Unknown(_) if matches!(key, "set" | "set-ph" | "set-placeholder") => Shape::Value,
+        Lookup::Unknown(similar) => Shape::Unknown(similar),
+    }
+}
+
+fn optional(
+    bare: &str,
+    typed: &str,
+    parser: &mut lexopt::Parser,
+) -> Result<(String, String), Box<Report>> {
+    match parser.optional_value() {
+        Some(value) => {
+            let value = text(value)?;
+            let written = format!("{typed}={value}");
+            Ok((value, written))
+        }
+        None => Ok((bare.to_owned(), typed.to_owned())),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains('/')
+}
+
+fn value(typed: &str, parser: &mut lexopt::Parser) -> Result<OsString, Box<Report>> {
+    let missing = |_| Box::new(Report::new(format!("`{typed}` needs a value")));
+    parser.value().map_err(missing)
+}
+
+fn text(value: OsString) -> Result<String, Box<Report>> {
+    value.into_string().map_err(|value| {
+        let shown = value.to_string_lossy();
+        Box::new(Report::new(format!("the argument `{shown}` is not UTF-8 text")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(line: &str) -> Result<Mode, String> {
+        let args = line.split_whitespace().map(OsString::from);
+        parse(args, std::iter::empty()).map_err(|errors| {
+            let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            texts.join("\n")
+        })
+    }
+
+    fn written(line: &str) -> Vec<String> {
+        let Ok(Mode::Serve { sources }) = mode(line) else { panic!("{:?}", mode(line)) };
+        let show = |argument: &Argument| match argument {
+            Argument::Option(option) => format!("{}={}", option.key, option.value),
+            Argument::File(option) => format!("<{}>", option.value),
+        };
+        sources.arguments.iter().map(show).collect()
+    }
+
+    #[test]
+    fn values_are_attached_or_follow() {
+        assert_eq!(
+            written("-p 4 -p4 -p=4 --processes=4 --processes 4 --process 4"),
+            [
+                "processes=4",
+                "processes=4",
+                "processes=4",
+                "processes=4",
+                "processes=4",
+                "process=4"
+            ]
+        );
+    }
+
+    #[test]
+    fn switches_take_no_following_value() {
+        assert_eq!(written("-M --vacuum x.ini"), ["master=true", "vacuum=true", "<x.ini>"]);
+        assert_eq!(
+            written("--master=false -ML"),
+            ["master=false", "master=true", "disable-logging=true"]
+        );
+        assert_eq!(
+            written("-C -C600 --thunder-lock"),
+            ["chmod-socket=666", "chmod-socket=600", "thunder-lock=true"]
+        );
+    }
+
+    #[test]
+    fn files_alone_count_last() {
+        assert_eq!(written("x.ini -p 2"), ["processes=2", "<x.ini>"]);
+        assert_eq!(written("--ini x.ini:web -p 2"), ["<x.ini:web>", "processes=2"]);
+    }
+
+    #[test]
+    fn modes() {
+        assert_eq!(mode("--stop x.pid"), Ok(Mode::Stop { pidfile: "x.pid".into() }));
+        assert_eq!(mode("--reload=x.pid"), Ok(Mode::Reload { pidfile: "x.pid".into() }));
+        let name = || "shop".to_owned();
+        let control = |command| Ok(Mode::Control { command, name: name() });
+        assert_eq!(mode("reload shop"), control(Command::Reload));
+        assert_eq!(mode("stop shop"), control(Command::Stop));
+        assert_eq!(mode("status shop"), control(Command::Status));
+        assert_eq!(mode("-h --frob"), Ok(Mode::Help));
+        assert_eq!(mode("--version"), Ok(Mode::Version));
+        assert_eq!(mode("--man-ini"), Ok(Mode::ManIni));
+        for line in ["check x.ini", "--check x.ini", "--check --ini x.ini"] {
+            assert!(matches!(mode(line), Ok(Mode::Check { .. })), "{line}");
+        }
+        assert!(matches!(mode("--show-config x.ini"), Ok(Mode::ShowConfig { .. })));
+    }
+
+    #[test]
+    fn mistakes_are_told_together() {
+        let errors = mode("-Q frob").unwrap_err();
+        assert!(errors.contains("there is no option `-Q`"), "{errors}");
+        let twice = mode("--vaccum --processs 4").unwrap_err();
+        assert!(twice.contains("did you mean `vacuum`?\n"), "{twice}");
+        assert!(twice.contains("did you mean `processes`?") && !twice.contains("INI file"));
+        assert!(mode("frob").unwrap_err().contains("neither a command nor an INI file"));
+        assert!(mode("--processes").unwrap_err().contains("`--processes` needs a value"));
+        assert!(mode("reload").unwrap_err().contains("the name of one instance is needed"));
+        assert!(mode("reload a/b").unwrap_err().contains("the name of one instance is needed"));
+    }
+}

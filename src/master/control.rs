@@ -1,0 +1,100 @@
+//! The control socket: one line of JSON asks, one line answers when it is done.
+//!
+//! It lies in the instance's runtime directory, for its user and group only.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+/// Longest request, in bytes.
+const LONGEST: u64 = 4096;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// A reload; answered when it is complete or has failed.
+    Reload,
+    /// A stop; answered when it has begun, the end of the connection is the end.
+    Stop,
+    /// The state, at once.
+    Status,
+}
+
+/// Something that is asked, and where the answer goes.
+#[derive(Debug)]
+pub struct Request {
+    /// What.
+    pub command: Command,
+    /// The answer.
+    pub answer: oneshot::Sender<Value>,
+}
+
+/// Where the control socket of this process belongs; `None` without a runtime directory.
+pub fn path() -> Option<PathBuf> {
+    let directory = std::env::var("RWSGI_RUNTIME_DIRECTORY")
+        .or_else(|_| std::env::var("RUNTIME_DIRECTORY"))
+        .ok()?;
+    let first = directory.split(':').next().filter(|first| !first.is_empty())?;
+    Some(Path::new(first).join("control"))
+}
+
+/// Listens at `path`, mode 0660, and hands on what is asked.
+///
+/// # Errors
+/// Those of bind(2) and chmod(2).
+pub fn listen(path: &Path, requests: mpsc::UnboundedSender<Request>) -> std::io::Result<()> {
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, requests.clone()));
+        }
+    });
+    Ok(())
+}
+
+async fn answer(mut stream: UnixStream, requests: mpsc::UnboundedSender<Request>) {
+    let mut line = String::new();
+    let mut reader = BufReader::new((&mut stream).take(LONGEST));
+    if reader.read_line(&mut line).await.is_err() {
+        return;
+    }
+    let reply = match parse(&line) {
+        Ok(command) => {
+            let (answer, answered) = oneshot::channel();
+            let _ = requests.send(Request { command, answer });
+            answered.await.unwrap_or_else(|_| json!({"ok": true, "message": "stopped"}))
+        }
+        Err(message) => json!({"ok": false, "message": message}),
+    };
+    let _ = stream.write_all(format!("{reply}\n").as_bytes()).await;
+}
+
+fn parse(line: &str) -> Result<Command, String> {
+    let request: Value = serde_json::from_str(line).map_err(|error| format!("no JSON: {error}"))?;
+    match request.get("command").and_then(Value::as_str) {
+        Some("reload") => Ok(Command::Reload),
+        Some("stop") => Ok(Command::Stop),
+        Some("status") => Ok(Command::Status),
+        Some(other) => Err(format!("unknown command {other:?}: reload, stop or status")),
+        None => Err("the request has no \"command\"".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_command_is_answered_by_name() {
+        assert_eq!(parse(r#"{"command":"reload"}"#), Ok(Command::Reload));
+        assert!(parse(r#"{"command":"dance"}"#).unwrap_err().contains("dance"));
+        assert!(parse("{}").is_err());
+        assert!(parse("GET / HTTP/1.1").is_err());
+    }
+}

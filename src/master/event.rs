@@ -1,0 +1,46 @@
+//! What can happen to the master. Signals, messages, exits and time all become one of these; none of
+//! them carries policy.
+
+use rwsgi_core::ipc::Failure;
+
+use crate::reap::Exit;
+
+/// A generation: one template and the workers it forked. Counts from 1, never repeats.
+pub type Generation = u64;
+
+/// A worker process that was asked for. Never repeats, unlike its number.
+pub type Key = u64;
+
+/// Who asked for a reload, to be answered when it is done.
+pub type Ticket = u64;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A template has the application.
+    Imported(Generation),
+    /// A template cannot import the application, or cannot run.
+    TemplateFailed(Generation, Failure),
+    /// A template's process is gone; how, in words.
+    TemplateGone(Generation, String),
+    /// A template could not fork a worker.
+    ForkFailed(Generation, u32, String),
+    /// A worker serves.
+    WorkerReady(Key),
+    /// A worker cannot serve.
+    WorkerFailed(Key, Failure),
+    /// A worker drains by itself.
+    WorkerDraining(Key),
+    /// A worker is gone.
+    WorkerExited(Key, Exit),
+    /// SIGHUP, or `rwsgi reload`. The configuration of the new generation has been read.
+    Reload(Option<Ticket>),
+    /// A reload was asked for, but its configuration is wrong.
+    BadConfiguration(Option<Ticket>, String),
+    /// SIGTERM, SIGINT, or `rwsgi stop`: finish what is there. Again: do not.
+    Stop,
+    /// SIGQUIT: at once.
+    StopNow,
+    /// A deadline has come.
+    Tick,
+}

@@ -1,0 +1,64 @@
+//! What each signal to the master means.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+
+use nix::libc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// Finish what is there and leave; a second time: leave.
+    Stop,
+    /// Leave.
+    StopNow,
+    /// Load configuration and application anew.
+    Reload,
+    /// Open the log file anew, after it was rotated.
+    ReopenLog,
+    /// A child has ended.
+    Reap,
+}
+
+/// Every signal that the master handles.
+pub const SIGNALS: [(libc::c_int, Meaning); 6] = [
+    (libc::SIGTERM, Meaning::Stop),
+    (libc::SIGINT, Meaning::Stop),
+    (libc::SIGQUIT, Meaning::StopNow),
+    (libc::SIGHUP, Meaning::Reload),
+    (libc::SIGUSR1, Meaning::ReopenLog),
+    (libc::SIGCHLD, Meaning::Reap),
+];
+
+/// The streams of them all.
+pub struct Signals {
+    streams: Vec<(Signal, Meaning)>,
+}
+
+impl Signals {
+    /// Installs the handlers.
+    ///
+    /// # Errors
+    /// Those of sigaction(2).
+    pub fn new() -> io::Result<Self> {
+        let open = |(number, meaning)| {
+            signal(SignalKind::from_raw(number)).map(|stream| (stream, meaning))
+        };
+        Ok(Self { streams: SIGNALS.into_iter().map(open).collect::<io::Result<_>>()? })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Meaning {
+        poll_fn(|cx| {
+            for (stream, meaning) in &mut self.streams {
+                if stream.poll_recv(cx).is_ready() {
+                    return Poll::Ready(*meaning);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}

@@ -1,0 +1,99 @@
+//! Starts a template: Python, with the extension, on one end of a channel.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use rwsgi_core::config::Config;
+use rwsgi_core::ipc::{Channel, ToTemplate};
+use rwsgi_core::scoreboard::Scoreboard;
+use rwsgi_core::sys;
+
+const BOOTSTRAP: &str = include_str!("bootstrap.py");
+
+/// What systemd says to the service, and not to its children.
+const NOT_FOR_CHILDREN: [&str; 12] = [
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PIDFDID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "FDSTORE",
+    "MAINPID",
+    "MEMORY_PRESSURE_WATCH",
+    "MEMORY_PRESSURE_WRITE",
+    "RWSGI_RUNTIME_DIRECTORY",
+];
+
+/// Starts the template of `config` and tells it to import the application.
+///
+/// # Errors
+/// A sentence: the extension is missing, or the interpreter cannot be executed.
+pub fn template(
+    config: &Config,
+    python: &PathBuf,
+    scoreboard: &Scoreboard,
+    slots: usize,
+    listeners: &[BorrowedFd<'_>],
+) -> Result<(Child, Channel), String> {
+    let extension = extension()?;
+    let trouble = |error: io::Error| format!("cannot start {}: {error}", python.display());
+    let (ours, theirs) = Channel::pair().map_err(trouble)?;
+    let mut command = Command::new(python);
+    command.arg("-c").arg(BOOTSTRAP).arg(extension).stdin(Stdio::from(theirs.into_fd()));
+    for name in NOT_FOR_CHILDREN {
+        command.env_remove(name);
+    }
+    if let Some(home) = &config.application.virtualenv {
+        command.env("VIRTUAL_ENV", home).env("PATH", path_with(&home.join("bin")));
+        command.env_remove("PYTHONHOME");
+    }
+    command.envs(config.application.env.iter().map(|(name, value)| (name, value)));
+    sys::ignore_terminal_signals(&mut command);
+    let child = command.spawn().map_err(trouble)?;
+    let mut fds = vec![scoreboard.memory()];
+    fds.extend(listeners);
+    let config = Box::new(config.clone());
+    let start = ToTemplate::Start { version: rwsgi_core::VERSION.into(), config, slots };
+    ours.send(&start, &fds).map_err(trouble)?;
+    ours.set_nonblocking(true).map_err(trouble)?;
+    Ok((child, ours))
+}
+
+/// Asks a template for a worker; returns our end of the worker's channel.
+///
+/// # Errors
+/// Those of socketpair(2) and sendmsg(2).
+pub fn worker(template: &Channel, number: u32, slot: usize) -> io::Result<Channel> {
+    let (ours, theirs) = Channel::pair()?;
+    ours.set_nonblocking(true)?;
+    template.send(&ToTemplate::Fork { worker: number, slot }, &[theirs.as_fd()])?;
+    Ok(ours)
+}
+
+/// The extension module: as installed, or as built.
+fn extension() -> Result<PathBuf, String> {
+    if let Some(path) = env::var_os("RWSGI_EXTENSION") {
+        return Ok(path.into());
+    }
+    let program = env::current_exe().map_err(|error| format!("/proc/self/exe: {error}"))?;
+    let directory = program.parent().unwrap_or(&program);
+    let candidates =
+        [directory.join("../lib/rwsgi/python/_rwsgi.abi3.so"), directory.join("lib_rwsgi.so")];
+    candidates.iter().find(|path| path.exists()).cloned().ok_or_else(|| {
+        let [installed, built] = candidates.each_ref().map(|path| path.display().to_string());
+        format!("the Python extension is missing: neither {installed} nor {built} exists; reinstall rwsgi, or name it in RWSGI_EXTENSION")
+    })
+}
+
+fn path_with(first: &std::path::Path) -> OsString {
+    let mut path = first.as_os_str().to_owned();
+    path.push(":");
+    path.push(env::var_os("PATH").as_deref().unwrap_or(OsStr::new("/usr/bin:/bin")));
+    path
+}

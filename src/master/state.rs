@@ -1,0 +1,456 @@
+//! The master's behaviour: state × event → actions, without a system call.
+//!
+//! ```text
+//!            all first workers ready              reload
+//!  Starting ─────────────────────────▶ Serving ◀─────────▶ Serving, with a next generation
+//!     │ template or worker fails          │    ready/failed          │
+//!     ▼                                   │ stop                     │ stop
+//!   exit 70                               ▼                          ▼
+//!                                      Stopping ── no worker left ──▶ exit 0
+//!
+//!  a worker:  starting ──▶ ready ──▶ draining ──▶ gone
+//! ```
+//! A reload starts a generation beside the one that serves: its template imports, all its workers
+//! become ready, and only then the old ones drain. Whatever fails before that ends the new
+//! generation and nothing else. Workers that die are forked again by the template of the generation
+//! that serves, after a delay that grows when they keep dying; a template that dies is started again
+//! likewise, while its workers serve on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rwsgi_core::ipc::Failure;
+
+use crate::action::{Action, News, Outcome};
+use crate::event::{Event, Generation, Key, Ticket};
+use crate::reap::Exit;
+use crate::respawn;
+use crate::team::{Plan, Team, Template};
+
+/// How long an idle connection is kept by a worker that a reload retires.
+const RELOAD_LINGER: Duration = Duration::from_secs(2);
+/// The same when the instance stops.
+const STOP_LINGER: Duration = Duration::from_millis(200);
+/// What a worker gets beyond its mercy before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Serving,
+    Stopping,
+}
+
+/// Where a worker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerPhase {
+    /// Asked for.
+    Starting,
+    /// Serving.
+    Ready,
+    /// Finishing; killed at this time.
+    Draining(Duration),
+}
+
+/// What the state knows of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Worker {
+    /// 1 … `processes`.
+    pub number: u32,
+    /// Its generation.
+    pub generation: Generation,
+    /// Its slot of the scoreboard.
+    pub slot: usize,
+    /// Where it stands.
+    pub phase: WorkerPhase,
+    /// When it was asked for.
+    pub since: Duration,
+}
+
+impl Worker {
+    fn is_draining(&self) -> bool {
+        matches!(self.phase, WorkerPhase::Draining(_))
+    }
+}
+
+/// The whole state.
+#[derive(Debug)]
+pub struct State {
+    phase: Phase,
+    current: Team,
+    next: Option<Team>,
+    workers: BTreeMap<Key, Worker>,
+    last_generation: Generation,
+    last_key: Key,
+    /// Who waits for the reload that is going on.
+    tickets: Vec<Ticket>,
+    /// A reload was asked for while it was not possible.
+    again: Option<Vec<Ticket>>,
+}
+
+type Out<'a> = &'a mut Vec<Action>;
+
+impl State {
+    /// A new instance, and what to do first.
+    pub fn start(plan: Plan, now: Duration) -> (Self, Vec<Action>) {
+        let state = Self {
+            phase: Phase::Starting,
+            current: Team::new(1, plan, now),
+            next: None,
+            workers: BTreeMap::new(),
+            last_generation: 1,
+            last_key: 0,
+            tickets: Vec::new(),
+            again: None,
+        };
+        (state, vec![Action::StartTemplate(1)])
+    }
+
+    /// What `event` leads to. `plan` is the new generation's, for `Reload`.
+    pub fn step(&mut self, event: Event, plan: Plan, now: Duration) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let out = &mut actions;
+        match event {
+            Event::Imported(generation) => self.imported(generation, now, out),
+            Event::TemplateFailed(generation, why) => self.template_lost(generation, why, now, out),
+            Event::TemplateGone(generation, how) => {
+                self.template_lost(generation, failure(format!("the template {how}")), now, out);
+            }
+            Event::ForkFailed(generation, number, why) => {
+                self.fork_failed(generation, number, &why, now, out);
+            }
+            Event::WorkerReady(key) => self.worker_ready(key, now, out),
+            Event::WorkerFailed(key, why) => self.worker_failed(key, why, now, out),
+            Event::WorkerDraining(key) => self.worker_draining(key, now, out),
+            Event::WorkerExited(key, exit) => self.worker_exited(key, exit, now, out),
+            Event::Reload(ticket) => self.reload(ticket, plan, now, out),
+            Event::BadConfiguration(ticket, why) => {
+                out.push(Action::Tell(News::ReloadFailed(failure(why.clone()))));
+                out.extend(ticket.map(|ticket| Action::Answer(ticket, Err(why))));
+            }
+            Event::Stop if self.is_stopping() => self.kill_all(out),
+            Event::Stop => self.stop(now, out),
+            Event::StopNow => {
+                if !self.is_stopping() {
+                    self.stop(now, out);
+                }
+                self.kill_all(out);
+            }
+            Event::Tick => self.tick(now, out),
+        }
+        actions
+    }
+
+    /// The workers there are.
+    pub fn workers(&self) -> &BTreeMap<Key, Worker> {
+        &self.workers
+    }
+
+    /// The generation that serves.
+    pub fn generation(&self) -> Generation {
+        self.current.generation
+    }
+
+    /// Whether a new generation is on its way.
+    pub fn is_reloading(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Whether the instance stops.
+    pub fn is_stopping(&self) -> bool {
+        self.phase == Phase::Stopping
+    }
+
+    /// Whether it has not served yet.
+    pub fn is_starting(&self) -> bool {
+        self.phase == Phase::Starting
+    }
+
+    /// Whether a reload could begin now.
+    pub fn can_reload(&self) -> bool {
+        self.phase == Phase::Serving && self.next.is_none()
+    }
+
+    /// When `Tick` is wanted next.
+    pub fn deadline(&self) -> Option<Duration> {
+        let drains = self.workers.values().filter_map(|worker| match worker.phase {
+            WorkerPhase::Draining(until) => Some(until),
+            WorkerPhase::Starting | WorkerPhase::Ready => None,
+        });
+        let due = if self.is_stopping() { None } else { self.current.deadline() };
+        drains.chain(due).min()
+    }
+}
+
+/// Templates and reloads.
+impl State {
+    fn imported(&mut self, generation: Generation, now: Duration, out: Out<'_>) {
+        if let Some(team) = self.team(generation) {
+            team.template = Template::Imported;
+            self.fill(generation, now, out);
+        }
+    }
+
+    /// Asks for every worker that is due.
+    fn fill(&mut self, generation: Generation, now: Duration, out: Out<'_>) {
+        if self.is_stopping() {
+            return;
+        }
+        let due = self.team(generation).map(|team| team.take_due(now));
+        for number in due.into_iter().flatten() {
+            self.last_key += 1;
+            let (key, slot) = (self.last_key, self.free_slot());
+            let phase = WorkerPhase::Starting;
+            self.workers.insert(key, Worker { number, generation, slot, phase, since: now });
+            out.push(Action::Fork { generation, key, number, slot });
+        }
+    }
+
+    fn free_slot(&self) -> usize {
+        (0..).find(|slot| self.workers.values().all(|worker| worker.slot != *slot)).unwrap_or(0)
+    }
+
+    fn template_lost(&mut self, generation: Generation, why: Failure, now: Duration, out: Out<'_>) {
+        if self.is_stopping() || self.team(generation).is_none() {
+            return;
+        }
+        if self.current.generation != generation {
+            return self.abandon(why, now, out);
+        }
+        if self.is_starting() {
+            return self.fail_start(why, out);
+        }
+        if !matches!(self.current.template, Template::Down(_)) {
+            let delay = self.current.lose_template(now);
+            out.push(Action::Tell(News::TemplateDied(why, delay)));
+            self.tick(now, out);
+        }
+    }
+
+    fn reload(&mut self, ticket: Option<Ticket>, plan: Plan, now: Duration, out: Out<'_>) {
+        if self.is_stopping() {
+            let refusal = Err("the instance is stopping".to_owned());
+            out.extend(ticket.map(|ticket| Action::Answer(ticket, refusal)));
+        } else if self.can_reload() {
+            self.tickets.extend(ticket);
+            self.last_generation += 1;
+            self.next = Some(Team::new(self.last_generation, plan, now));
+            out.push(Action::Tell(News::Reloading(self.last_generation)));
+            out.push(Action::StartTemplate(self.last_generation));
+        } else {
+            self.again.get_or_insert_default().extend(ticket);
+        }
+    }
+
+    /// Who waits for a reload that was postponed and can begin now. Its configuration has yet to be
+    /// read.
+    pub fn take_postponed_reload(&mut self) -> Option<Vec<Ticket>> {
+        if self.can_reload() { self.again.take() } else { None }
+    }
+
+    /// The new generation serves: the old one goes.
+    fn commit(&mut self, next: Team, now: Duration, out: Out<'_>) {
+        let old = std::mem::replace(&mut self.current, next);
+        out.push(Action::Commit);
+        out.push(Action::LeaveTemplate(old.generation));
+        self.drain(old.generation, RELOAD_LINGER, old.plan.mercy, now, out);
+        out.push(Action::Tell(News::Reloaded));
+        let workers = self.current.plan.processes;
+        self.answer(&Ok(format!("reloaded: {workers} new workers serve")), out);
+    }
+
+    /// The new generation has failed: it goes, what serves stays.
+    fn abandon(&mut self, why: Failure, now: Duration, out: Out<'_>) {
+        let Some(team) = self.next.take() else { return };
+        out.push(Action::Tell(News::ReloadFailed(why.clone())));
+        out.push(Action::LeaveTemplate(team.generation));
+        self.drain(team.generation, Duration::ZERO, team.plan.mercy, now, out);
+        out.push(Action::Discard);
+        let summary = [why.summary, why.traceback].join("\n").trim_end().to_owned();
+        self.answer(&Err(summary), out);
+    }
+
+    fn answer(&mut self, answer: &Result<String, String>, out: Out<'_>) {
+        out.extend(self.tickets.drain(..).map(|ticket| Action::Answer(ticket, answer.clone())));
+    }
+
+    fn fail_start(&mut self, why: Failure, out: Out<'_>) {
+        self.phase = Phase::Stopping;
+        self.kill_all(out);
+        let all = self.again.take().unwrap_or_default();
+        out.extend(all.into_iter().map(|t| Action::Answer(t, Err(why.summary.clone()))));
+        out.push(Action::Exit(Outcome::FailedStart(why)));
+    }
+
+    fn team(&mut self, generation: Generation) -> Option<&mut Team> {
+        if self.current.generation == generation {
+            return Some(&mut self.current);
+        }
+        self.next.as_mut().filter(|team| team.generation == generation)
+    }
+}
+
+/// Workers.
+impl State {
+    fn worker_ready(&mut self, key: Key, now: Duration, out: Out<'_>) {
+        let Some(worker) = self.workers.get_mut(&key) else { return };
+        if worker.phase != WorkerPhase::Starting {
+            return;
+        }
+        worker.phase = WorkerPhase::Ready;
+        let generation = worker.generation;
+        out.push(Action::Tell(News::WorkerReady(key)));
+        let of_it = |worker: &&Worker| {
+            worker.generation == generation && worker.phase == WorkerPhase::Ready
+        };
+        let ready = self.workers.values().filter(of_it).count();
+        let complete = self.team(generation).is_some_and(|t| ready >= t.plan.processes as usize);
+        if !complete || self.is_stopping() {
+            return;
+        }
+        if self.is_starting() {
+            self.phase = Phase::Serving;
+            out.push(Action::Tell(News::Ready));
+        } else if let Some(next) = self.next.take_if(|team| team.generation == generation) {
+            self.commit(next, now, out);
+        }
+    }
+
+    fn worker_failed(&mut self, key: Key, why: Failure, now: Duration, out: Out<'_>) {
+        let Some(generation) = self.workers.get(&key).map(|worker| worker.generation) else {
+            return;
+        };
+        if self.is_starting() {
+            self.fail_start(why, out);
+        } else if self.next.as_ref().is_some_and(|team| team.generation == generation) {
+            self.abandon(why, now, out);
+        } else {
+            out.push(Action::Tell(News::Trouble(why)));
+        }
+    }
+
+    fn worker_draining(&mut self, key: Key, now: Duration, out: Out<'_>) {
+        let mercy = self.current.plan.mercy;
+        let Some(worker) = self.workers.get_mut(&key) else { return };
+        if worker.is_draining() {
+            return;
+        }
+        worker.phase = WorkerPhase::Draining(now + mercy + GRACE);
+        let (number, generation) = (worker.number, worker.generation);
+        if let Some(team) = self.team(generation) {
+            team.vacancies.entry(number).or_default().due = Some(now);
+        }
+        self.fill(generation, now, out);
+    }
+
+    fn worker_exited(&mut self, key: Key, exit: Exit, now: Duration, out: Out<'_>) {
+        let Some(worker) = self.workers.remove(&key) else { return };
+        let summary = format!("worker {} {exit} before it served", worker.number);
+        if worker.is_draining() || self.is_stopping() {
+            out.push(Action::Tell(News::WorkerLeft(key, exit)));
+        } else if self.is_starting() {
+            self.fail_start(failure(summary), out);
+        } else if self.next.as_ref().is_some_and(|team| team.generation == worker.generation) {
+            self.abandon(failure(summary), now, out);
+        } else {
+            let lived = now.saturating_sub(worker.since);
+            let (delay, failures) = self.current.vacate(worker.number, lived, now);
+            out.push(Action::Tell(News::WorkerDied(key, exit, delay)));
+            if failures == respawn::LOOP {
+                out.push(Action::Tell(News::CrashLoop(worker.number)));
+            }
+            self.fill(self.current.generation, now, out);
+        }
+        out.push(Action::Forget(key));
+        self.exit_if_empty(out);
+    }
+
+    fn fork_failed(
+        &mut self,
+        generation: Generation,
+        number: u32,
+        why: &str,
+        now: Duration,
+        out: Out<'_>,
+    ) {
+        let asked = self.workers.iter().find(|(_, worker)| {
+            (worker.generation, worker.number) == (generation, number)
+                && worker.phase == WorkerPhase::Starting
+        });
+        if let Some(key) = asked.map(|(key, _)| *key) {
+            let trouble = failure(format!("cannot fork worker {number}: {why}"));
+            out.push(Action::Tell(News::Trouble(trouble)));
+            self.worker_exited(key, Exit::Unborn, now, out);
+        }
+    }
+
+    fn drain(
+        &mut self,
+        generation: Generation,
+        linger: Duration,
+        mercy: Duration,
+        now: Duration,
+        out: Out<'_>,
+    ) {
+        for (key, worker) in &mut self.workers {
+            if worker.generation == generation && !worker.is_draining() {
+                worker.phase = WorkerPhase::Draining(now + mercy + GRACE);
+                out.push(Action::Drain { key: *key, linger });
+            }
+        }
+    }
+
+    fn stop(&mut self, now: Duration, out: Out<'_>) {
+        self.phase = Phase::Stopping;
+        out.push(Action::Tell(News::Stopping));
+        if let Some(team) = self.next.take() {
+            out.push(Action::LeaveTemplate(team.generation));
+            self.drain(team.generation, Duration::ZERO, team.plan.mercy, now, out);
+            out.push(Action::Discard);
+        }
+        let Team { generation, plan, .. } = self.current;
+        self.drain(generation, STOP_LINGER, plan.mercy, now, out);
+        out.push(Action::LeaveTemplate(generation));
+        self.tickets.extend(self.again.take().into_iter().flatten());
+        self.answer(&Err("the instance is stopping".into()), out);
+        self.exit_if_empty(out);
+    }
+
+    fn exit_if_empty(&self, out: Out<'_>) {
+        if self.is_stopping() && self.workers.is_empty() {
+            out.push(Action::Exit(Outcome::Stopped));
+        }
+    }
+
+    fn kill_all(&mut self, out: Out<'_>) {
+        out.extend(self.workers.keys().map(|key| Action::Kill(*key)));
+    }
+
+    fn tick(&mut self, now: Duration, out: Out<'_>) {
+        for (key, worker) in &mut self.workers {
+            if let WorkerPhase::Draining(until) = worker.phase
+                && until <= now
+            {
+                // Should it still be there then, it is tried again.
+                worker.phase = WorkerPhase::Draining(now + GRACE);
+                out.push(Action::Tell(News::NoMercy(*key)));
+                out.push(Action::Kill(*key));
+            }
+        }
+        let generation = self.current.generation;
+        if let Template::Down(until) = self.current.template
+            && until <= now
+            && !self.is_stopping()
+        {
+            self.current.template = Template::Importing;
+            self.current.template_since = now;
+            out.push(Action::StartTemplate(generation));
+        }
+        self.fill(generation, now, out);
+    }
+}
+
+/// A failure that Python has nothing to do with.
+fn failure(summary: String) -> Failure {
+    Failure { summary, traceback: String::new(), place: None }
+}
