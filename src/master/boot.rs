@@ -15,7 +15,7 @@ use crate::listeners::{Inherited, Listeners};
 use crate::master::{self, Instance};
 use crate::notify::Supervisor;
 use crate::pidfile::Pidfile;
-use crate::{interpreter, privileges, spawn};
+use crate::{interpreter, privileges, report, spawn};
 
 /// Slots of the scoreboard: more than a reload of the largest instance needs.
 const SLOTS: usize = 4096;
@@ -92,7 +92,7 @@ fn run(
     let (pidfile, listeners, python) = match prepared {
         Ok(prepared) => prepared,
         Err((code, failure)) => {
-            master::report_failed_start(&supervisor, &failure);
+            report::failed_start(&supervisor, &failure);
             return (code, Some((caller, failure)));
         }
     };
@@ -103,6 +103,7 @@ fn run(
         Ok(scoreboard) => scoreboard,
         Err(error) => {
             let failure = plain(format!("the system refuses what is needed: {error}"));
+            report::failed_start(&supervisor, &failure);
             return (ExitCode::System, Some((caller, failure)));
         }
     };

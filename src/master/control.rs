@@ -47,6 +47,9 @@ pub fn path() -> Option<PathBuf> {
 /// # Errors
 /// Those of bind(2) and chmod(2).
 pub fn listen(path: &Path, requests: mpsc::UnboundedSender<Request>) -> std::io::Result<()> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(std::io::ErrorKind::AddrInUse.into());
+    }
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
@@ -68,7 +71,9 @@ async fn answer(mut stream: UnixStream, requests: mpsc::UnboundedSender<Request>
         Ok(command) => {
             let (answer, answered) = oneshot::channel();
             let _ = requests.send(Request { command, answer });
-            answered.await.unwrap_or_else(|_| json!({"ok": true, "message": "stopped"}))
+            let gone =
+                json!({"ok": command == Command::Stop, "message": "the instance has stopped"});
+            answered.await.unwrap_or(gone)
         }
         Err(message) => json!({"ok": false, "message": message}),
     };

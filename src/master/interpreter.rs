@@ -56,10 +56,10 @@ fn system(path: &OsStr, tried: &mut Tried) -> Option<PathBuf> {
 fn look_up(name: &Path, path: &OsStr, tried: &mut Tried) -> Option<PathBuf> {
     for directory in env::split_paths(path) {
         let candidate = directory.join(name);
-        if candidate.exists() {
-            if let Some(found) = check(&candidate, tried) {
-                return Some(found);
-            }
+        if candidate.exists()
+            && let Some(found) = check(&candidate, tried)
+        {
+            return Some(found);
         }
     }
     if tried.is_empty() {

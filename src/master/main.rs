@@ -4,6 +4,7 @@
 //! [`master`] → a message to a worker.
 
 mod action;
+mod arrival;
 mod boot;
 mod cli;
 mod control;
@@ -17,6 +18,7 @@ mod notify;
 mod pidfile;
 mod privileges;
 mod reap;
+mod report;
 mod respawn;
 mod signals;
 mod spawn;

@@ -7,36 +7,35 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use rwsgi_core::address::ListenAddr;
-use rwsgi_core::config::{self, Config, Context, Sources};
+use rwsgi_core::config::{Config, Context, Sources};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Channel, Failure, FromTemplate, FromWorker, Received, ToTemplate, ToWorker};
 use rwsgi_core::log::{self, Event as Said};
-use rwsgi_core::scoreboard::{Counters, Scoreboard};
+use rwsgi_core::scoreboard::Scoreboard;
 use sd_notify::NotifyState;
 use serde_json::json;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::action::{Action, News, Outcome};
-use crate::boot::{plain, with_failure};
-use crate::control::{self, Command, Request};
+use crate::action::{Action, Outcome};
+use crate::boot::plain;
+use crate::control::{self, Request};
 use crate::daemonize::Caller;
 use crate::event::{Event, Generation, Key, Ticket};
-use crate::interpreter;
 use crate::listeners::{Inherited, Listeners};
 use crate::notify::Supervisor;
 use crate::reap::Exit;
+use crate::report;
 use crate::signals::{Meaning, Signals};
 use crate::spawn;
-use crate::state::{State, WorkerPhase};
+use crate::state::State;
 use crate::team::Plan;
 
 /// How often systemd is told that a start, a reload or a stop takes its time, and by how much more.
-const EXTEND_EVERY: Duration = Duration::from_secs(5);
+pub(crate) const EXTEND_EVERY: Duration = Duration::from_secs(5);
 const EXTEND_BY: Duration = Duration::from_secs(15);
 /// How often the status line counts requests.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
@@ -68,48 +67,51 @@ pub struct Instance {
 }
 
 /// What a new generation will be.
-struct Pending {
-    config: Config,
-    python: PathBuf,
-    opened: Vec<ListenAddr>,
+pub(crate) struct Pending {
+    pub(crate) config: Config,
+    pub(crate) python: PathBuf,
+    pub(crate) opened: Vec<ListenAddr>,
 }
 
-struct TemplateProcess {
-    pid: i32,
-    channel: Arc<AsyncFd<Channel>>,
-    version: String,
+/// A running template.
+pub(crate) struct TemplateProcess {
+    pub(crate) pid: i32,
+    pub(crate) channel: Arc<AsyncFd<Channel>>,
+    pub(crate) version: String,
 }
 
-struct WorkerProcess {
-    number: u32,
-    pid: Option<i32>,
-    channel: Arc<AsyncFd<Channel>>,
+/// A worker, running or asked for.
+pub(crate) struct WorkerProcess {
+    pub(crate) number: u32,
+    pub(crate) pid: Option<i32>,
+    pub(crate) channel: Arc<AsyncFd<Channel>>,
 }
 
 /// What arrives beside signals and time.
-enum Arrival {
+pub(crate) enum Arrival {
     Template(Generation, FromTemplate),
     Worker(Key, FromWorker),
     Control(Request),
 }
 
-struct Master {
-    instance: Instance,
-    state: State,
-    pending: Option<Pending>,
-    templates: BTreeMap<Generation, TemplateProcess>,
-    workers: BTreeMap<Key, WorkerProcess>,
+/// The master: what it was given, what it knows, and the processes it has.
+pub(crate) struct Master {
+    pub(crate) instance: Instance,
+    pub(crate) state: State,
+    pub(crate) pending: Option<Pending>,
+    pub(crate) templates: BTreeMap<Generation, TemplateProcess>,
+    pub(crate) workers: BTreeMap<Key, WorkerProcess>,
     /// Exits of processes that have not been introduced yet.
-    unclaimed: HashMap<i32, Exit>,
-    tickets: HashMap<Ticket, oneshot::Sender<serde_json::Value>>,
-    last_ticket: Ticket,
-    stop_waiters: Vec<oneshot::Sender<serde_json::Value>>,
-    queue: VecDeque<Event>,
-    arrivals: mpsc::UnboundedSender<Arrival>,
-    began: Instant,
-    trouble: Option<String>,
-    extend_at: Instant,
-    outcome: Option<Outcome>,
+    pub(crate) unclaimed: HashMap<i32, Exit>,
+    pub(crate) tickets: HashMap<Ticket, oneshot::Sender<serde_json::Value>>,
+    pub(crate) last_ticket: Ticket,
+    pub(crate) stop_waiters: Vec<oneshot::Sender<serde_json::Value>>,
+    pub(crate) queue: VecDeque<Event>,
+    pub(crate) arrivals: mpsc::UnboundedSender<Arrival>,
+    pub(crate) began: Instant,
+    pub(crate) trouble: Option<String>,
+    pub(crate) extend_at: Instant,
+    pub(crate) outcome: Option<Outcome>,
 }
 
 /// Runs the instance to its end. Returns the exit code and what the caller has not been told.
@@ -142,16 +144,6 @@ pub fn run(instance: Instance) -> (ExitCode, Option<(Option<Caller>, Failure)>) 
             }
         }
     })
-}
-
-/// Says everywhere that the start has failed.
-pub fn report_failed_start(supervisor: &Supervisor, failure: &Failure) {
-    let mut message = failure.summary.clone();
-    if !failure.traceback.is_empty() {
-        message = format!("{message}\n{}", failure.traceback);
-    }
-    with_failure(log::critical(Said::Failed, message), failure).send();
-    supervisor.tell(&[NotifyState::Status(&failure.summary)]);
 }
 
 impl Master {
@@ -209,7 +201,12 @@ impl Master {
             }
             let deadline = self.deadline();
             tokio::select! {
-                meaning = signals.next() => self.on_signal(meaning),
+                meaning = signals.next() => {
+                    while let Ok(arrival) = arrived.try_recv() {
+                        self.on_arrival(arrival);
+                    }
+                    self.on_signal(meaning);
+                }
                 Some(arrival) = arrived.recv() => self.on_arrival(arrival),
                 () = tokio::time::sleep_until(deadline.into()) => self.on_time(),
                 _ = status.tick(), if self.instance.supervisor.is_there() => self.tell_status(),
@@ -220,7 +217,7 @@ impl Master {
         }
     }
 
-    fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.began.elapsed()
     }
 
@@ -258,136 +255,6 @@ impl Master {
                 None => return,
             }
         }
-    }
-}
-
-/// Arrivals.
-impl Master {
-    fn on_signal(&mut self, meaning: Meaning) {
-        match meaning {
-            Meaning::Stop => self.queue.push_back(Event::Stop),
-            Meaning::StopNow => self.queue.push_back(Event::StopNow),
-            Meaning::Reload => self.reload(None),
-            Meaning::ReopenLog => log::reopen(),
-            Meaning::Reap => self.reap(),
-        }
-    }
-
-    /// Collects every process that has ended; those of the application, too, whose parent is gone.
-    fn reap(&mut self) {
-        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            let Some((pid, exit)) = Exit::of(status) else { return };
-            if let Some(key) = self.key_of(pid) {
-                self.queue.push_back(Event::WorkerExited(key, exit));
-            } else if let Some(generation) = self.template_of(pid) {
-                self.templates.remove(&generation);
-                self.queue.push_back(Event::TemplateGone(generation, exit.to_string()));
-            } else {
-                self.unclaimed.insert(pid, exit);
-            }
-        }
-    }
-
-    fn key_of(&self, pid: i32) -> Option<Key> {
-        self.workers.iter().find(|(_, worker)| worker.pid == Some(pid)).map(|(key, _)| *key)
-    }
-
-    fn template_of(&self, pid: i32) -> Option<Generation> {
-        self.templates.iter().find(|(_, template)| template.pid == pid).map(|(key, _)| *key)
-    }
-
-    fn on_arrival(&mut self, arrival: Arrival) {
-        match arrival {
-            Arrival::Template(generation, message) => self.on_template(generation, message),
-            Arrival::Worker(key, message) => self.on_worker(key, message),
-            Arrival::Control(request) => self.on_control(request),
-        }
-    }
-
-    fn on_template(&mut self, generation: Generation, message: FromTemplate) {
-        match message {
-            FromTemplate::Hello { python, .. } => {
-                if let Some(template) = self.templates.get_mut(&generation) {
-                    template.version = python;
-                }
-            }
-            FromTemplate::Imported { micros } => {
-                let version = self.templates.get(&generation).map_or("", |t| t.version.as_str());
-                let message = format!(
-                    "Python {version} has imported the application in {} ms",
-                    micros / 1000
-                );
-                log::info(Said::Imported, message).number("DURATION_USEC", micros).send();
-                self.queue.push_back(Event::Imported(generation));
-            }
-            FromTemplate::Failed(failure) => {
-                self.queue.push_back(Event::TemplateFailed(generation, failure));
-            }
-            FromTemplate::ForkFailed { worker, reason } => {
-                self.queue.push_back(Event::ForkFailed(generation, worker, reason));
-            }
-        }
-    }
-
-    fn on_worker(&mut self, key: Key, message: FromWorker) {
-        match message {
-            FromWorker::Forked { pid } => {
-                if let Some(worker) = self.workers.get_mut(&key) {
-                    worker.pid = Some(pid);
-                }
-                if let Some(exit) = self.unclaimed.remove(&pid) {
-                    self.queue.push_back(Event::WorkerExited(key, exit));
-                }
-            }
-            FromWorker::Ready => self.queue.push_back(Event::WorkerReady(key)),
-            FromWorker::Failed(failure) => self.queue.push_back(Event::WorkerFailed(key, failure)),
-            FromWorker::Draining => self.queue.push_back(Event::WorkerDraining(key)),
-        }
-    }
-
-    fn on_control(&mut self, request: Request) {
-        match request.command {
-            Command::Status => drop(request.answer.send(self.status())),
-            Command::Stop => {
-                self.stop_waiters.push(request.answer);
-                if !self.state.is_stopping() {
-                    self.queue.push_back(Event::Stop);
-                }
-            }
-            Command::Reload => {
-                self.last_ticket += 1;
-                self.tickets.insert(self.last_ticket, request.answer);
-                self.reload(Some(self.last_ticket));
-            }
-        }
-    }
-
-    /// Reads the configuration again and prepares what a new generation needs.
-    fn reload(&mut self, ticket: Option<Ticket>) {
-        if self.state.can_reload() && self.pending.is_none() {
-            match self.prepare() {
-                Ok(pending) => self.pending = Some(pending),
-                Err(why) => return self.queue.push_back(Event::BadConfiguration(ticket, why)),
-            }
-        }
-        self.queue.push_back(Event::Reload(ticket));
-    }
-
-    fn prepare(&mut self) -> Result<Pending, String> {
-        let instance = &mut self.instance;
-        let (config, warnings) = config::load(&instance.sources, &instance.context)
-            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
-        for warning in warnings {
-            log::warning(Said::ConfigWarning, warning.line()).send();
-        }
-        for option in config::needs_restart(&instance.config, &config) {
-            let message = format!("{option} has changed; it takes effect after a restart");
-            log::warning(Said::ConfigWarning, message).send();
-        }
-        let path = std::env::var_os("PATH");
-        let python = interpreter::find(&config.application, path.as_deref())?;
-        let opened = instance.listeners.open(&config, &instance.inherited)?;
-        Ok(Pending { config, python, opened })
     }
 }
 
@@ -529,169 +396,13 @@ impl Master {
                 log::notice(Said::Stopped, format!("stopped after {requests} requests")).send();
             }
             Outcome::FailedStart(failure) => {
-                report_failed_start(&self.instance.supervisor, failure)
+                report::failed_start(&self.instance.supervisor, failure);
             }
         }
         for waiter in self.stop_waiters.drain(..) {
             let _ = waiter.send(json!({"ok": true, "message": "stopped"}));
         }
         tokio::task::yield_now().await;
-    }
-}
-
-/// What is told, and to whom.
-impl Master {
-    fn tell(&mut self, news: News) {
-        match news {
-            News::Ready => {
-                log::notice(Said::Ready, format!("ready: {}", self.summary())).send();
-                self.instance.supervisor.tell(&[NotifyState::Ready]);
-                if let Some(caller) = self.instance.caller.take() {
-                    caller.ready();
-                }
-            }
-            News::WorkerReady(key) => self.about_worker(key, Said::WorkerReady, "serves"),
-            News::WorkerLeft(key, exit) => {
-                self.about_worker(key, Said::WorkerExited, &exit.to_string());
-            }
-            News::WorkerDied(key, exit, delay) => {
-                let (number, pid) = self.name_of(key);
-                let next = if delay.is_zero() {
-                    "a new one is started".to_owned()
-                } else {
-                    format!("a new one is started in {} s", delay.as_secs())
-                };
-                let message = format!("worker {number} (pid {pid}) {exit}; {next}");
-                log::error(Said::WorkerDied, message)
-                    .number("RWSGI_WORKER", number)
-                    .number("WORKER_PID", pid)
-                    .send();
-            }
-            News::CrashLoop(number) => {
-                let message = format!(
-                    "worker {number} keeps dying; see what the log says before each death. The other workers serve"
-                );
-                log::critical(Said::CrashLoop, message).send();
-            }
-            News::TemplateDied(why, delay) => {
-                let seconds = delay.as_secs();
-                let message = format!(
-                    "{}; the workers serve on, a new template is started in {seconds} s",
-                    why.summary
-                );
-                with_failure(log::error(Said::SystemError, message), &why).send();
-            }
-            News::Reloading(generation) => {
-                log::notice(Said::Reloading, format!("reload: generation {generation}")).send();
-                self.extend_at = Instant::now() + EXTEND_EVERY;
-                self.instance.supervisor.reloading("reloading");
-            }
-            News::Reloaded => {
-                self.trouble = None;
-                log::notice(Said::Reloaded, format!("reloaded: {}", self.summary())).send();
-                self.instance.supervisor.tell(&[NotifyState::Ready]);
-            }
-            News::ReloadFailed(failure) => {
-                let text = format!("{}\n{}", failure.summary, failure.traceback);
-                let message = format!("reload failed, the old code serves on: {text}");
-                with_failure(log::error(Said::ReloadFailed, message), &failure).send();
-                self.trouble = failure.summary.lines().next().map(str::to_owned);
-                self.instance.supervisor.tell(&[NotifyState::Ready]);
-            }
-            News::Stopping => {
-                log::notice(Said::Stopping, "stopping: requests in flight are finished").send();
-                self.instance.supervisor.tell(&[NotifyState::Stopping]);
-            }
-            News::NoMercy(key) => {
-                self.about_worker(key, Said::WorkerDied, "does not leave: killed")
-            }
-            News::Trouble(why) => {
-                let message = [why.summary.as_str(), &why.traceback].join("\n");
-                with_failure(log::error(Said::SystemError, message), &why).send();
-            }
-        }
-        self.tell_status();
-    }
-
-    fn name_of(&self, key: Key) -> (u32, i32) {
-        self.workers.get(&key).map_or((0, 0), |worker| (worker.number, worker.pid.unwrap_or(0)))
-    }
-
-    fn about_worker(&self, key: Key, event: Said, what: &str) {
-        let (number, pid) = self.name_of(key);
-        log::info(event, format!("worker {number} (pid {pid}) {what}"))
-            .number("RWSGI_WORKER", number)
-            .number("WORKER_PID", pid)
-            .send();
-    }
-
-    /// `4 workers × 2 threads serve BookStore`.
-    fn summary(&self) -> String {
-        let ready = self.state.workers().values().filter(|w| w.phase == WorkerPhase::Ready);
-        let ready = ready.count();
-        let config = &self.instance.config;
-        let plural = |count: usize, what: &str| {
-            if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-        };
-        format!(
-            "{} × {} for {}",
-            plural(ready, "worker"),
-            plural(config.threads as usize, "thread"),
-            config.name
-        )
-    }
-
-    fn tell_status(&self) {
-        let phase = if self.state.is_stopping() {
-            "stopping"
-        } else if self.state.is_starting() {
-            "starting"
-        } else if self.state.is_reloading() {
-            "reloading"
-        } else {
-            "serving"
-        };
-        let Counters { requests, running, .. } = self.instance.scoreboard.total();
-        let mut status =
-            format!("{phase}: {}; {requests} requests answered, {running} running", self.summary());
-        if let Some(trouble) = &self.trouble {
-            status.push_str(&format!("; the last reload failed: {trouble}"));
-        }
-        self.instance.supervisor.tell(&[NotifyState::Status(&status)]);
-    }
-
-    fn status(&self) -> serde_json::Value {
-        let now = self.now();
-        let workers = self.state.workers().iter().map(|(key, worker)| {
-            let slot = self.instance.scoreboard.slot(worker.slot).map(|slot| slot.read());
-            json!({
-                "worker": worker.number,
-                "pid": self.workers.get(key).and_then(|worker| worker.pid),
-                "generation": worker.generation,
-                "phase": match worker.phase {
-                    WorkerPhase::Starting => "starting",
-                    WorkerPhase::Ready => "ready",
-                    WorkerPhase::Draining(_) => "draining",
-                },
-                "age_seconds": now.saturating_sub(worker.since).as_secs(),
-                "counters": slot,
-            })
-        });
-        let generation = self.state.generation();
-        json!({
-            "ok": true,
-            "message": self.summary(),
-            "name": self.instance.config.name,
-            "version": rwsgi_core::VERSION,
-            "pid": std::process::id(),
-            "generation": generation,
-            "python": self.templates.get(&generation).map(|template| template.version.clone()),
-            "uptime_seconds": now.as_secs(),
-            "listeners": self.instance.listeners.addresses(),
-            "last_reload_failed": self.trouble,
-            "total": self.instance.scoreboard.total(),
-            "workers": workers.collect::<Vec<_>>(),
-        })
     }
 }
 

@@ -17,7 +17,7 @@ pub fn parse(status: &[u8]) -> Result<(StatusCode, &[u8]), &'static str> {
     if code.is_informational() {
         return Err("an application cannot send an informational (1xx) response");
     }
-    if reason.iter().any(|byte| byte.is_ascii_control()) {
+    if reason.iter().any(u8::is_ascii_control) {
         return Err("its reason contains control characters");
     }
     Ok((code, reason))

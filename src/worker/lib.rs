@@ -1,10 +1,10 @@
 //! The Python side of rwsgi: one extension for the process that imports an application and for the
 //! workers that serve it.
 //!
-//! A process loads it, calls [`_rwsgi::main`], and becomes a template ([`template`]); each fork of
-//! that is a worker ([`worker`]). A request then goes one way: [`accept`] → [`connection`] →
-//! [`exchange`] → [`request`] → `wsgi/environ` → the application → `wsgi/start_response` →
-//! `wsgi/body` → [`exchange`] → [`response`] → [`connection`].
+//! A process loads it, calls `_rwsgi::main`, and becomes a template (`template`); each fork of
+//! that is a worker (`worker`). A request then goes one way: `accept` → `connection` →
+//! `exchange` → `request` → `wsgi/environ` → the application → `wsgi/start_response` →
+//! `wsgi/body` → `exchange` → `response` → `connection`.
 
 mod accept;
 mod connection;

@@ -102,7 +102,7 @@ impl Body for Outgoing {
         let this = &mut *self;
         let chunk = match &mut this.content {
             Content::Ended => return Poll::Ready(None),
-            Content::Whole(bytes) => bytes.take().map(Next::Chunk).unwrap_or(Next::End),
+            Content::Whole(bytes) => bytes.take().map_or(Next::End, Next::Chunk),
             Content::Stream(link) => {
                 link.pump(cx);
                 ready!(link.exchange.poll_next(cx))

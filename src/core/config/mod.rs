@@ -4,7 +4,7 @@
 //! once at start and once for each reload, and is handed to the template as it is.
 //!
 //! In the order of the data:
-//! - [`load`]: environment, arguments and files, in the order in which they count;
+//! - [`mod@load`]: environment, arguments and files, in the order in which they count;
 //! - [`ini`]: the lines of a file; [`magic`]: its `%d`, `%n`, …; [`vars`]: `$(HOME)`, `%(key)`;
 //! - [`raw`]: keys and values with their places;
 //! - [`options`]: the table of options; [`known`]: uWSGI's others; [`lookup`]: from name to option;

@@ -97,7 +97,7 @@ impl<'py> Environ<'py> {
             let Some(key) = self.key(name) else { continue };
             let separator: &[u8] = if name == COOKIE { b"; " } else { b", " };
             let values: Vec<&[u8]> =
-                head.headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+                head.headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
             environ.set_item(key, latin1(self.py, &values.join(separator))?)?;
         }
         Ok(())

@@ -1,0 +1,61 @@
+# make run     serve the example BookStore on http://127.0.0.1:8000
+# make test    every check and test there is (root, or sudo)
+# make deb     dist/rwsgi_VERSION_amd64.deb
+# Each installs what it needs and finds missing; see packaging/prerequisites.
+
+VENV := target/venv
+DATA := $(CURDIR)/target/bookstore
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+# The extension is one file for every Python: none is asked while it is built.
+export PYO3_NO_PYTHON := 1
+
+.PHONY: run test check unit integration bookstore deb systemd clean
+
+run: $(VENV)/ready
+	packaging/prerequisites build
+	cargo build --release --workspace --locked
+	BOOKSTORE_DATA=$(DATA) $(VENV)/bin/python examples/bookstore/manage.py prepare
+	BOOKSTORE_DATA=$(DATA) exec target/release/rwsgi --ini examples/bookstore/rwsgi.ini --virtualenv $(CURDIR)/$(VENV)
+
+$(VENV)/ready: examples/bookstore/requirements.txt
+	packaging/prerequisites python
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --requirement examples/bookstore/requirements.txt
+	touch $@
+
+# The order is that of cost: what fails fast comes first.
+test: check unit integration bookstore deb systemd
+	@echo "all checks and tests passed"
+
+check:
+	packaging/prerequisites build check
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
+	tests/check-style
+	cargo deny --workspace check --hide-inclusion-graph bans licenses sources
+	tests/check-advisories
+	tests/check-shell
+	tests/systemd/check-units
+
+unit:
+	cargo test --workspace --exclude rwsgi-worker --lib --bins --locked
+
+integration: $(VENV)/ready
+	cargo build --workspace --locked
+	cargo test --package rwsgi --test rwsgi --locked
+
+bookstore: $(VENV)/ready
+	cd examples/bookstore && BOOKSTORE_DATA=$$(mktemp -d) $(CURDIR)/$(VENV)/bin/python manage.py test
+
+deb:
+	packaging/prerequisites build package
+	packaging/build-deb.sh
+
+systemd: deb
+	packaging/prerequisites package systemd
+	packaging/check-deb.sh dist/rwsgi_*_amd64.deb
+	for suite in $${RWSGI_SUITES:-bookworm trixie}; do tests/systemd/run $$suite dist/rwsgi_*_amd64.deb || exit 1; done
+
+clean:
+	rm -rf target dist

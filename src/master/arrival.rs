@@ -1,0 +1,170 @@
+//! What arrives at the master becomes an event: signals, exits, messages, requests on the control
+//! socket.
+
+use std::sync::Arc;
+
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use rwsgi_core::config;
+use rwsgi_core::ipc::{FromTemplate, FromWorker, Received};
+use rwsgi_core::log::{self, Event as Said};
+
+use crate::control::{Command, Request};
+use crate::event::{Event, Generation, Key, Ticket};
+use crate::interpreter;
+use crate::master::{Arrival, Master, Pending};
+use crate::reap::Exit;
+use crate::signals::Meaning;
+
+impl Master {
+    pub(crate) fn on_signal(&mut self, meaning: Meaning) {
+        match meaning {
+            Meaning::Stop => self.queue.push_back(Event::Stop),
+            Meaning::StopNow => self.queue.push_back(Event::StopNow),
+            Meaning::Reload => self.reload(None),
+            Meaning::ReopenLog => log::reopen(),
+            Meaning::Reap => self.reap(),
+        }
+    }
+
+    /// Collects every process that has ended; those of the application, too, whose parent is gone.
+    ///
+    /// What they have said before counts first: the reason of a failure is in the channel.
+    pub(crate) fn reap(&mut self) {
+        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            let Some((pid, exit)) = Exit::of(status) else { return };
+            if let Some(key) = self.key_of(pid) {
+                self.last_words_of_worker(key);
+                self.queue.push_back(Event::WorkerExited(key, exit));
+            } else if let Some(generation) = self.template_of(pid) {
+                self.last_words_of_template(generation);
+                self.templates.remove(&generation);
+                self.queue.push_back(Event::TemplateGone(generation, exit.to_string()));
+            } else if self.workers.values().any(|worker| worker.pid.is_none()) {
+                self.unclaimed.insert(pid, exit);
+            }
+        }
+    }
+
+    fn last_words_of_worker(&mut self, key: Key) {
+        let Some(channel) = self.workers.get(&key).map(|worker| Arc::clone(&worker.channel)) else {
+            return;
+        };
+        while let Ok(Received::Message(message, _)) = channel.get_ref().receive() {
+            self.on_worker(key, message);
+        }
+    }
+
+    fn last_words_of_template(&mut self, generation: Generation) {
+        let template = self.templates.get(&generation);
+        let Some(channel) = template.map(|template| Arc::clone(&template.channel)) else { return };
+        while let Ok(Received::Message(message, _)) = channel.get_ref().receive() {
+            self.on_template(generation, message);
+        }
+    }
+
+    fn key_of(&self, pid: i32) -> Option<Key> {
+        self.workers.iter().find(|(_, worker)| worker.pid == Some(pid)).map(|(key, _)| *key)
+    }
+
+    fn template_of(&self, pid: i32) -> Option<Generation> {
+        self.templates.iter().find(|(_, template)| template.pid == pid).map(|(key, _)| *key)
+    }
+
+    pub(crate) fn on_arrival(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Template(generation, message) => self.on_template(generation, message),
+            Arrival::Worker(key, message) => self.on_worker(key, message),
+            Arrival::Control(request) => self.on_control(request),
+        }
+    }
+
+    fn on_template(&mut self, generation: Generation, message: FromTemplate) {
+        match message {
+            FromTemplate::Hello { python, .. } => {
+                if let Some(template) = self.templates.get_mut(&generation) {
+                    template.version = python;
+                }
+            }
+            FromTemplate::Imported { micros } => {
+                let version = self.templates.get(&generation).map_or("", |t| t.version.as_str());
+                let message = format!(
+                    "Python {version} has imported the application in {} ms",
+                    micros / 1000
+                );
+                log::info(Said::Imported, message).number("DURATION_USEC", micros).send();
+                self.queue.push_back(Event::Imported(generation));
+            }
+            FromTemplate::Failed(failure) => {
+                self.queue.push_back(Event::TemplateFailed(generation, failure));
+            }
+            FromTemplate::ForkFailed { worker, reason } => {
+                self.queue.push_back(Event::ForkFailed(generation, worker, reason));
+            }
+        }
+    }
+
+    fn on_worker(&mut self, key: Key, message: FromWorker) {
+        match message {
+            FromWorker::Forked { pid } if pid > 1 => {
+                if let Some(worker) = self.workers.get_mut(&key) {
+                    worker.pid = Some(pid);
+                }
+                if let Some(exit) = self.unclaimed.remove(&pid) {
+                    self.queue.push_back(Event::WorkerExited(key, exit));
+                }
+                if self.workers.values().all(|worker| worker.pid.is_some()) {
+                    self.unclaimed.clear();
+                }
+            }
+            FromWorker::Forked { .. } => {}
+            FromWorker::Ready => self.queue.push_back(Event::WorkerReady(key)),
+            FromWorker::Failed(failure) => self.queue.push_back(Event::WorkerFailed(key, failure)),
+            FromWorker::Draining => self.queue.push_back(Event::WorkerDraining(key)),
+        }
+    }
+
+    fn on_control(&mut self, request: Request) {
+        match request.command {
+            Command::Status => drop(request.answer.send(self.status())),
+            Command::Stop => {
+                self.stop_waiters.push(request.answer);
+                if !self.state.is_stopping() {
+                    self.queue.push_back(Event::Stop);
+                }
+            }
+            Command::Reload => {
+                self.last_ticket += 1;
+                self.tickets.insert(self.last_ticket, request.answer);
+                self.reload(Some(self.last_ticket));
+            }
+        }
+    }
+
+    /// Reads the configuration again and prepares what a new generation needs.
+    pub(crate) fn reload(&mut self, ticket: Option<Ticket>) {
+        if self.state.can_reload() && self.pending.is_none() {
+            match self.prepare() {
+                Ok(pending) => self.pending = Some(pending),
+                Err(why) => return self.queue.push_back(Event::BadConfiguration(ticket, why)),
+            }
+        }
+        self.queue.push_back(Event::Reload(ticket));
+    }
+
+    fn prepare(&mut self) -> Result<Pending, String> {
+        let instance = &mut self.instance;
+        let (config, warnings) = config::load(&instance.sources, &instance.context)
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
+        for warning in warnings {
+            log::warning(Said::ConfigWarning, warning.line()).send();
+        }
+        for option in config::needs_restart(&instance.config, &config) {
+            let message = format!("{option} has changed; it takes effect after a restart");
+            log::warning(Said::ConfigWarning, message).send();
+        }
+        let path = std::env::var_os("PATH");
+        let python = interpreter::find(&config.application, path.as_deref())?;
+        let opened = instance.listeners.open(&config, &instance.inherited)?;
+        Ok(Pending { config, python, opened })
+    }
+}
