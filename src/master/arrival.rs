@@ -75,6 +75,7 @@ impl Master {
             Arrival::Template(generation, message) => self.on_template(generation, message),
             Arrival::Worker(key, message) => self.on_worker(key, message),
             Arrival::Control(request) => self.on_control(request),
+            Arrival::Closed(key) => self.on_closed(key),
         }
     }
 
@@ -123,6 +124,13 @@ impl Master {
         }
     }
 
+    /// A worker that never said its pid was never forked: its template died before.
+    fn on_closed(&mut self, key: Key) {
+        if self.workers.get(&key).is_some_and(|worker| worker.pid.is_none()) {
+            self.queue.push_back(Event::WorkerExited(key, Exit::Unborn));
+        }
+    }
+
     fn on_control(&mut self, request: Request) {
         match request.command {
             Command::Status => drop(request.answer.send(self.status())),
@@ -134,7 +142,7 @@ impl Master {
             }
             Command::Reload => {
                 self.last_ticket += 1;
-                self.tickets.insert(self.last_ticket, request.answer);
+                self.tickets.insert(self.last_ticket, vec![request.answer]);
                 self.reload(Some(self.last_ticket));
             }
         }

@@ -92,6 +92,8 @@ pub(crate) enum Arrival {
     Template(Generation, FromTemplate),
     Worker(Key, FromWorker),
     Control(Request),
+    /// A worker's channel is closed.
+    Closed(Key),
 }
 
 /// The master: what it was given, what it knows, and the processes it has.
@@ -103,7 +105,7 @@ pub(crate) struct Master {
     pub(crate) workers: BTreeMap<Key, WorkerProcess>,
     /// Exits of processes that have not been introduced yet.
     pub(crate) unclaimed: HashMap<i32, Exit>,
-    pub(crate) tickets: HashMap<Ticket, oneshot::Sender<serde_json::Value>>,
+    pub(crate) tickets: HashMap<Ticket, Vec<oneshot::Sender<serde_json::Value>>>,
     pub(crate) last_ticket: Ticket,
     pub(crate) stop_waiters: Vec<oneshot::Sender<serde_json::Value>>,
     pub(crate) queue: VecDeque<Event>,
@@ -250,8 +252,10 @@ impl Master {
                 self.perform(actions);
             }
             match self.state.take_postponed_reload() {
-                Some(tickets) if tickets.is_empty() => self.reload(None),
-                Some(tickets) => tickets.into_iter().for_each(|ticket| self.reload(Some(ticket))),
+                Some(tickets) => {
+                    let ticket = self.merge(&tickets);
+                    self.reload(ticket);
+                }
                 None => return,
             }
         }
@@ -300,7 +304,9 @@ impl Master {
 
     fn start_template(&mut self, generation: Generation) {
         let instance = &self.instance;
-        let (config, python) = match &self.pending {
+        // A template of the generation that serves may have to be replaced during a reload.
+        let pending = self.pending.as_ref().filter(|_| generation != self.state.generation());
+        let (config, python) = match pending {
             Some(pending) => (&pending.config, &pending.python),
             None => (&instance.config, &instance.python),
         };
@@ -338,9 +344,11 @@ impl Master {
                 let worker = WorkerProcess { number, pid: None, channel: Arc::clone(&channel) };
                 self.workers.insert(key, worker);
                 let arrivals = self.arrivals.clone();
-                tokio::spawn(read(channel, move |message| {
-                    let _ = arrivals.send(Arrival::Worker(key, message));
-                }));
+                tokio::spawn(async move {
+                    let deliver = |message| drop(arrivals.send(Arrival::Worker(key, message)));
+                    read(channel, deliver).await;
+                    let _ = arrivals.send(Arrival::Closed(key));
+                });
             }
             Err(error) => {
                 self.queue.push_back(Event::ForkFailed(generation, number, error.to_string()));
@@ -362,13 +370,24 @@ impl Master {
         }
     }
 
+    /// Makes one ticket of several: one reload answers all who wait.
+    fn merge(&mut self, tickets: &[Ticket]) -> Option<Ticket> {
+        let first = *tickets.first()?;
+        let waiting = tickets.iter().filter_map(|ticket| self.tickets.remove(ticket));
+        let waiting = waiting.flatten().collect();
+        self.tickets.insert(first, waiting);
+        Some(first)
+    }
+
     fn answer(&mut self, ticket: Ticket, answer: Result<String, String>) {
         let Some(waiting) = self.tickets.remove(&ticket) else { return };
         let (ok, message) = match answer {
             Ok(message) => (true, message),
             Err(message) => (false, message),
         };
-        let _ = waiting.send(json!({"ok": ok, "message": message}));
+        for sender in waiting {
+            let _ = sender.send(json!({"ok": ok, "message": message}));
+        }
     }
 
     /// Waits for the templates, and ends what is left.

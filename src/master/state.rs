@@ -39,6 +39,8 @@ enum Phase {
     Starting,
     Serving,
     Stopping,
+    /// The start has failed: nothing that follows makes it a stop.
+    Failed,
 }
 
 /// Where a worker stands.
@@ -158,7 +160,7 @@ impl State {
 
     /// Whether the instance stops.
     pub fn is_stopping(&self) -> bool {
-        self.phase == Phase::Stopping
+        matches!(self.phase, Phase::Stopping | Phase::Failed)
     }
 
     /// Whether it has not served yet.
@@ -222,8 +224,9 @@ impl State {
         }
         if !matches!(self.current.template, Template::Down(_)) {
             let delay = self.current.lose_template(now);
+            // Also without a delay the next one waits for a tick: what a failed template says last
+            // and its exit may come together, and must not count as the loss of its successor.
             out.push(Action::Tell(News::TemplateDied(why, delay)));
-            self.tick(now, out);
         }
     }
 
@@ -275,7 +278,7 @@ impl State {
     }
 
     fn fail_start(&mut self, why: Failure, out: Out<'_>) {
-        self.phase = Phase::Stopping;
+        self.phase = Phase::Failed;
         self.kill_all(out);
         let all = self.again.take().unwrap_or_default();
         out.extend(all.into_iter().map(|t| Action::Answer(t, Err(why.summary.clone()))));
@@ -373,10 +376,13 @@ impl State {
         now: Duration,
         out: Out<'_>,
     ) {
-        let asked = self.workers.iter().find(|(_, worker)| {
-            (worker.generation, worker.number) == (generation, number)
-                && worker.phase == WorkerPhase::Starting
-        });
+        // Only the last of this number can still be unborn, be it told to drain meanwhile or not.
+        let last = self
+            .workers
+            .iter()
+            .rev()
+            .find(|(_, worker)| (worker.generation, worker.number) == (generation, number));
+        let asked = last.filter(|(_, worker)| worker.phase != WorkerPhase::Ready);
         if let Some(key) = asked.map(|(key, _)| *key) {
             let trouble = failure(format!("cannot fork worker {number}: {why}"));
             out.push(Action::Tell(News::Trouble(trouble)));
@@ -417,7 +423,7 @@ impl State {
     }
 
     fn exit_if_empty(&self, out: Out<'_>) {
-        if self.is_stopping() && self.workers.is_empty() {
+        if self.phase == Phase::Stopping && self.workers.is_empty() {
             out.push(Action::Exit(Outcome::Stopped));
         }
     }
@@ -454,3 +460,7 @@ impl State {
 fn failure(summary: String) -> Failure {
     Failure { summary, traceback: String::new(), place: None }
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

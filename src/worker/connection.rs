@@ -27,6 +27,9 @@ use crate::worker::Worker;
 /// Bytes read by one system call.
 const READ_SIZE: usize = 32 * 1024;
 
+/// Head and body up to this many bytes together are copied into one buffer to be sent.
+const JOIN: usize = 16 * 1024;
+
 /// What the worker and the request know of a connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -196,6 +199,18 @@ impl hyper::rt::Write for Stream {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let total: usize = parts.iter().map(|part| part.len()).sum();
+        if total <= JOIN {
+            // A small head and body: copying them costs less than a vector costs the kernel.
+            return BUFFER.with_borrow_mut(|buffer| {
+                let mut end = 0;
+                for part in parts {
+                    buffer[end..end + part.len()].copy_from_slice(part);
+                    end += part.len();
+                }
+                self.poll_send(cx, |fd, flags| send(fd, &buffer[..end], flags))
+            });
+        }
         self.poll_send(cx, |fd, flags| sendmsg::<()>(fd, parts, &[], flags, None))
     }
 

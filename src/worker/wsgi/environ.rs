@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::HeaderName;
 use http::header::COOKIE;
 use http::request::Parts;
+use http::{HeaderName, Version};
+use pyo3::exceptions::PyKeyError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use rwsgi_protocol::header::environ_key;
 use rwsgi_protocol::path::percent_decode;
 
+use crate::accept::Listener;
 use crate::ffi::latin1;
 use crate::request::{Call, protocol};
 use crate::worker::Worker;
@@ -25,7 +27,10 @@ const REMEMBERED: usize = 512;
 /// Makes environs, on one thread.
 pub(crate) struct Environ<'py> {
     py: Python<'py>,
-    constant: Bound<'py, PyDict>,
+    /// What never changes, for each listener.
+    constants: Vec<(Arc<Listener>, Bound<'py, PyDict>)>,
+    /// Values that clients send again and again: methods, and the address of a proxy.
+    repeated: HashMap<Box<str>, Bound<'py, PyString>>,
     /// Keys of header fields; `None` for those that must not reach the application.
     keys: HashMap<HeaderName, Option<Bound<'py, PyString>>>,
 }
@@ -49,7 +54,15 @@ impl<'py> Environ<'py> {
         set("wsgi.run_once", boolean(false)?)?;
         set("wsgi.input_terminated", boolean(true)?)?;
         set("wsgi.file_wrapper", py.get_type::<FileWrapper>().into_any())?;
-        Ok(Self { py, constant, keys: HashMap::new() })
+        let for_listener = |listener: &Arc<Listener>| {
+            let constant = constant.copy()?;
+            constant.set_item(PyString::intern(py, "SERVER_NAME"), &listener.server_name)?;
+            constant.set_item(PyString::intern(py, "SERVER_PORT"), &listener.server_port)?;
+            constant.set_item(PyString::intern(py, "SERVER_PROTOCOL"), "HTTP/1.1")?;
+            Ok((Arc::clone(listener), constant))
+        };
+        let constants = worker.listeners.iter().map(for_listener).collect::<PyResult<_>>()?;
+        Ok(Self { py, constants, repeated: HashMap::new(), keys: HashMap::new() })
     }
 
     /// The environ of one request.
@@ -59,27 +72,41 @@ impl<'py> Environ<'py> {
         input: Bound<'py, Input>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let py = self.py;
-        let environ = self.constant.copy()?;
         let head = &*call.head;
-        let target = head.uri.path_and_query();
-        let path = head.uri.path();
-        let query = head.uri.query().unwrap_or("");
+        let environ = self.constant(&call.connection.listener)?.copy()?;
+        let peer = &call.connection.peer;
+        environ.set_item(intern!(py, "REQUEST_METHOD"), self.repeated(head.method.as_str())?)?;
+        environ.set_item(intern!(py, "REMOTE_ADDR"), self.repeated(&peer.address)?)?;
         let set =
             |key: &Bound<'py, PyString>, value: &[u8]| environ.set_item(key, latin1(py, value)?);
-        set(intern!(py, "REQUEST_METHOD"), head.method.as_str().as_bytes())?;
-        set(intern!(py, "PATH_INFO"), &percent_decode(path.as_bytes()))?;
-        set(intern!(py, "QUERY_STRING"), query.as_bytes())?;
+        let target = head.uri.path_and_query();
+        set(intern!(py, "PATH_INFO"), &percent_decode(head.uri.path().as_bytes()))?;
+        set(intern!(py, "QUERY_STRING"), head.uri.query().unwrap_or("").as_bytes())?;
         set(intern!(py, "REQUEST_URI"), target.map_or("*", |target| target.as_str()).as_bytes())?;
-        let peer = &call.connection.peer;
-        set(intern!(py, "REMOTE_ADDR"), peer.address.as_bytes())?;
         set(intern!(py, "REMOTE_PORT"), peer.port.as_bytes())?;
-        let listener = &call.connection.listener;
-        set(intern!(py, "SERVER_NAME"), listener.server_name.as_bytes())?;
-        set(intern!(py, "SERVER_PORT"), listener.server_port.as_bytes())?;
-        set(intern!(py, "SERVER_PROTOCOL"), protocol(head.version).as_bytes())?;
+        if head.version != Version::HTTP_11 {
+            set(intern!(py, "SERVER_PROTOCOL"), protocol(head.version).as_bytes())?;
+        }
         environ.set_item(intern!(py, "wsgi.input"), input)?;
         self.fields(head, &environ)?;
         Ok(environ)
+    }
+
+    fn constant(&self, listener: &Arc<Listener>) -> PyResult<&Bound<'py, PyDict>> {
+        let found = self.constants.iter().find(|(one, _)| Arc::ptr_eq(one, listener));
+        found.map(|(_, constant)| constant).ok_or_else(|| PyKeyError::new_err("listener"))
+    }
+
+    /// A string that is likely to be needed again.
+    fn repeated(&mut self, text: &str) -> PyResult<Bound<'py, PyString>> {
+        if let Some(known) = self.repeated.get(text) {
+            return Ok(known.clone());
+        }
+        let string = latin1(self.py, text.as_bytes())?;
+        if self.repeated.len() < REMEMBERED {
+            self.repeated.insert(text.into(), string.clone());
+        }
+        Ok(string)
     }
 
     /// Adds the header fields; repeated ones become one (RFC 9110, section 5.3; cookies: RFC 9113,
