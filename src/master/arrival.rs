@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use rwsgi_core::config;
-use rwsgi_core::ipc::{FromTemplate, FromWorker, Received};
+use rwsgi_core::ipc::{FromTemplate, FromWorker, Received, ToWorker};
 use rwsgi_core::log::{self, Event as Said};
 
 use crate::control::{Command, Request};
@@ -21,7 +21,12 @@ impl Master {
             Meaning::Stop => self.queue.push_back(Event::Stop),
             Meaning::StopNow => self.queue.push_back(Event::StopNow),
             Meaning::Reload => self.reload(None),
-            Meaning::ReopenLog => log::reopen(),
+            Meaning::ReopenLog => {
+                log::reopen();
+                for worker in self.workers.values() {
+                    let _ = worker.channel.get_ref().send(&ToWorker::ReopenLog, &[]);
+                }
+            }
             Meaning::Reap => self.reap(),
         }
     }
@@ -151,6 +156,7 @@ impl Master {
     /// Reads the configuration again and prepares what a new generation needs.
     pub(crate) fn reload(&mut self, ticket: Option<Ticket>) {
         if self.state.can_reload() && self.pending.is_none() {
+            self.instance.supervisor.reloading("reloading");
             match self.prepare() {
                 Ok(pending) => self.pending = Some(pending),
                 Err(why) => return self.queue.push_back(Event::BadConfiguration(ticket, why)),

@@ -165,7 +165,7 @@ pub fn check(sources: &Sources) -> ExitCode {
         }
     };
     for warning in warnings {
-        let _ = write!(io::stderr(), "{warning}");
+        let _ = writeln!(io::stderr(), "{warning}");
     }
     match import_once(config) {
         Ok(said) => {
@@ -232,7 +232,7 @@ pub fn show(sources: &Sources) -> ExitCode {
 /// Prints all that is wrong with a configuration or command line.
 pub fn print_errors(errors: &[ConfigError]) {
     for error in errors {
-        let _ = write!(io::stderr(), "{error}");
+        let _ = writeln!(io::stderr(), "{error}");
     }
 }
 

@@ -312,8 +312,9 @@ fn optional(
     }
 }
 
+/// The name of an instance, or the absolute path of its control socket.
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('.') && !name.contains('/')
+    name.starts_with('/') || !name.is_empty() && !name.starts_with('.') && !name.contains('/')
 }
 
 fn value(typed: &str, parser: &mut lexopt::Parser) -> Result<OsString, Box<Report>> {

@@ -1,5 +1,6 @@
 //! What the service manager is told (sd_notify(3)).
 
+use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
@@ -9,17 +10,9 @@ use sd_notify::NotifyState;
 /// A supervisor that wants to be told.
 #[derive(Debug)]
 pub struct Supervisor {
-    address: Option<Address>,
+    address: Option<SocketAddr>,
     /// WATCHDOG=1 is wanted this often; half of what systemd allows.
     pub watchdog: Option<Duration>,
-}
-
-#[derive(Debug)]
-enum Address {
-    /// A socket in the file system: `NOTIFY_SOCKET` as it is.
-    Path,
-    /// In the abstract namespace, which sd-notify takes for a file.
-    Abstract(SocketAddr),
 }
 
 impl Supervisor {
@@ -27,9 +20,10 @@ impl Supervisor {
     pub fn from_environment() -> Self {
         let variable = std::env::var_os("NOTIFY_SOCKET");
         let address = variable.and_then(|address| {
-            match address.to_str().and_then(|text| text.strip_prefix('@')) {
-                Some(name) => SocketAddr::from_abstract_name(name).ok().map(Address::Abstract),
-                None => Some(Address::Path),
+            let abstract_name = address.to_str().and_then(|text| text.strip_prefix('@'));
+            match abstract_name {
+                Some(name) => SocketAddr::from_abstract_name(name).ok(),
+                None => SocketAddr::from_pathname(&address).ok(),
             }
         });
         Self { address, watchdog: sd_notify::watchdog_enabled().map(|time| time / 2) }
@@ -40,18 +34,21 @@ impl Supervisor {
         self.address.is_some()
     }
 
-    /// Tells it. One that does not listen is no reason to stop.
+    /// Tells it, without waiting: what is only information is lost when it does not keep up, and the
+    /// rest is sent by a thread of its own.
     pub fn tell(&self, states: &[NotifyState<'_>]) {
-        let _ = match &self.address {
-            None => return,
-            Some(Address::Path) => sd_notify::notify(states).is_ok(),
-            Some(Address::Abstract(address)) => {
-                let text: Vec<String> = states.iter().map(ToString::to_string).collect();
-                UnixDatagram::unbound()
-                    .and_then(|socket| socket.send_to_addr(text.join("\n").as_bytes(), address))
-                    .is_ok()
-            }
-        };
+        let Some(address) = self.address.clone() else { return };
+        let text: Vec<String> = states.iter().map(ToString::to_string).collect();
+        let text = text.join("\n");
+        let Ok(socket) = UnixDatagram::unbound() else { return };
+        let _ = socket.set_nonblocking(true);
+        let sent = socket.send_to_addr(text.as_bytes(), &address);
+        let dispensable =
+            states.iter().all(|s| matches!(s, NotifyState::Status(_) | NotifyState::Watchdog));
+        if sent.is_err_and(|error| error.kind() == ErrorKind::WouldBlock) && !dispensable {
+            let _ = socket.set_nonblocking(false);
+            std::thread::spawn(move || socket.send_to_addr(text.as_bytes(), &address));
+        }
     }
 
     /// A reload has begun: with the time that Type=notify-reload asks for.

@@ -70,7 +70,6 @@ impl Master {
             News::Reloading(generation) => {
                 log::notice(Said::Reloading, format!("reload: generation {generation}")).send();
                 self.extend_at = Instant::now() + EXTEND_EVERY;
-                self.instance.supervisor.reloading("reloading");
             }
             News::Reloaded => {
                 self.trouble = None;

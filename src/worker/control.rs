@@ -61,6 +61,7 @@ impl Post {
                 let mercy = Duration::from_millis(mercy_ms);
                 self.worker.drain(DrainReason::Order { linger, mercy });
             }
+            Ok(Received::Message(ToWorker::ReopenLog, _)) => log::reopen(),
             Ok(Received::Closed) => {
                 let _ = self.worker.reactor().unwatch(self.worker.channel.as_fd());
                 self.worker.drain(DrainReason::MasterGone);
@@ -77,6 +78,10 @@ impl Post {
     fn accept(&self, index: usize) {
         let worker = &self.worker;
         let Some(listener) = worker.listeners.get(index) else { return };
+        // The order to drain may have come in the same turn as the connection: another worker takes it.
+        if worker.is_draining() {
+            return;
+        }
         match listener.accept() {
             Accepted::Connection(fd, peer) => {
                 let connection = Connection::new(worker, fd, peer, Arc::clone(listener));

@@ -111,9 +111,20 @@ fn refusal(worker: &Worker, head: &Parts) -> Option<StatusCode> {
     if head.method == Method::CONNECT {
         return Some(StatusCode::NOT_IMPLEMENTED);
     }
+    if head_size(head) > worker.config.http.head_bytes as usize {
+        return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
     let limit = worker.config.http.body_bytes?;
     let length = head.headers.get(CONTENT_LENGTH).and_then(content_length)?;
     (length > limit).then_some(StatusCode::PAYLOAD_TOO_LARGE)
+}
+
+/// Bytes of a request's head, as its client sent it but for spare blanks: hyper's own limit is that
+/// of its buffer, which can be larger.
+fn head_size(head: &Parts) -> usize {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    head.method.as_str().len() + target + " HTTP/1.1\r\n\r\n".len() + fields.sum::<usize>()
 }
 
 /// A response of rwsgi itself; the connection is closed after it, since its request is not read.

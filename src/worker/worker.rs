@@ -79,6 +79,8 @@ pub(crate) fn main(
     slot: usize,
 ) -> ExitCode {
     log::init(&generation.config.log.target, speaker(&generation.config.name, Some(number)));
+    let pid = nix::unistd::getpid().as_raw();
+    let _ = channel.send(&FromWorker::Forked { pid }, &[]);
     let code = match start(py, channel, generation, slot) {
         Ok((worker, application)) => serve(py, &worker, &application),
         Err((channel, failure)) => {

@@ -71,12 +71,15 @@ pub enum ToWorker {
         /// Time after which the worker leaves, done or not, in milliseconds.
         mercy_ms: u64,
     },
+    /// Open the log file anew: it was rotated.
+    ReopenLog,
 }
 
 /// From a worker to the master.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// The worker exists; said by the process that forked it.
+    /// The worker exists. Said by the process that forked it, in case it dies at once, and by
+    /// itself, so that it comes before all else that it says.
     Forked {
         /// The worker's pid.
         pid: i32,
