@@ -38,7 +38,8 @@ pub fn serve(sources: &Sources) -> ExitCode {
             return ExitCode::Config;
         }
     };
-    let config = under_supervision(config);
+    let mut config = under_supervision(config);
+    inherited.complete(&mut config);
     // 2. Into the background: what fails from here on is told to who waits in front.
     let caller = match &config.process.daemonize {
         None => None,

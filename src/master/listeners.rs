@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rwsgi_core::address::ListenAddr;
-use rwsgi_core::config::{Config, Listen};
+use rwsgi_core::config::{Config, Listen, Protocol};
 use rwsgi_core::log::{self, Event};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
@@ -55,12 +55,33 @@ impl Inherited {
         self.sockets.iter().map(|(name, _)| name.clone()).collect()
     }
 
-    fn find(&self, address: &ListenAddr) -> Option<io::Result<Socket>> {
-        let found = self.sockets.iter().find(|(name, socket)| match address {
+    /// Adds the sockets that the configuration does not ask for: whoever wrote the socket unit wants
+    /// them served.
+    pub fn complete(&self, config: &mut Config) {
+        let mut used = Vec::new();
+        for listen in &config.listeners {
+            used.extend(self.position(&listen.address));
+        }
+        let rest = self.sockets.iter().enumerate().filter(|(index, _)| !used.contains(index));
+        let rest = rest.filter_map(|(_, (_, socket))| local_address(socket));
+        config.listeners.extend(rest.map(|address| Listen {
+            address,
+            protocol: Protocol::Http,
+            mode: 0o660,
+            owner: None,
+        }));
+    }
+
+    fn position(&self, address: &ListenAddr) -> Option<usize> {
+        self.sockets.iter().position(|(name, socket)| match address {
             ListenAddr::Systemd(wanted) => name == wanted,
             other => local_address(socket).is_some_and(|local| local == *other),
-        });
-        found.map(|(_, socket)| socket.try_clone())
+        })
+    }
+
+    fn find(&self, address: &ListenAddr) -> Option<io::Result<Socket>> {
+        let (_, socket) = self.sockets.get(self.position(address)?)?;
+        Some(socket.try_clone())
     }
 }
 
@@ -283,8 +304,6 @@ fn local_address(socket: &Socket) -> Option<ListenAddr> {
 
 #[cfg(test)]
 mod tests {
-    use rwsgi_core::config::Protocol;
-
     use super::*;
 
     fn listen(address: ListenAddr) -> Listen {

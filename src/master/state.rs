@@ -259,7 +259,8 @@ impl State {
         self.drain(old.generation, RELOAD_LINGER, old.plan.mercy, now, out);
         out.push(Action::Tell(News::Reloaded));
         let workers = self.current.plan.processes;
-        self.answer(&Ok(format!("reloaded: {workers} new workers serve")), out);
+        let serve = if workers == 1 { "worker serves" } else { "workers serve" };
+        self.answer(&Ok(format!("reloaded: {workers} new {serve}")), out);
     }
 
     /// The new generation has failed: it goes, what serves stays.
