@@ -1,1 +1,56 @@
-//! stub
+//! The tests of the whole: the binary, the extension and a Python, over sockets and signals. Each
+//! file is a noun, each test the failure that it prevents.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "these are tests, helpers included"
+)]
+
+// A server in a directory of its own, and a client on raw sockets.
+mod support;
+
+// What PEP 3333 lets the application return.
+mod body;
+// Starts that fail, and what they say.
+mod boot_failure;
+// The command line.
+mod cli;
+// What is wrong with a configuration, with the place.
+mod config_errors;
+// `rwsgi status|reload|stop`.
+mod control;
+// The classic INI file: background, pidfile, log file.
+mod daemonize;
+// What the application is told of a request.
+mod environ;
+// HTTP/1.1 on raw sockets.
+mod http1;
+// The request body.
+mod input;
+// Every Python there is.
+mod interpreters;
+// Where connections come from.
+mod listen;
+// The master dies: nothing is left, nothing is lost.
+mod master_killed;
+// What a supervisor is told, and when.
+mod notify_ready;
+// Reloads under load.
+mod reload;
+// Reloads of code that cannot be imported.
+mod reload_bad_application;
+// Reloads of a configuration that is wrong.
+mod reload_bad_config;
+// Signals to the master.
+mod signals;
+// How the application begins a response.
+mod start_response;
+// What runs at the same time.
+mod threads;
+// A worker dies: another comes.
+mod worker_killed;
+// The reference implementation's own check of servers.
+mod wsgiref_validate;

@@ -18,6 +18,10 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 /// clients send at once, and the worker is woken once instead of twice.
 const DEFER_ACCEPT: Duration = Duration::from_secs(1);
 
+/// The name under which listeners that the master has bound itself are kept by systemd over a restart
+/// (FDSTORE=1, sd_notify(3)).
+pub const STORED: &str = "rwsgi-listener";
+
 /// Sockets that came from systemd, by FileDescriptorName=.
 #[derive(Debug, Default)]
 pub struct Inherited {
@@ -50,9 +54,10 @@ impl Inherited {
         Ok(Self { sockets })
     }
 
-    /// The names, in the order of the descriptors.
+    /// The names of those that a socket unit has opened, in the order of the descriptors.
     pub fn names(&self) -> Vec<String> {
-        self.sockets.iter().map(|(name, _)| name.clone()).collect()
+        let names = self.sockets.iter().map(|(name, _)| name.clone());
+        names.filter(|name| name != STORED).collect()
     }
 
     /// Adds the sockets that the configuration does not ask for: whoever wrote the socket unit wants
@@ -62,7 +67,11 @@ impl Inherited {
         for listen in &config.listeners {
             used.extend(self.position(&listen.address));
         }
-        let rest = self.sockets.iter().enumerate().filter(|(index, _)| !used.contains(index));
+        let rest = self
+            .sockets
+            .iter()
+            .enumerate()
+            .filter(|(index, (name, _))| name != STORED && !used.contains(index));
         let rest = rest.filter_map(|(_, (_, socket))| local_address(socket));
         config.listeners.extend(rest.map(|address| Listen {
             address,
@@ -78,11 +87,6 @@ impl Inherited {
             other => local_address(socket).is_some_and(|local| local == *other),
         })
     }
-
-    fn find(&self, address: &ListenAddr) -> Option<io::Result<Socket>> {
-        let (_, socket) = self.sockets.get(self.position(address)?)?;
-        Some(socket.try_clone())
-    }
 }
 
 /// The open listeners of the instance.
@@ -94,6 +98,8 @@ pub struct Listeners {
 #[derive(Debug)]
 struct Open {
     socket: Socket,
+    /// The master has bound it, now or before a restart.
+    ours: bool,
     /// A UNIX socket file that is ours to remove.
     file: Option<PathBuf>,
 }
@@ -151,6 +157,16 @@ impl Listeners {
         open.map(|open| open.socket.as_fd()).collect()
     }
 
+    /// The TCP listeners that are ours: systemd may keep them. A UNIX socket's file would go with its
+    /// directory all the same.
+    pub fn to_store(&self) -> Vec<BorrowedFd<'_>> {
+        let tcp = self
+            .open
+            .iter()
+            .filter(|(address, open)| open.ours && matches!(address, ListenAddr::Tcp(_)));
+        tcp.map(|(_, open)| open.socket.as_fd()).collect()
+    }
+
     /// The addresses as they really are, for people.
     pub fn addresses(&self) -> Vec<String> {
         let real = |(address, open): (&ListenAddr, &Open)| {
@@ -175,24 +191,27 @@ impl Open {
 }
 
 fn open(listen: &Listen, backlog: u32, inherited: &Inherited) -> Result<Open, String> {
-    if let Some(socket) = inherited.find(&listen.address) {
-        let socket = socket.map_err(|error| error.to_string())?;
+    if let Some(index) = inherited.position(&listen.address) {
+        let (name, socket) = &inherited.sockets[index];
+        let socket = socket.try_clone().map_err(|error| error.to_string())?;
         socket.set_nonblocking(true).map_err(|error| error.to_string())?;
-        return Ok(Open { socket, file: None });
+        return Ok(Open { socket, ours: name == STORED, file: None });
     }
     let backlog = i32::try_from(clamp_backlog(backlog)).unwrap_or(i32::MAX);
     match &listen.address {
         ListenAddr::Tcp(address) => tcp(*address, backlog)
-            .map(|socket| Open { socket, file: None })
+            .map(|socket| Open { socket, ours: true, file: None })
             .map_err(|error| remedy(&error, address.port())),
-        ListenAddr::Unix(path) => {
-            unix(path, listen, backlog).map(|socket| Open { socket, file: Some(path.clone()) })
-        }
+        ListenAddr::Unix(path) => unix(path, listen, backlog).map(|socket| Open {
+            socket,
+            ours: true,
+            file: Some(path.clone()),
+        }),
         ListenAddr::Abstract(name) => abstract_socket(name, backlog)
-            .map(|socket| Open { socket, file: None })
+            .map(|socket| Open { socket, ours: true, file: None })
             .map_err(|error| remedy(&error, u16::MAX)),
         ListenAddr::Fd(number) => rwsgi_core::sys::inherited_fd(*number)
-            .map(|fd| Open { socket: Socket::from(fd), file: None })
+            .map(|fd| Open { socket: Socket::from(fd), ours: false, file: None })
             .map_err(|error| format!("descriptor {number}: {error}")),
         ListenAddr::Systemd(name) => Err(format!(
             "systemd has handed over no socket of that name; FileDescriptorName={name} belongs into the .socket unit"

@@ -1,11 +1,14 @@
 //! What the service manager is told (sd_notify(3)).
 
 use std::io::ErrorKind;
+use std::os::fd::BorrowedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+
+use crate::listeners::STORED;
 
 /// A supervisor that wants to be told.
 #[derive(Debug)]
@@ -48,6 +51,22 @@ impl Supervisor {
         if sent.is_err_and(|error| error.kind() == ErrorKind::WouldBlock) && !dispensable {
             let _ = socket.set_nonblocking(false);
             std::thread::spawn(move || socket.send_to_addr(text.as_bytes(), &address));
+        }
+    }
+
+    /// Has systemd keep these listeners for the next start, and no others of ours: so a restart
+    /// refuses nobody. Needs FileDescriptorStoreMax=; without it nothing happens.
+    pub fn store(&self, listeners: &[BorrowedFd<'_>]) {
+        if self.address.is_none() {
+            return;
+        }
+        self.tell(&[NotifyState::FdStoreRemove, NotifyState::FdName(STORED)]);
+        if !listeners.is_empty() {
+            // One message of a few hundred bytes after a start or a reload: it fits.
+            let _ = sd_notify::notify_with_fds(
+                &[NotifyState::FdStore, NotifyState::FdName(STORED)],
+                listeners,
+            );
         }
     }
 

@@ -32,6 +32,7 @@ impl Master {
             News::Ready => {
                 log::notice(Said::Ready, format!("ready: {}", self.summary())).send();
                 self.instance.supervisor.tell(&[NotifyState::Ready]);
+                self.instance.supervisor.store(&self.instance.listeners.to_store());
                 if let Some(caller) = self.instance.caller.take() {
                     caller.ready();
                 }
@@ -73,6 +74,7 @@ impl Master {
             }
             News::Reloaded => {
                 self.trouble = None;
+                self.instance.supervisor.store(&self.instance.listeners.to_store());
                 log::notice(Said::Reloaded, format!("reloaded: {}", self.summary())).send();
                 self.instance.supervisor.tell(&[NotifyState::Ready]);
             }

@@ -56,7 +56,8 @@ fn import<'py>(py: Python<'py>, application: &Application) -> PyResult<Bound<'py
 /// directory is not put into `sys.path`.
 fn execute_file<'py>(py: Python<'py>, path: &std::path::Path) -> PyResult<Bound<'py, PyAny>> {
     let stem = path.with_extension("");
-    let path = path.as_os_str();
+    // Absolute in tracebacks, wherever the application goes.
+    let path = std::path::absolute(path)?.into_os_string();
     let name: String = stem
         .to_string_lossy()
         .chars()
@@ -64,11 +65,11 @@ fn execute_file<'py>(py: Python<'py>, path: &std::path::Path) -> PyResult<Bound<
         .collect();
     let name = format!("uwsgi_file_{}", name.trim_start_matches('_'));
     let loader =
-        py.import("importlib.machinery")?.getattr("SourceFileLoader")?.call1((&name, path))?;
+        py.import("importlib.machinery")?.getattr("SourceFileLoader")?.call1((&name, &path))?;
     let util = py.import("importlib.util")?;
     let arguments = PyDict::new(py);
     arguments.set_item("loader", &loader)?;
-    let spec = util.call_method("spec_from_file_location", (&name, path), Some(&arguments))?;
+    let spec = util.call_method("spec_from_file_location", (&name, &path), Some(&arguments))?;
     let module = util.call_method1("module_from_spec", (spec,))?;
     let modules = py.import("sys")?.getattr("modules")?;
     modules.set_item(&name, &module)?;

@@ -1,0 +1,112 @@
+//! What the application is told of a request.
+
+use serde_json::{Map, Value, json};
+
+use crate::support::server::Server;
+
+/// The environ of a request, and the port it came from.
+fn environ_of(server: &Server, request: &[u8]) -> (Map<String, Value>, u16) {
+    let mut client = server.connect();
+    client.send(request);
+    let response = client.response().expect(200);
+    let mut answer: Value = serde_json::from_slice(&response.body).unwrap();
+    assert_eq!(answer["type"], "dict", "PEP 3333 wants a builtin dictionary");
+    (answer["environ"].take().as_object().unwrap().clone(), client.local_port())
+}
+
+fn environ(request: &[u8]) -> Map<String, Value> {
+    environ_of(&Server::new(""), request).0
+}
+
+/// The characters of a native string, as the bytes that they stand for.
+fn latin1(text: &[u8]) -> String {
+    text.iter().map(|byte| char::from(*byte)).collect()
+}
+
+#[test]
+fn every_key_of_pep_3333_is_there() {
+    let server = Server::new("");
+    let request = b"POST /environ?a=%20b&c HTTP/1.1\r\nHost: shop.test:81\r\n\
+        Content-Type: text/x\r\nContent-Length: 2\r\nX-Own: 1\r\n\r\nhi";
+    let (got, port) = environ_of(&server, request);
+    let expected = json!({
+        "REQUEST_METHOD": "POST", "SCRIPT_NAME": "", "PATH_INFO": "/environ",
+        "QUERY_STRING": "a=%20b&c", "CONTENT_TYPE": "text/x", "CONTENT_LENGTH": "2",
+        "SERVER_NAME": "127.0.0.1", "SERVER_PORT": server.address().port().to_string(),
+        "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "shop.test:81", "HTTP_X_OWN": "1",
+        "wsgi.version": [1, 0], "wsgi.url_scheme": "http", "wsgi.run_once": false,
+        "wsgi.multithread": false, "wsgi.multiprocess": false, "REMOTE_ADDR": "127.0.0.1",
+        "REMOTE_PORT": port.to_string(), "REQUEST_URI": "/environ?a=%20b&c",
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(got.get(key), Some(value), "{key}");
+    }
+    assert!(got.contains_key("wsgi.input") && got.contains_key("wsgi.errors"));
+    assert!(!got.contains_key("HTTP_CONTENT_TYPE") && !got.contains_key("HTTP_CONTENT_LENGTH"));
+}
+
+#[test]
+fn what_the_client_did_not_send_is_not_invented() {
+    let got = environ(b"GET /environ HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert!(!got.contains_key("CONTENT_LENGTH") && !got.contains_key("CONTENT_TYPE"));
+    assert_eq!(got["QUERY_STRING"], "");
+}
+
+#[test]
+fn the_path_is_decoded_and_its_bytes_tunnel_through_latin_1() {
+    let app = "import json\ndef application(e, s):\n    s('200 OK', [])\n    \
+        return [json.dumps([e['PATH_INFO'], e['REQUEST_URI']]).encode()]\n";
+    let server = crate::support::setup::Setup::new("").app(app).start();
+    let body = server.get("/caf%C3%A9%2Fa%20b%zz%ff").expect(200).body;
+    let path = latin1(b"/caf\xc3\xa9/a b%zz\xff");
+    let got: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(got, json!([path, "/caf%C3%A9%2Fa%20b%zz%ff"]));
+}
+
+#[test]
+fn field_values_tunnel_through_latin_1() {
+    let got = environ(b"GET /environ HTTP/1.1\r\nHost: test\r\nX-Name: caf\xc3\xa9\r\n\r\n");
+    assert_eq!(got["HTTP_X_NAME"], latin1(b"caf\xc3\xa9"));
+}
+
+#[test]
+fn fields_that_spoof_others_are_dropped() {
+    let got = environ(
+        b"GET /environ HTTP/1.1\r\nHost: test\r\nX_Forwarded_For: evil\r\nProxy: evil\r\n\r\n",
+    );
+    assert!(!got.contains_key("HTTP_X_FORWARDED_FOR") && !got.contains_key("HTTP_PROXY"));
+}
+
+#[test]
+fn repeated_fields_are_joined() {
+    let got = environ(
+        b"GET /environ HTTP/1.1\r\nHost: test\r\nAccept: a\r\nCookie: x=1\r\nAccept: b\r\n\
+        Cookie: y=2\r\n\r\n",
+    );
+    assert_eq!((&got["HTTP_ACCEPT"], &got["HTTP_COOKIE"]), (&json!("a, b"), &json!("x=1; y=2")));
+}
+
+#[test]
+fn threads_and_processes_are_told() {
+    for (lines, threads, processes) in [("threads=2", true, false), ("processes=2", false, true)] {
+        let (got, _) =
+            environ_of(&Server::new(lines), b"GET /environ HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(got["wsgi.multithread"], threads, "{lines}");
+        assert_eq!(got["wsgi.multiprocess"], processes, "{lines}");
+    }
+}
+
+#[test]
+fn http_1_0_is_told() {
+    assert_eq!(environ(b"GET /environ HTTP/1.0\r\n\r\n")["SERVER_PROTOCOL"], "HTTP/1.0");
+}
+
+#[test]
+fn an_absolute_target_and_an_asterisk_are_understood() {
+    let server = Server::new("");
+    let (got, _) =
+        environ_of(&server, b"GET http://shop.test/environ?q HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+    assert_eq!((&got["PATH_INFO"], &got["QUERY_STRING"]), (&json!("/environ"), &json!("q")));
+    let response = server.ask("OPTIONS * HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    response.expect(404);
+}

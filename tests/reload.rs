@@ -1,0 +1,122 @@
+//! Reloads under load.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use crate::support::client::Client;
+use crate::support::server::Server;
+use crate::support::wait;
+
+/// What a client saw.
+#[derive(Default)]
+struct Tally {
+    answered: AtomicUsize,
+    failures: std::sync::Mutex<Vec<String>>,
+}
+
+impl Tally {
+    fn note(&self, outcome: std::io::Result<u16>) {
+        match outcome {
+            Ok(200) => drop(self.answered.fetch_add(1, Relaxed)),
+            other => self.failures.lock().unwrap().push(format!("{other:?}")),
+        }
+    }
+}
+
+/// Asks without pause until told to stop; a new connection for each request, or as few as possible.
+fn ask(server: std::net::SocketAddr, keep: bool, stop: &AtomicBool, tally: &Tally) {
+    let connection = if keep { "keep-alive" } else { "close" };
+    let request = format!("GET /ok HTTP/1.1\r\nHost: test\r\nConnection: {connection}\r\n\r\n");
+    let mut client = None;
+    while !stop.load(Relaxed) {
+        let outcome = match client.take() {
+            Some(client) => Ok(client),
+            None => Client::try_connect(server),
+        };
+        tally.note(outcome.and_then(|mut open| {
+            open.try_send(&request)?;
+            let response = open.try_response(true)?;
+            let goes_on = keep && response.field("connection") != Some("close");
+            client = goes_on.then_some(open);
+            Ok(if response.complete { response.status } else { 0 })
+        }));
+    }
+}
+
+fn loses_nothing(keep: bool) {
+    let server = Server::new("processes=2\nthreads=2\ndisable-logging=true");
+    let (stop, tally, address) = (AtomicBool::new(false), Tally::default(), server.address());
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| ask(address, keep, &stop, &tally));
+        }
+        for count in 1..=10 {
+            let before = tally.answered.load(Relaxed);
+            server.signal(nix::sys::signal::Signal::SIGHUP);
+            let done = || {
+                let reloaded = server.log().matches("reloaded: ").count() >= count;
+                (reloaded && tally.answered.load(Relaxed) > before + 20).then_some(())
+            };
+            if wait::within(wait::DEADLINE, done).is_none() {
+                break;
+            }
+        }
+        stop.store(true, Relaxed);
+    });
+    let failures = tally.failures.lock().unwrap();
+    assert!(failures.is_empty(), "{} of {:?}: {failures:?}", failures.len(), tally.answered);
+    assert_eq!(server.log().matches("reloaded: ").count(), 10, "{}", server.log());
+}
+
+#[test]
+fn ten_reloads_lose_no_new_connection() {
+    loses_nothing(false);
+}
+
+#[test]
+fn ten_reloads_lose_no_request_on_kept_connections() {
+    loses_nothing(true);
+}
+
+#[test]
+fn a_request_in_flight_is_finished_by_the_old_code() {
+    let server = Server::new("");
+    let mut client = server.connect();
+    client.send("GET /gate?old HTTP/1.1\r\nHost: test\r\n\r\n");
+    server.place.wait_for_gate("old");
+    let app = "def application(e, s):\n    s('200 OK', [])\n    return [b'new']\n";
+    server.place.write("app.py", app);
+    server.reload(1);
+    assert_eq!(server.get("/").expect(200).text(), "new");
+    server.place.open_gate("old");
+    assert_eq!(client.response().expect(200).text(), "MainThread");
+    server.wait_for_log(") left", 1);
+}
+
+#[test]
+fn two_hangups_at_once_are_two_reloads_at_most() {
+    let server = Server::new("");
+    (0..5).for_each(|_| server.signal(nix::sys::signal::Signal::SIGHUP));
+    server.wait_for_log("reloaded: ", 1);
+    server.get("/ok").expect(200);
+    let everybody = || (server.place.processes().len() == 3).then_some(());
+    wait::until("only the last generation", everybody);
+}
+
+#[test]
+fn a_connection_that_meets_an_idle_worker_while_it_drains_is_served() {
+    let server = Server::new("processes=4\ndisable-logging=true");
+    let address = server.address();
+    for count in 1..=15 {
+        server.signal(nix::sys::signal::Signal::SIGHUP);
+        let reloaded = || server.log().matches("reloaded: ").count() >= count;
+        loop {
+            let last = reloaded();
+            let outcome = Client::connect(address).try_response_to("/ok");
+            assert_eq!(outcome.map(|response| response.status).ok(), Some(200), "reload {count}");
+            if last {
+                break;
+            }
+        }
+    }
+}

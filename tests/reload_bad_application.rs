@@ -1,0 +1,44 @@
+//! Reloads of code that cannot be imported.
+
+use crate::support::server::Server;
+
+const GOOD: &str = "def application(e, s):\n    s('200 OK', [])\n    return [b'good']\n";
+
+fn survives(bad: &str, reason: &str) {
+    let server = Server::new("processes=2");
+    server.place.write("app.py", bad);
+    server.reload(1);
+    server.wait_for_log("reload failed, the old code serves on", 1);
+    server.wait_for_log(reason, 1);
+    (0..4).for_each(|_| assert_eq!(server.get("/ok").expect(200).text(), "ok"));
+    server.wait_for_notification("STATUS=serving: 2 workers × 1 thread for app", 1);
+    server.place.write("app.py", GOOD);
+    server.reload(2);
+    server.wait_for_log("reloaded: 2 workers", 1);
+    (0..4).for_each(|_| assert_eq!(server.get("/").expect(200).text(), "good"));
+}
+
+#[test]
+fn an_import_error_keeps_the_old_code() {
+    survives("import nothing_there\n", "No module named 'nothing_there'");
+}
+
+#[test]
+fn a_syntax_error_keeps_the_old_code() {
+    survives("def (\n", "SyntaxError");
+}
+
+#[test]
+fn a_process_that_dies_while_it_imports_keeps_the_old_code() {
+    survives("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "the template");
+}
+
+#[test]
+fn a_failed_reload_leaves_no_process() {
+    let server = Server::new("");
+    let before = server.place.processes().len();
+    server.place.write("app.py", "import nothing_there\n");
+    server.reload(1);
+    let same = || (server.place.processes().len() == before).then_some(());
+    crate::support::wait::until("the failed template to leave", same);
+}

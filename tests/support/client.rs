@@ -1,0 +1,201 @@
+//! An HTTP client that hides nothing: bytes out, one response in.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a response may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+/// One connection.
+pub struct Client {
+    stream: Box<dyn Stream>,
+    tcp: Option<TcpStream>,
+    buffer: Vec<u8>,
+}
+
+/// One response.
+#[derive(Debug)]
+pub struct Response {
+    pub line: String,
+    pub status: u16,
+    pub fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Whether the body ended where its framing says that it ends.
+    pub complete: bool,
+}
+
+impl Response {
+    /// A field, by its name in lower case.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Fails unless it is complete and has this status.
+    pub fn expect(self, status: u16) -> Self {
+        assert!(self.status == status && self.complete, "{self:?}");
+        self
+    }
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Self {
+        Self::try_connect(address).unwrap()
+    }
+
+    pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let tcp = Some(stream.try_clone()?);
+        Ok(Self { stream: Box::new(stream), tcp, buffer: Vec::new() })
+    }
+
+    pub fn unix(path: &Path) -> Self {
+        let stream = UnixStream::connect(path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { stream: Box::new(stream), tcp: None, buffer: Vec::new() }
+    }
+
+    pub fn local_port(&self) -> u16 {
+        self.tcp.as_ref().unwrap().local_addr().unwrap().port()
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes).unwrap();
+    }
+
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
+    /// Sends no more.
+    pub fn half_close(&self) {
+        self.tcp.as_ref().unwrap().shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
+    /// Whether nothing has arrived within `limit`.
+    pub fn is_silent_for(&mut self, limit: Duration) -> bool {
+        let tcp = self.tcp.as_ref().unwrap();
+        tcp.set_read_timeout(Some(limit)).unwrap();
+        let got = tcp.peek(&mut [0]);
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        got.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// `GET path` on this connection, which stays open.
+    pub fn get(&mut self, path: &str) -> Response {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.response()
+    }
+
+    /// `GET path`; an error when no response comes.
+    pub fn try_response_to(&mut self, path: &str) -> io::Result<Response> {
+        self.try_send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))?;
+        self.try_response(true)
+    }
+
+    /// The next response.
+    pub fn response(&mut self) -> Response {
+        self.try_response(true).unwrap()
+    }
+
+    /// The next response, to a HEAD.
+    pub fn response_to_head(&mut self) -> Response {
+        self.try_response(false).unwrap()
+    }
+
+    /// The next response; an error when the connection ends before its head does.
+    pub fn try_response(&mut self, may_have_body: bool) -> io::Result<Response> {
+        let head = self.until(b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let mut lines = head.trim_end().split("\r\n");
+        let line = lines.next().unwrap_or("").to_owned();
+        let status = line.get(9..12).and_then(|code| code.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("no status: {line:?}")))?;
+        let field = |line: &str| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+        };
+        let fields = lines.filter_map(field).collect();
+        let mut response = Response { line, status, fields, body: Vec::new(), complete: true };
+        if may_have_body && status >= 200 && status != 204 && status != 304 {
+            (response.body, response.complete) = self.body(&response)?;
+        }
+        Ok(response)
+    }
+
+    fn body(&mut self, response: &Response) -> io::Result<(Vec<u8>, bool)> {
+        if response.field("transfer-encoding") == Some("chunked") {
+            return Ok(self.chunks());
+        }
+        let Some(length) = response.field("content-length") else {
+            return Ok((self.rest(), true));
+        };
+        let length = length.parse().map_err(io::Error::other)?;
+        let complete = self.fill(length).is_ok();
+        let length = length.min(self.buffer.len());
+        Ok((self.buffer.drain(..length).collect(), complete))
+    }
+
+    fn chunks(&mut self) -> (Vec<u8>, bool) {
+        let mut body = Vec::new();
+        loop {
+            let Ok(line) = self.until(b"\r\n") else { return (body, false) };
+            let text = String::from_utf8_lossy(&line).trim().to_owned();
+            let Ok(size) = usize::from_str_radix(&text, 16) else { return (body, false) };
+            if self.fill(size + 2).is_err() {
+                return (body, false);
+            }
+            body.extend(self.buffer.drain(..size + 2).take(size));
+            if size == 0 {
+                return (body, true);
+            }
+        }
+    }
+
+    /// Everything up to the end of the connection.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.fill(self.buffer.len() + 1).is_ok() {}
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Whether the server has closed the connection, within the client's patience.
+    pub fn is_closed(&mut self) -> bool {
+        match self.fill(self.buffer.len() + 1) {
+            Ok(()) => false,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    fn until(&mut self, end: &[u8]) -> io::Result<Vec<u8>> {
+        loop {
+            let found = self.buffer.windows(end.len()).position(|window| window == end);
+            if let Some(at) = found {
+                return Ok(self.buffer.drain(..at + end.len()).collect());
+            }
+            self.fill(self.buffer.len() + 1)?;
+        }
+    }
+
+    fn fill(&mut self, length: usize) -> io::Result<()> {
+        let mut block = vec![0; 65536];
+        while self.buffer.len() < length {
+            match self.stream.read(&mut block)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => self.buffer.extend(&block[..count]),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,8 @@
+//! What the tests share: a server in a directory of its own, a client on raw sockets.
+
+pub mod client;
+pub mod extension;
+pub mod place;
+pub mod server;
+pub mod setup;
+pub mod wait;
