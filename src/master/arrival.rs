@@ -8,6 +8,7 @@ use rwsgi_core::config;
 use rwsgi_core::ipc::{FromTemplate, FromWorker, Received, ToWorker};
 use rwsgi_core::log::{self, Event as Said};
 
+use crate::boot::adapt;
 use crate::control::{Command, Request};
 use crate::event::{Event, Generation, Key, Ticket};
 use crate::interpreter;
@@ -167,7 +168,7 @@ impl Master {
 
     fn prepare(&mut self) -> Result<Pending, String> {
         let instance = &mut self.instance;
-        let (mut config, warnings) = config::load(&instance.sources, &instance.context)
+        let (config, warnings) = config::load(&instance.sources, &instance.context)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
         for warning in warnings {
             log::warning(Said::ConfigWarning, warning.line()).send();
@@ -176,7 +177,7 @@ impl Master {
             let message = format!("{option} has changed; it takes effect after a restart");
             log::warning(Said::ConfigWarning, message).send();
         }
-        instance.inherited.complete(&mut config);
+        let config = adapt(config, &instance.inherited);
         let path = std::env::var_os("PATH");
         let python = interpreter::find(&config.application, path.as_deref())?;
         let opened = instance.listeners.open(&config, &instance.inherited)?;

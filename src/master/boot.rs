@@ -38,8 +38,7 @@ pub fn serve(sources: &Sources) -> ExitCode {
             return ExitCode::Config;
         }
     };
-    let mut config = under_supervision(config);
-    inherited.complete(&mut config);
+    let config = adapt(config, &inherited);
     // 2. Into the background: what fails from here on is told to who waits in front.
     let caller = match &config.process.daemonize {
         None => None,
@@ -67,14 +66,16 @@ pub fn serve(sources: &Sources) -> ExitCode {
     code
 }
 
-/// Under systemd the foreground is the background, and its journal the log of a daemon.
-fn under_supervision(mut config: Config) -> Config {
+/// Fits a configuration, at start and at each reload, to what systemd has given: under it the
+/// foreground is the background and its journal the log of a daemon, and all its sockets are served.
+pub fn adapt(mut config: Config, inherited: &Inherited) -> Config {
     if std::env::var_os("NOTIFY_SOCKET").is_some()
         && let Some(path) = config.process.daemonize.take()
         && config.log.target == LogTarget::File(path)
     {
         config.log.target = LogTarget::Auto;
     }
+    inherited.complete(&mut config);
     config
 }
 
