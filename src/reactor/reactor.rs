@@ -1,6 +1,6 @@
 //! epoll(7) and the queue of tasks that are ready to be polled, by whichever thread comes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -37,8 +37,10 @@ pub struct Reactor {
 }
 
 thread_local! {
-    /// Tasks that this thread will run itself, see [`Reactor::run_here`].
-    static CAPTURED: RefCell<Option<Vec<Runnable>>> = const { RefCell::new(None) };
+    /// Whether this thread will itself run what it wakes, see [`Reactor::run_here`].
+    static CAPTURES: Cell<bool> = const { Cell::new(false) };
+    /// What it has woken so far.
+    static CAPTURED: RefCell<Vec<Runnable>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Reactor {
@@ -96,10 +98,12 @@ impl Reactor {
     /// Does `act` and then polls the tasks that it woke, on this thread and at once: so a thread
     /// that has a response can send it although another one leads.
     pub fn run_here(&self, act: impl FnOnce()) {
-        let outer = CAPTURED.with_borrow_mut(|captured| captured.replace(Vec::new()));
+        let outer = CAPTURES.replace(true);
+        let first = CAPTURED.with_borrow(Vec::len);
         act();
-        let tasks = CAPTURED.with_borrow_mut(|captured| std::mem::replace(captured, outer));
-        for task in tasks.into_iter().flatten() {
+        CAPTURES.set(outer);
+        let next = || CAPTURED.with_borrow_mut(|tasks| (tasks.len() > first).then(|| tasks.pop()));
+        while let Some(task) = next().flatten() {
             task.run();
         }
     }
@@ -170,18 +174,13 @@ impl Reactor {
     }
 
     fn schedule(&self, task: Runnable) {
-        let task = CAPTURED.with_borrow_mut(|captured| match captured {
-            Some(tasks) => {
-                tasks.push(task);
-                None
-            }
-            None => Some(task),
-        });
-        if let Some(task) = task {
-            self.ready().push_back(task);
-            if self.waiting.load(SeqCst) {
-                self.kick();
-            }
+        if CAPTURES.get() {
+            CAPTURED.with_borrow_mut(|captured| captured.push(task));
+            return;
+        }
+        self.ready().push_back(task);
+        if self.waiting.load(SeqCst) {
+            self.kick();
         }
     }
 

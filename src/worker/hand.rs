@@ -7,9 +7,10 @@ use rwsgi_reactor::Hands;
 
 use crate::request::{self, Call};
 use crate::worker::Worker;
-use crate::wsgi::body::{Failure, Responder};
+use crate::wsgi::body::Failure;
 use crate::wsgi::environ::Environ;
 use crate::wsgi::input::Input;
+use crate::wsgi::reply::Reply;
 use crate::wsgi::start_response::StartResponse;
 
 /// What a Python thread needs to run requests. It holds the GIL for as long as it has work.
@@ -50,7 +51,7 @@ impl<'py> Hand<'py> {
     pub(crate) fn call_application(
         &mut self,
         call: &Call,
-        responder: &Responder,
+        reply: &Arc<Reply>,
     ) -> Result<Bound<'py, PyAny>, Failure> {
         let input = if call.has_body {
             Bound::new(self.py, Input::new(Arc::clone(&self.worker), self.id, call))?
@@ -58,7 +59,7 @@ impl<'py> Hand<'py> {
             self.no_input.clone()
         };
         let environ = self.environ.build(call, input)?;
-        let start_response = StartResponse::new(Arc::clone(&responder.state));
+        let start_response = StartResponse::new(Arc::clone(reply));
         Ok(self.application.call1((environ, Bound::new(self.py, start_response)?))?)
     }
 }

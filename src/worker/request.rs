@@ -22,7 +22,8 @@ use crate::exchange::{Exchange, Payload};
 use crate::hand::Hand;
 use crate::response::{Aborted, Link, Outgoing};
 use crate::worker::Worker;
-use crate::wsgi;
+use crate::wsgi::body;
+use crate::wsgi::reply::Reply;
 
 /// A request that is to be run by a Python thread.
 #[derive(Debug)]
@@ -175,16 +176,19 @@ fn assemble(
 /// The application's half: request → environ → application → response → close.
 pub(crate) fn run(hand: &mut Hand<'_>, call: &Call) {
     hand.worker.slot.begin_request();
-    let mut responder = wsgi::body::Responder::new(Arc::clone(&hand.worker), hand.id, call);
-    let outcome = hand.call_application(call, &responder).and_then(|result| {
-        let sent = responder.send(hand.py, &result);
-        let closed = wsgi::body::close(&result);
+    let reply = Reply::new(&hand.worker, hand.id, call);
+    let outcome = hand.call_application(call, &reply).and_then(|result| {
+        let sent = body::send(hand.py, call, &reply, &result);
+        let closed = body::close(&result);
         sent.and(closed)
     });
-    if let Err(error) = outcome {
-        responder.fail(hand.py, error);
+    match outcome {
+        Ok(()) => body::finish(call, &reply),
+        Err(failure) => {
+            hand.worker.slot.count_exception();
+            body::fail(hand.py, call, &reply, &failure);
+        }
     }
-    responder.finish();
     hand.worker.slot.end_request();
 }
 

@@ -1,6 +1,6 @@
 //! `start_response`, and the `write` that it returns.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode};
@@ -11,54 +11,19 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use rwsgi_protocol::{header, status};
 
 use crate::ffi::to_latin1;
-use crate::wsgi::body::Writer;
-
-/// What the application has said of its response so far.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    head: Option<Response<()>>,
-    /// The head is on its way: it cannot be changed any more.
-    sent: bool,
-    writer: Option<Writer>,
-}
-
-/// The state, shared by the callable and the server.
-#[derive(Debug, Default)]
-pub(crate) struct Shared(Mutex<State>);
-
-impl Shared {
-    pub(crate) fn new(writer: Writer) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State { writer: Some(writer), ..State::default() })))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the head to send it; `None` before `start_response` was called, and after it was sent.
-    pub(crate) fn take_head(&self) -> Option<Response<()>> {
-        let mut state = self.lock();
-        let head = state.head.take();
-        state.sent |= head.is_some();
-        head
-    }
-
-    /// Whether the head is on its way.
-    pub(crate) fn is_sent(&self) -> bool {
-        self.lock().sent
-    }
-}
+use crate::wsgi::body::share;
+use crate::wsgi::reply::Reply;
 
 /// `start_response(status, headers[, exc_info])`. It returns itself: called with one argument it is
 /// the `write(data)` callable, so that a request costs one object and not two.
 #[pyclass(frozen, name = "start_response")]
 pub(crate) struct StartResponse {
-    shared: Arc<Shared>,
+    reply: Arc<Reply>,
 }
 
 impl StartResponse {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(crate) fn new(reply: Arc<Reply>) -> Self {
+        Self { reply }
     }
 
     fn start(
@@ -67,18 +32,17 @@ impl StartResponse {
         fields: &Bound<'_, PyAny>,
         exc_info: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let mut state = self.shared.lock();
         match exc_info {
             // PEP 3333: after the head is out, the exception goes on its way.
-            Some(exc_info) if state.sent => return Err(raised(exc_info)),
-            None if state.sent || state.head.is_some() => {
+            Some(exc_info) if self.reply.is_sent() => return Err(raised(exc_info)),
+            None if self.reply.has_head() => {
                 return Err(PyAssertionError::new_err(
                     "start_response was called a second time without exc_info (PEP 3333)",
                 ));
             }
-            _ => state.head = None,
+            Some(_) | None => {}
         }
-        state.head = Some(head(status, fields)?);
+        self.reply.set_head(head(status, fields)?);
         Ok(())
     }
 
@@ -89,15 +53,13 @@ impl StartResponse {
                 type_name(data)
             )));
         };
-        let writer = self.shared.lock().writer.clone();
-        let Some(mut writer) = writer else { return Ok(()) };
-        if let Some(head) = self.shared.take_head() {
-            writer.begin(head);
-        } else if !self.shared.is_sent() {
+        if let Some(head) = self.reply.take_head() {
+            self.reply.begin(head);
+        } else if !self.reply.is_sent() {
             return Err(PyAssertionError::new_err("write() before start_response (PEP 3333)"));
         }
         // A client that has gone is no error of the application's.
-        let _ = writer.write(py, data);
+        let _ = self.reply.write(py, share(data));
         Ok(())
     }
 }

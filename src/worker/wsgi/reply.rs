@@ -1,0 +1,187 @@
+//! The response of one request as the application makes it: what `start_response` said, what has
+//! been sent, and whether that is what the head promised.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{Method, Response};
+use pyo3::prelude::*;
+use rwsgi_protocol::header::content_length;
+use rwsgi_protocol::response::{Framing, framing};
+
+use crate::exchange::{Exchange, Gone, Payload};
+use crate::request::Call;
+use crate::worker::Worker;
+
+/// The response of one request.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    worker: Arc<Worker>,
+    hand: u16,
+    exchange: Arc<Exchange>,
+    method: Method,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What `start_response` said, until it is sent.
+    head: Option<Response<()>>,
+    /// The head is on its way: it cannot be changed any more.
+    sent: bool,
+    /// The head of a streamed response goes together with its first chunk.
+    pending: Option<(Response<()>, Payload)>,
+    framing: Option<Framing>,
+    bytes: u64,
+    excess: u64,
+}
+
+/// How a response differs from its Content-Length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    /// Bytes sent, and bytes promised.
+    Short(u64, u64),
+    /// Bytes given, and bytes promised.
+    Long(u64, u64),
+}
+
+impl Reply {
+    pub(crate) fn new(worker: &Arc<Worker>, hand: u16, call: &Call) -> Arc<Self> {
+        Arc::new(Self {
+            worker: Arc::clone(worker),
+            hand,
+            exchange: Arc::clone(&call.exchange),
+            method: call.head.method.clone(),
+            state: Mutex::default(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether `start_response` has been called.
+    pub(crate) fn has_head(&self) -> bool {
+        let state = self.lock();
+        state.sent || state.head.is_some()
+    }
+
+    /// Whether the head is on its way.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.lock().sent
+    }
+
+    /// What `start_response` says.
+    pub(crate) fn set_head(&self, head: Response<()>) {
+        self.lock().head = Some(head);
+    }
+
+    /// Takes the head to send it; `None` before `start_response` was called, and after it was sent.
+    pub(crate) fn take_head(&self) -> Option<Response<()>> {
+        let mut state = self.lock();
+        let head = state.head.take();
+        state.sent |= head.is_some();
+        head
+    }
+
+    /// Sends a response that is there as a whole.
+    pub(crate) fn send_whole(&self, head: Response<()>, whole: Bytes) {
+        {
+            let mut state = self.lock();
+            state.sent = true;
+            state.framing = Some(Framing::Length(whole.len() as u64));
+            state.bytes = whole.len() as u64;
+        }
+        self.worker.reactor().run_here(|| self.exchange.respond(head, Payload::Whole(whole)));
+    }
+
+    /// Begins a response whose body comes bit by bit.
+    pub(crate) fn begin(&self, head: Response<()>) {
+        let declared = head.headers().get(CONTENT_LENGTH).and_then(content_length);
+        let kind = framing(&self.method, head.status(), declared, None);
+        let payload = if kind == Framing::Nothing || kind == Framing::Length(0) {
+            Payload::Whole(Bytes::new())
+        } else {
+            Payload::Stream
+        };
+        let mut state = self.lock();
+        state.sent = true;
+        state.framing = Some(kind);
+        state.pending = Some((head, payload));
+    }
+
+    /// Puts a chunk on its way, and waits while the client is behind.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub(crate) fn write(&self, py: Python<'_>, chunk: Bytes) -> Result<(), Gone> {
+        if !self.put(chunk)? {
+            self.worker.crew().step_aside(self.hand);
+            py.detach(|| self.exchange.wait_writable());
+        }
+        Ok(())
+    }
+
+    /// Puts a chunk on its way, cut to what the head promised; `Ok(false)` when the client is behind.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub(crate) fn put(&self, mut chunk: Bytes) -> Result<bool, Gone> {
+        let mut state = self.lock();
+        if let Some(Framing::Length(length)) = state.framing {
+            let room = usize::try_from(length - state.bytes).unwrap_or(usize::MAX);
+            state.excess += chunk.len().saturating_sub(room) as u64;
+            chunk.truncate(room);
+        }
+        state.bytes += chunk.len() as u64;
+        let pending = state.pending.take();
+        let silent = chunk.is_empty() || state.framing == Some(Framing::Nothing);
+        drop(state);
+        let mut put = Ok(true);
+        self.worker.reactor().run_here(|| {
+            if let Some((head, payload)) = pending {
+                self.exchange.respond(head, payload);
+            }
+            if !silent {
+                put = self.exchange.push(chunk);
+            }
+        });
+        put
+    }
+
+    /// Whether nothing that still comes can reach the client.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = self.lock();
+        let over = match state.framing {
+            Some(Framing::Nothing) => true,
+            Some(Framing::Length(length)) => state.excess > 0 && state.bytes >= length,
+            Some(Framing::Open) | None => false,
+        };
+        drop(state);
+        over || self.exchange.is_gone()
+    }
+
+    /// How the response differs from what its head promised, if it does and the client is there to
+    /// notice.
+    pub(crate) fn mismatch(&self) -> Option<Mismatch> {
+        let state = self.lock();
+        let Some(Framing::Length(length)) = state.framing else { return None };
+        if state.excess > 0 {
+            return Some(Mismatch::Long(state.bytes + state.excess, length));
+        }
+        let short = state.bytes < length && !self.exchange.is_gone();
+        short.then_some(Mismatch::Short(state.bytes, length))
+    }
+
+    /// Ends the response: as complete, or so that the client cannot take it for complete.
+    pub(crate) fn end(&self, complete: bool) {
+        let pending = self.lock().pending.take();
+        self.worker.reactor().run_here(|| {
+            if let Some((head, payload)) = pending {
+                self.exchange.respond(head, payload);
+            }
+            if complete { self.exchange.finish() } else { self.exchange.abort() }
+        });
+    }
+}
