@@ -4,7 +4,8 @@
 //! every [`TICK`] whether the leader is still in the job in which it was a tick ago. If so it takes
 //! the lead and gives it to a hand that stands by; when none does, it leads itself, so that
 //! connections of a worker whose hands are all busy are read, written and closed in time. Listeners
-//! are not watched meanwhile: a worker accepts only what it can run.
+//! are not watched meanwhile: a worker accepts only what it can run, and one by one what no other
+//! worker has taken either, so that nobody waits for ever behind busy keep-alive connections.
 //!
 //! When jobs are known to block (long by the clock, short by the CPU), the lead is passed on before
 //! the job and not a tick later.
@@ -26,6 +27,8 @@ const TICK: Duration = Duration::from_millis(2);
 const QUIET_TICKS: u32 = 10;
 /// Mean duration from which on it is measured whether jobs block.
 const MAY_BLOCK: Duration = Duration::from_micros(500);
+/// While all hands are busy, how often it is seen whether new work waits that nobody else takes.
+const PATIENCE: Duration = Duration::from_millis(5);
 const WATCHER: Id = Id::MAX;
 
 /// What the leader does beside polling tasks and running jobs.
@@ -38,6 +41,9 @@ pub trait Duty: Send + Sync {
     fn on_token(&self, token: Token);
     /// New work may (`true`) or must not be taken in: watch the listeners, or do not.
     fn take_in(&self, allowed: bool);
+    /// All hands have been busy for another while, and new work is not taken in: what has waited
+    /// since the last time is to be taken in all the same, or it would wait for ever.
+    fn overdue(&self);
 }
 
 /// One thread that runs jobs.
@@ -179,7 +185,7 @@ impl<J: Send> Crew<J> {
                     return;
                 }
             } else if !self.reactor.run_one() {
-                hands.wait(&mut || self.turn(&mut tokens));
+                hands.wait(&mut || self.turn(&mut tokens, None));
             }
         }
     }
@@ -188,19 +194,25 @@ impl<J: Send> Crew<J> {
     fn lead_as_watcher(&self) {
         self.take_in(false);
         let mut tokens = Vec::new();
+        let mut looked = Instant::now();
         while !self.is_stopped() && !self.wanted.swap(false, SeqCst) {
             if !self.reactor.run_one() {
-                self.turn(&mut tokens);
+                self.turn(&mut tokens, Some(PATIENCE));
+            }
+            if looked.elapsed() >= PATIENCE {
+                self.duty.overdue();
+                looked = Instant::now();
             }
         }
         self.lead.release(WATCHER);
         self.wake_idle();
     }
 
-    /// Waits for events once and does what they ask for.
-    fn turn(&self, tokens: &mut Vec<Token>) {
+    /// Waits for events once, `at_most` that long, and does what they ask for.
+    fn turn(&self, tokens: &mut Vec<Token>, at_most: Option<Duration>) {
+        let timeout = self.duty.timeout().into_iter().chain(at_most).min();
         // An error here (EBADF, EINVAL) cannot come from outside; the next turn is as good as any.
-        let _ = self.reactor.wait(self.duty.timeout(), tokens);
+        let _ = self.reactor.wait(timeout, tokens);
         self.duty.on_time();
         tokens.drain(..).for_each(|token| self.duty.on_token(token));
     }
@@ -309,6 +321,7 @@ mod tests {
         fn on_time(&self) {}
         fn on_token(&self, _: Token) {}
         fn take_in(&self, _: bool) {}
+        fn overdue(&self) {}
     }
 
     type Job = Box<dyn FnOnce() + Send>;

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use rwsgi_core::address::ListenAddr;
 use rwsgi_core::config::Listen;
 use socket2::{SockRef, Socket};
@@ -20,6 +22,8 @@ pub(crate) struct Listener {
     pub(crate) server_name: String,
     /// `SERVER_PORT`.
     pub(crate) server_port: String,
+    /// A connection waited when this was last looked at.
+    waited: AtomicBool,
 }
 
 /// Where a client is.
@@ -55,7 +59,15 @@ impl Listener {
             }
             (None, _) => (host_name(), "80".into()),
         };
-        Self { socket, server_name, server_port }
+        Self { socket, server_name, server_port, waited: AtomicBool::new(false) }
+    }
+
+    /// Whether a connection waits, and one did when this was last asked: an idle worker would have
+    /// taken it.
+    pub(crate) fn is_overdue(&self) -> bool {
+        let mut poll = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        let waits = nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+        self.waited.swap(waits, Relaxed) && waits
     }
 
     /// Takes one connection, if there is one.

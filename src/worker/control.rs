@@ -51,6 +51,14 @@ impl Duty for Post {
     fn take_in(&self, allowed: bool) {
         self.worker.watch_listeners(allowed);
     }
+
+    fn overdue(&self) {
+        for (index, listener) in self.worker.listeners.iter().enumerate() {
+            if listener.is_overdue() {
+                self.accept(index);
+            }
+        }
+    }
 }
 
 impl Post {
