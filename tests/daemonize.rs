@@ -191,3 +191,15 @@ fn the_log_is_opened_anew_after_rotation() {
         daemon.log().contains("GET /rotated").then_some(())
     });
 }
+
+#[test]
+fn what_the_application_prints_goes_to_the_log_file() {
+    let app = "import sys\ndef application(e, s):\n    print('printed', 1)\n\
+        \x20   sys.stderr.write('written\\n')\n    s('200 OK', [])\n    return [b'ok']\n";
+    let server = Setup::new("logto=out.log").app(app).start();
+    let log = || server.place.read("out.log");
+    Client::connect(address(&server.place, "out.log")).get("/").expect(200);
+    wait::until("both texts", || {
+        (log().contains("printed 1") && log().contains("written")).then_some(())
+    });
+}

@@ -78,9 +78,31 @@ fn a_truncated_upload_that_is_buffered_never_reaches_the_application() {
     let mut client = server.connect();
     client.send("POST /count HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nabc");
     client.half_close();
-    assert!(client.is_closed());
+    client.response().expect(400);
     server.get("/ok").expect(200);
     assert!(!server.log().contains("upload "), "{}", server.log());
+}
+
+#[test]
+fn bad_chunks_are_400_and_told() {
+    let server = Server::new("");
+    for chunk in ["zz\r\n", "-1\r\na\r\n", "0x3\r\nabc\r\n", "3\r\nabcd\r\n"] {
+        let response = server.ask(&format!(
+            "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"
+        ));
+        assert_eq!(response.status, 400, "{chunk:?}");
+    }
+    server.wait_for_log("bad request body", 4);
+}
+
+#[test]
+fn one_large_upload_after_the_other_is_read_to_its_end_by_the_only_thread() {
+    let server = Server::new("");
+    let body = "x".repeat(4_000_000);
+    for _ in 0..12 {
+        let response = server.ask(&post("/echo", &body)).expect(200);
+        assert_eq!(response.body.len(), body.len());
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Reloads of code that cannot be imported.
 
 use crate::support::server::Server;
+use crate::support::setup::Setup;
+use crate::support::wait;
 
 const GOOD: &str = "def application(e, s):\n    s('200 OK', [])\n    return [b'good']\n";
 
@@ -40,5 +42,20 @@ fn a_failed_reload_leaves_no_process() {
     server.place.write("app.py", "import nothing_there\n");
     server.reload(1);
     let same = || (server.place.processes().len() == before).then_some(());
-    crate::support::wait::until("the failed template to leave", same);
+    wait::until("the failed template to leave", same);
+}
+
+#[test]
+fn a_thread_that_the_application_left_behind_keeps_no_process_alive() {
+    let app = "import threading, time\n\
+        threading.Thread(target=time.sleep, args=(1000,)).start()\n\
+        def application(e, s):\n    s('200 OK', [])\n    return [b'ok']\n";
+    let mut server = Setup::new("").app(app).start();
+    for count in 1..=3 {
+        server.reload(count);
+        server.wait_for_log("reloaded: 1 worker", count);
+    }
+    // Master, template, worker; the old ones are gone or about to go.
+    wait::until("three processes", || (server.place.processes().len() == 3).then_some(()));
+    assert_eq!(server.stop().code(), Some(0));
 }

@@ -117,6 +117,7 @@ impl Master {
                     worker.pid = Some(pid);
                 }
                 if let Some(exit) = self.unclaimed.remove(&pid) {
+                    self.last_words_of_worker(key);
                     self.queue.push_back(Event::WorkerExited(key, exit));
                 }
                 if self.workers.values().all(|worker| worker.pid.is_some()) {

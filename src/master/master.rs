@@ -39,6 +39,8 @@ pub(crate) const EXTEND_EVERY: Duration = Duration::from_secs(5);
 const EXTEND_BY: Duration = Duration::from_secs(15);
 /// How often the status line counts requests.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
+/// How long a template may take to fork a worker.
+const FORK_MERCY: Duration = Duration::from_secs(10);
 /// How long a template may take to leave.
 const TEMPLATE_MERCY: Duration = Duration::from_secs(3);
 
@@ -84,6 +86,10 @@ pub(crate) struct TemplateProcess {
 pub(crate) struct WorkerProcess {
     pub(crate) number: u32,
     pub(crate) pid: Option<i32>,
+    pub(crate) asked: Instant,
+    pub(crate) generation: Generation,
+    /// The master itself has ended it.
+    pub(crate) killed: bool,
     pub(crate) channel: Arc<AsyncFd<Channel>>,
 }
 
@@ -230,6 +236,8 @@ impl Master {
     fn deadline(&self) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
         let state = self.state.deadline().map_or(far, |at| self.began + at);
+        let fork = self.overdue_fork().map_or(far, |(at, _)| at);
+        let state = state.min(fork);
         let extend = self.instance.supervisor.is_there() && self.is_busy();
         if extend { state.min(self.extend_at) } else { state }
     }
@@ -239,7 +247,22 @@ impl Master {
             self.extend_at = Instant::now() + EXTEND_EVERY;
             self.instance.supervisor.extend(EXTEND_BY);
         }
+        if let Some((at, generation)) = self.overdue_fork()
+            && Instant::now() >= at
+            && let Some(template) = self.templates.get(&generation)
+        {
+            log::error(Said::SystemError, "the template does not fork: it is killed").send();
+            let _ = kill(Pid::from_raw(template.pid), Signal::SIGKILL);
+        }
         self.queue.push_back(Event::Tick);
+    }
+
+    /// When a template has to have forked what it was asked for first, and which template.
+    fn overdue_fork(&self) -> Option<(Instant, Generation)> {
+        let unborn = self.workers.values().filter(|worker| worker.pid.is_none());
+        let first = unborn.min_by_key(|worker| worker.asked)?;
+        self.templates.get(&first.generation)?;
+        Some((first.asked + FORK_MERCY, first.generation))
     }
 
     /// Steps through all events that wait, and does what follows from them.
@@ -270,7 +293,9 @@ impl Master {
                 Action::StartTemplate(generation) => self.start_template(generation),
                 Action::LeaveTemplate(generation) => {
                     if let Some(template) = self.templates.get(&generation) {
+                        // It serves nothing and has nothing to finish, whatever state it is in.
                         let _ = template.channel.get_ref().send(&ToTemplate::Leave, &[]);
+                        let _ = kill(Pid::from_raw(template.pid), Signal::SIGKILL);
                     }
                 }
                 Action::Fork { generation, key, number, slot } => {
@@ -278,7 +303,10 @@ impl Master {
                 }
                 Action::Drain { key, linger } => self.drain(key, linger),
                 Action::Kill(key) => {
-                    if let Some(pid) = self.workers.get(&key).and_then(|worker| worker.pid) {
+                    if let Some(worker) = self.workers.get_mut(&key)
+                        && let Some(pid) = worker.pid
+                    {
+                        worker.killed = true;
                         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
                     }
                 }
@@ -341,7 +369,14 @@ impl Master {
         match forked.and_then(watch) {
             Ok(channel) => {
                 let channel = Arc::new(channel);
-                let worker = WorkerProcess { number, pid: None, channel: Arc::clone(&channel) };
+                let worker = WorkerProcess {
+                    number,
+                    pid: None,
+                    asked: Instant::now(),
+                    killed: false,
+                    generation,
+                    channel: Arc::clone(&channel),
+                };
                 self.workers.insert(key, worker);
                 let arrivals = self.arrivals.clone();
                 tokio::spawn(async move {

@@ -13,6 +13,7 @@ use crate::boot::with_failure;
 use crate::event::Key;
 use crate::master::{EXTEND_EVERY, Master};
 use crate::notify::Supervisor;
+use crate::reap::Exit;
 use crate::state::WorkerPhase;
 
 /// Says everywhere that the start has failed.
@@ -39,7 +40,7 @@ impl Master {
             }
             News::WorkerReady(key) => self.about_worker(key, Said::WorkerReady, "serves"),
             News::WorkerLeft(key, exit) => {
-                self.about_worker(key, Said::WorkerExited, &exit.to_string());
+                self.about_worker(key, Said::WorkerExited, &self.how_it_left(key, exit));
             }
             News::WorkerDied(key, exit, delay) => {
                 let (number, pid) = self.name_of(key);
@@ -98,6 +99,11 @@ impl Master {
             }
         }
         self.tell_status();
+    }
+
+    fn how_it_left(&self, key: Key, exit: Exit) -> String {
+        let killed = self.workers.get(&key).is_some_and(|worker| worker.killed);
+        if killed { "is gone".to_owned() } else { exit.to_string() }
     }
 
     fn name_of(&self, key: Key) -> (u32, i32) {

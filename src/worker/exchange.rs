@@ -98,17 +98,12 @@ impl Exchange {
         got
     }
 
-    /// Waits until more of the request body is there than `had` bytes, or it has ended.
-    pub(crate) fn wait_readable(&self, had: usize) {
-        let waits = |state: &mut State| {
-            state.incoming.len() <= had && state.incoming.end() == End::Open && !state.gone
-        };
+    /// Waits until what a read asked for has come, in part at least, or the body has ended. A chunk
+    /// that came between that read and this call counts.
+    pub(crate) fn wait_readable(&self) {
+        let waits =
+            |state: &mut State| state.wanted && state.incoming.end() == End::Open && !state.gone;
         self.wait_while(waits);
-    }
-
-    /// Bytes of the request body that are there.
-    pub(crate) fn readable(&self) -> usize {
-        self.lock().incoming.len()
     }
 
     /// Answers. Only the first answer counts.

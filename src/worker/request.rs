@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use rwsgi_core::log::Access;
+use rwsgi_core::log::{self, Access, Event};
 use rwsgi_protocol::body::{Body, End};
 use rwsgi_protocol::header::content_length;
 
@@ -57,7 +57,7 @@ pub(crate) async fn answer(
     if has_body && !expects {
         connection.enter(&worker, Phase::Body);
         if let Err(status) = receive(&worker, &connection, &mut incoming, &mut body).await {
-            return status.map(|status| refuse(status, record)).ok_or(Aborted);
+            return Ok(refuse(status, record));
         }
         connection.enter(&worker, Phase::Application);
     }
@@ -77,13 +77,13 @@ pub(crate) async fn answer(
 }
 
 /// Reads the body until it is complete, or as much of it as is buffered before the application is
-/// called. `Err(Some)`: refused; `Err(None)`: the client has gone.
+/// called. `Err`: the status to refuse it with.
 async fn receive(
     worker: &Worker,
     connection: &Connection,
     incoming: &mut Incoming,
     body: &mut Body,
-) -> Result<(), Option<StatusCode>> {
+) -> Result<(), StatusCode> {
     let http = &worker.config.http;
     while (body.len() as u64) < http.buffered_bytes {
         let frame = std::future::poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await;
@@ -94,14 +94,20 @@ async fn receive(
                 }
                 connection.enter(worker, Phase::Body);
             }
-            Some(Err(_)) => return Err(None),
+            // Bad framing, or a client that has gone and will not read this.
+            Some(Err(error)) => {
+                let client = &connection.peer.address;
+                let message = format!("{client}: bad request body: {error}");
+                worker.complain(log::info(Event::ClientError, message));
+                return Err(StatusCode::BAD_REQUEST);
+            }
             None => {
                 body.finish(End::Complete);
                 return Ok(());
             }
         }
         if http.body_bytes.is_some_and(|limit| body.len() as u64 > limit) {
-            return Err(Some(StatusCode::PAYLOAD_TOO_LARGE));
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
     }
     Ok(())

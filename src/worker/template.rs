@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use pyo3::prelude::*;
@@ -81,7 +82,7 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
     }
     let scoreboard = fds.remove(0);
     log::init_direct(&config.log.target, speaker(&config.name, None));
-    if !matches!(log::resolve_target(&config.log.target), LogTarget::Stderr | LogTarget::File(_)) {
+    if !is_standard_stream(&config) {
         stream::replace_standard_streams(py).map_err(|error| system(&error))?;
     }
     let mut generation =
@@ -95,6 +96,15 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
     }
     channel.send(&FromTemplate::Imported { micros }, &[]).map_err(|error| system(&error))?;
     Ok(Some(generation))
+}
+
+/// Whether what the application writes to stdout and stderr is in the log anyhow.
+fn is_standard_stream(config: &Config) -> bool {
+    match log::resolve_target(&config.log.target) {
+        LogTarget::Auto | LogTarget::Stderr => true,
+        LogTarget::File(path) => config.process.daemonize == Some(path),
+        LogTarget::Journal | LogTarget::Syslog => false,
+    }
 }
 
 fn hello(py: Python<'_>) -> PyResult<FromTemplate> {
@@ -123,7 +133,11 @@ fn fork_on_request(py: Python<'_>, channel: Channel, generation: Generation) -> 
                 None => continue,
             },
             Ok(Received::Message(ToTemplate::Start { .. }, _)) => continue,
-            Ok(Received::Message(ToTemplate::Leave, _) | Received::Closed) => return ExitCode::Ok,
+            // At once: threads of the application would be waited for, and its atexit hooks are for
+            // the workers.
+            Ok(Received::Message(ToTemplate::Leave, _) | Received::Closed) => {
+                sys::exit_now(ExitCode::Ok as u8);
+            }
             Err(error) => {
                 log::error(Event::SystemError, format!("the template's channel: {error}")).send();
                 return ExitCode::System;
@@ -146,7 +160,8 @@ fn fork_on_request(py: Python<'_>, channel: Channel, generation: Generation) -> 
 fn fork(py: Python<'_>, theirs: &Channel) -> Result<Forked, String> {
     match sys::fork_unchecked().map_err(|error| error.to_string())? {
         Forked::Parent(between) => match waitpid(Pid::from_raw(between), None) {
-            Ok(WaitStatus::Exited(_, 0)) => Ok(Forked::Parent(between)),
+            // ECHILD: the application ignores SIGCHLD, and the kernel has reaped it.
+            Ok(WaitStatus::Exited(_, 0)) | Err(Errno::ECHILD) => Ok(Forked::Parent(between)),
             other => Err(format!("os.fork() failed in the process between ({other:?})")),
         },
         Forked::Child => match fork_in_python(py) {

@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -32,6 +32,9 @@ use crate::wsgi::application;
 const COMPLAINTS: u64 = 10;
 /// How long an idle connection of a worker that drains on its own is kept.
 const OWN_LINGER: Duration = Duration::from_secs(2);
+
+/// How long Python may take to end a worker that has served.
+const PYTHON_MERCY: Duration = Duration::from_secs(10);
 
 /// What the threads of a worker share.
 pub(crate) struct Worker {
@@ -89,7 +92,27 @@ pub(crate) fn main(
         }
     };
     log::flush();
+    end_in_time(code);
     code
+}
+
+/// What follows is Python's: atexit hooks, and threads that are no daemons. It may not take for ever.
+fn end_in_time(code: ExitCode) {
+    let _ = std::thread::Builder::new().stack_size(256 * 1024).spawn(move || {
+        let deadline = Instant::now() + PYTHON_MERCY;
+        while let left = deadline.saturating_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            std::thread::park_timeout(left);
+        }
+        let seconds = PYTHON_MERCY.as_secs();
+        let message = format!(
+            "atexit hooks or threads of the application have not ended in {seconds} s: leaving"
+        );
+        log::warning(Event::WorkerExited, message).send();
+        log::flush();
+        sys::exit_now(code as u8);
+    });
 }
 
 type Started = (Arc<Worker>, Py<PyAny>);

@@ -59,7 +59,7 @@ pub(crate) fn send(
             None => break None,
             Some(chunk) => {
                 let chunk = bytes_of(&chunk?)?;
-                if !chunk.is_empty() {
+                if !chunk.is_empty() || reply.is_over() {
                     break Some(chunk);
                 }
             }

@@ -65,9 +65,8 @@ impl Reader {
 
     /// Waits for more, with the GIL and the lead given up.
     fn wait(&self, py: Python<'_>) {
-        let had = self.exchange.readable();
         self.worker.crew().step_aside(self.hand);
-        py.detach(|| self.exchange.wait_readable(had));
+        py.detach(|| self.exchange.wait_readable());
     }
 }
 
