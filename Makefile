@@ -9,6 +9,9 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # The extension is one file for every Python: none is asked while it is built.
 export PYO3_NO_PYTHON := 1
 
+# Containers and package tests need root; everything else does not.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=RWSGI_TREES,RWSGI_MIRROR)
+
 .PHONY: run test check unit integration bookstore deb systemd clean
 
 run: $(VENV)/ready
@@ -55,7 +58,7 @@ deb:
 systemd: deb
 	packaging/prerequisites package systemd
 	packaging/check-deb.sh dist/rwsgi_*_amd64.deb
-	for suite in $${RWSGI_SUITES:-bookworm trixie}; do tests/systemd/run $$suite dist/rwsgi_*_amd64.deb || exit 1; done
+	for suite in $${RWSGI_SUITES:-bookworm trixie}; do $(SUDO) tests/systemd/run $$suite dist/rwsgi_*_amd64.deb || exit 1; done
 
 clean:
 	rm -rf target dist
