@@ -43,6 +43,7 @@ check:
 
 unit:
 	cargo test --workspace --exclude rwsgi-worker --lib --bins --locked
+	cargo run --quiet --locked --package rwsgi -- --man-ini | diff packaging/man/rwsgi.ini.5 -
 
 integration: $(VENV)/ready
 	cargo build --workspace --locked

@@ -39,6 +39,7 @@ install_files() {
 644 $root/systemd/rwsgi@.socket usr/lib/systemd/system/rwsgi@.socket
 644 $root/systemd/sysusers.d/rwsgi.conf usr/lib/sysusers.d/rwsgi.conf
 644 $packaging/man/rwsgi.8 usr/share/man/man8/rwsgi.8
+644 $packaging/man/rwsgi.ini.5 usr/share/man/man5/rwsgi.ini.5
 644 $packaging/deb/copyright usr/share/doc/rwsgi/copyright
 644 $packaging/deb/changelog usr/share/doc/rwsgi/changelog
 644 $packaging/examples/nginx.conf usr/share/doc/rwsgi/examples/nginx.conf
@@ -49,7 +50,7 @@ END
     # For the INI files of the administrator. The package has none of its own.
     install -d "$stage/etc/rwsgi"
     # -n: no name and time of the original in the compressed file.
-    gzip -9n "$stage"/usr/share/man/man8/*.8 "$stage/usr/share/doc/rwsgi/changelog"
+    gzip -9n "$stage"/usr/share/man/man?/*.? "$stage/usr/share/doc/rwsgi/changelog"
 }
 
 # As dpkg-gencontrol counts: each file in whole KiB, each directory one.

@@ -27,6 +27,7 @@ drwxr-xr-x root/root ./usr/share/doc/rwsgi/examples/
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/nginx.conf
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/strict.conf
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/uwsgi.ini
+-rw-r--r-- root/root ./usr/share/man/man5/rwsgi.ini.5.gz
 -rw-r--r-- root/root ./usr/share/man/man8/rwsgi.8.gz
 END
 }
