@@ -87,7 +87,7 @@ impl Master {
 
     fn on_template(&mut self, generation: Generation, message: FromTemplate) {
         match message {
-            FromTemplate::Hello { python, .. } => {
+            FromTemplate::Hello { python } => {
                 if let Some(template) = self.templates.get_mut(&generation) {
                     template.version = python;
                 }

@@ -194,7 +194,7 @@ fn import_once(mut config: Config) -> Result<String, Refusal> {
     let mut version = String::new();
     let result = loop {
         match channel.receive::<FromTemplate>() {
-            Ok(Received::Message(FromTemplate::Hello { python, .. }, _)) => version = python,
+            Ok(Received::Message(FromTemplate::Hello { python }, _)) => version = python,
             Ok(Received::Message(FromTemplate::Imported { micros }, _)) => {
                 let millis = micros / 1000;
                 break Ok(format!(

@@ -109,11 +109,6 @@ impl<J: Send> Crew<J> {
         }
     }
 
-    /// Number of jobs that no hand has taken yet.
-    pub fn waiting(&self) -> usize {
-        self.jobs().len()
-    }
-
     /// A job is about to wait for something that only the leader can bring (the rest of a body, room
     /// in a socket): if this thread leads, somebody else has to.
     pub fn step_aside(&self, me: Id) {

@@ -110,7 +110,6 @@ fn is_standard_stream(config: &Config) -> bool {
 fn hello(py: Python<'_>) -> PyResult<FromTemplate> {
     Ok(FromTemplate::Hello {
         python: py.import("platform")?.call_method0("python_version")?.extract()?,
-        executable: py.import("sys")?.getattr("executable")?.extract()?,
     })
 }
 

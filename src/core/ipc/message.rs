@@ -41,8 +41,6 @@ pub enum FromTemplate {
     Hello {
         /// `platform.python_version()`.
         python: String,
-        /// `sys.executable`.
-        executable: String,
     },
     /// The application is imported (or, with `lazy-apps`, will be by each worker).
     Imported {

@@ -2,8 +2,7 @@
 
 use super::{Item, Level, Speaker};
 
-/// Appends one item as text to `out`. `stream_prefix` is what a stream to the journal or to a
-/// container's log wants: `<6>` before each line (sd-daemon(3)).
+/// Appends one item as text to `out`.
 pub(super) fn append(out: &mut String, item: &Item, speaker: &Speaker) {
     let now = jiff::Zoned::now();
     out.push_str(&now.strftime("%Y-%m-%d %H:%M:%S.%3f %z").to_string());
