@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rwsgi_core::address::ListenAddr;
-use rwsgi_core::config::{Config, Listen, Protocol};
+use rwsgi_core::config::{Config, Listen};
 use rwsgi_core::log::{self, Event};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
@@ -75,7 +75,7 @@ impl Inherited {
         let rest = rest.filter_map(|(_, (_, socket))| local_address(socket));
         config.listeners.extend(rest.map(|address| Listen {
             address,
-            protocol: Protocol::Http,
+            protocol: config.inherited_protocol,
             mode: 0o660,
             owner: None,
         }));
@@ -122,7 +122,11 @@ impl Listeners {
             match open(listen, config.backlog, inherited) {
                 Ok(open) => {
                     let address = local_address(&open.socket).unwrap_or(listen.address.clone());
-                    log::info(Event::Listening, format!("listening on http://{address}")).send();
+                    log::info(
+                        Event::Listening,
+                        format!("listening on {}://{address}", listen.protocol.scheme()),
+                    )
+                    .send();
                     self.open.insert(listen.address.clone(), open);
                     new.push(listen.address.clone());
                 }
@@ -323,6 +327,8 @@ fn local_address(socket: &Socket) -> Option<ListenAddr> {
 
 #[cfg(test)]
 mod tests {
+    use rwsgi_core::config::Protocol;
+
     use super::*;
 
     fn listen(address: ListenAddr) -> Listen {

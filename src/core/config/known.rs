@@ -372,7 +372,6 @@ const LATER: &[Known] = &[
 const NEVER_SILENT: &[Known] = &[
     valued(
         &[
-            "uwsgi-socket",
             "upd",
             "fastcgi-socket",
             "scgi-socket",
@@ -382,7 +381,7 @@ const NEVER_SILENT: &[Known] = &[
             "puwsgi-socket",
             "udp",
         ],
-        Class::OtherProtocol("this version speaks HTTP only"),
+        Class::OtherProtocol("this version speaks HTTP and the uwsgi protocol"),
     ),
     valued(
         &[
@@ -400,10 +399,6 @@ const NEVER_SILENT: &[Known] = &[
     valued(
         &["shared-socket", "map-socket", "zerg", "zerg-server", "zerg-pool", "abstract-socket"],
         Refused("shared sockets are not in this version: name the address with `http`"),
-    ),
-    flag(
-        &["enable-proxy-protocol", "http-enable-proxy-protocol"],
-        Refused("the PROXY protocol is not in this version: no request would be understood"),
     ),
     valued(
         &["chroot", "cap", "pivot-root", "pivot_root", "unshare", "setns", "cgroup"],

@@ -7,8 +7,11 @@ use super::error::{Findings, Report, quoted};
 use super::raw::{Origin, RawOption};
 use super::settings::{Setting, Settings};
 use super::value::Value;
-use super::{Context, Listen, Protocol, paths};
+use super::{Context, Listen, Protocol, ProxyProtocol, paths};
 use crate::address::ListenAddr;
+
+/// The options that name a listener.
+const LISTENERS: [&str; 3] = ["http", "socket", "uwsgi-socket"];
 
 /// The listeners; empty only together with an error.
 pub(super) fn listeners(
@@ -17,25 +20,31 @@ pub(super) fn listeners(
     base: &Path,
     findings: &mut Findings,
 ) -> Vec<Listen> {
-    let sockets_speak_http = settings.word("protocol").as_deref() == Some("http");
-    let mut addresses = Vec::new();
+    let word = settings.word("protocol");
+    let mut listeners = Vec::new();
     let mut unspoken: Vec<(&RawOption, &str)> = settings.unspoken.clone();
-    for setting in settings.all(&["http", "socket"]) {
-        if setting.spec.name == "http" || sockets_speak_http {
-            add(setting, base, &mut addresses, findings);
-        } else {
-            unspoken.push((setting.raw, "this version speaks HTTP only"));
+    for setting in settings.all(&LISTENERS) {
+        let protocol = match (setting.spec.name, word.as_deref()) {
+            ("http", _) | ("socket", Some("http")) => Protocol::Http,
+            ("uwsgi-socket", _) | ("socket", Some("uwsgi")) => Protocol::Uwsgi,
+            _ => {
+                unspoken.push((setting.raw, "this version speaks HTTP and the uwsgi protocol"));
+                continue;
+            }
+        };
+        if let Some(address) = address(setting, base, &listeners, findings) {
+            listeners.push(listen(address, protocol, settings));
         }
     }
-    if addresses.is_empty() {
+    if listeners.is_empty() {
         for name in &context.inherited {
             let address = ListenAddr::Systemd(name.clone());
-            if !addresses.contains(&address) {
-                addresses.push(address);
+            if !listeners.iter().any(|listener| listener.address == address) {
+                listeners.push(listen(address, inherited_protocol(settings), settings));
             }
         }
     }
-    let missing = addresses.is_empty() && !settings.failed("http") && !settings.failed("socket");
+    let missing = listeners.is_empty() && !LISTENERS.iter().any(|name| settings.failed(name));
     if missing && unspoken.is_empty() {
         findings.error(
             Report::new("there is nowhere to listen")
@@ -46,21 +55,63 @@ pub(super) fn listeners(
         let report = decline(option, why);
         if missing { findings.error(report) } else { findings.warn(report) }
     }
-    addresses.into_iter().map(|address| listen(address, settings)).collect()
+    listeners
 }
 
-fn add(
-    setting: &Setting<'_>,
+/// What is spoken on a socket of systemd that no option names.
+pub(super) fn inherited_protocol(settings: &Settings<'_>) -> Protocol {
+    match settings.last("protocol").map(|setting| &setting.value) {
+        Some(Value::Text(word)) if word == "uwsgi" => Protocol::Uwsgi,
+        _ => Protocol::Http,
+    }
+}
+
+/// Which listeners expect the PROXY protocol.
+pub(super) fn proxy_protocol(
+    settings: &Settings<'_>,
+    listeners: &[Listen],
     base: &Path,
-    addresses: &mut Vec<ListenAddr>,
     findings: &mut Findings,
-) {
-    let Value::Address(address) = &setting.value else { return };
-    let origin = &setting.raw.origin;
-    let address = match address {
+) -> ProxyProtocol {
+    let mut expected = ProxyProtocol::default();
+    for setting in settings.all(&["proxy-protocol"]) {
+        match &setting.value {
+            Value::Switch(everywhere) => expected.everywhere = *everywhere,
+            Value::Address(address) => {
+                let address = absolute(address, base);
+                if !listeners.iter().any(|listener| listener.address == address) {
+                    let report = Report::new(format!(
+                        "{} is no address that is listened at",
+                        quoted(setting.raw)
+                    ));
+                    let report = report.at_value(&setting.raw.origin);
+                    findings.error(report.expected(setting.spec.kind.expected()));
+                }
+                expected.addresses.push(address);
+            }
+            _ => {}
+        }
+    }
+    expected
+}
+
+fn absolute(address: &ListenAddr, base: &Path) -> ListenAddr {
+    match address {
         ListenAddr::Unix(path) => ListenAddr::Unix(paths::absolute(base, path)),
         other => other.clone(),
-    };
+    }
+}
+
+/// The address of a listener; `None` when it is one of `others` already.
+fn address(
+    setting: &Setting<'_>,
+    base: &Path,
+    others: &[Listen],
+    findings: &mut Findings,
+) -> Option<ListenAddr> {
+    let Value::Address(address) = &setting.value else { return None };
+    let origin = &setting.raw.origin;
+    let address = absolute(address, base);
     check_length(&address, origin, findings);
     if let ListenAddr::Unix(path) = &address
         && let Err(obstacle) = paths::parent(path)
@@ -69,11 +120,12 @@ fn add(
         findings.warn(obstacle.report(&subject, origin));
     }
     let port_is_chosen = matches!(&address, ListenAddr::Tcp(tcp) if tcp.port() == 0);
-    if addresses.contains(&address) && !port_is_chosen {
+    let is_known = others.iter().any(|listener| listener.address == address);
+    if is_known && !port_is_chosen {
         findings.warn(Report::new(format!("`{address}` is named twice")).at_value(origin));
-    } else {
-        addresses.push(address);
+        return None;
     }
+    Some(address)
 }
 
 /// The most bytes of a UNIX socket's name, by unix(7).
@@ -97,22 +149,14 @@ fn decline(option: &RawOption, why: &str) -> Report {
     if option.key.starts_with("fastcgi") || option.key.starts_with("scgi") {
         return report.help(format!("write `http = {}`", option.value));
     }
-    let address = &option.value;
-    let upstream = if address.contains('/') {
-        format!("http://unix:{address}")
-    } else {
-        format!("http://{address}")
-    };
-    report.help(format!(
-        "write `http = {address}`, and in nginx `proxy_pass {upstream};` in place of `uwsgi_pass`"
-    ))
+    report.help(format!("write `http = {0}` or `uwsgi-socket = {0}`", option.value))
 }
 
-fn listen(address: ListenAddr, settings: &Settings<'_>) -> Listen {
+fn listen(address: ListenAddr, protocol: Protocol, settings: &Settings<'_>) -> Listen {
     let owner = match settings.value("chown-socket") {
         Some(Value::Owner(user, group)) => Some((user, group)),
         _ => None,
     };
     let mode = settings.small("chmod-socket").unwrap_or(0o660);
-    Listen { address, protocol: Protocol::Http, mode, owner }
+    Listen { address, protocol, mode, owner }
 }

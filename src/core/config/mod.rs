@@ -74,6 +74,12 @@ pub struct Config {
     pub log: Log,
     /// Limits and timeouts of HTTP.
     pub http: Http,
+    /// Who may say on whose behalf it asks.
+    pub proxies: Proxies,
+    /// What is spoken on sockets of systemd that no option names (`protocol`).
+    pub inherited_protocol: Protocol,
+    /// Which listeners expect the PROXY protocol (`proxy-protocol`).
+    pub proxy_protocol: ProxyProtocol,
     /// How long a worker may take to finish its requests when it is to leave
     /// (`worker-reload-mercy`).
     pub mercy: Duration,
@@ -99,6 +105,52 @@ pub struct Listen {
 pub enum Protocol {
     /// HTTP/1.0 and HTTP/1.1.
     Http,
+    /// The uwsgi protocol, as nginx and Apache speak it.
+    Uwsgi,
+}
+
+impl Protocol {
+    /// The name before `://`, for people.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Uwsgi => "uwsgi",
+        }
+    }
+}
+
+/// Which listeners expect a header of the PROXY protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProxyProtocol {
+    /// Every one.
+    pub everywhere: bool,
+    /// These.
+    pub addresses: Vec<ListenAddr>,
+}
+
+impl ProxyProtocol {
+    /// Whether connections to `address` begin with such a header.
+    pub fn is_expected_at(&self, address: &ListenAddr) -> bool {
+        self.everywhere || self.addresses.contains(address)
+    }
+}
+
+/// Proxies before rwsgi, and what they are believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proxies {
+    /// Who is believed (`trusted-proxies`); `None` when that was not said.
+    pub trusted: Option<Vec<value::Peers>>,
+    /// How many proxies there are (`trusted-proxy-count`); `None`: as long as they are trusted.
+    pub count: Option<u32>,
+    /// The fields that they set, in lower case (`trusted-proxy-headers`).
+    pub fields: Vec<String>,
+}
+
+impl Default for Proxies {
+    fn default() -> Self {
+        let fields = ["x-forwarded-for", "x-forwarded-proto"];
+        Self { trusted: None, count: None, fields: fields.map(str::to_owned).to_vec() }
+    }
 }
 
 /// What to serve, and with which interpreter.
@@ -185,8 +237,16 @@ pub struct Http {
     pub max_fields: u32,
     /// Largest request body, in bytes (`limit-post`); above it 413. `None`: no limit.
     pub body_bytes: Option<u64>,
-    /// Body bytes that are read before the application is called (`post-buffering`).
+    /// Body bytes that are kept in memory, not in a file, until the application is called
+    /// (`post-buffering`); 0: it is called at once.
     pub buffered_bytes: u64,
+    /// Response bytes that may wait in a file for a slow client (`response-buffering`).
+    pub response_bytes: u64,
+    /// Bytes a second of a body or a response below which a client is cut off (`minimum-rate`);
+    /// 0: never.
+    pub minimum_rate: u64,
+    /// Open connections of a worker (`max-connections`).
+    pub max_connections: u32,
     /// From the first byte of a head to its last (`http-headers-timeout`).
     pub head_timeout: Duration,
     /// Between two requests of a connection (`http-keepalive`); zero: one request a connection.
@@ -201,7 +261,10 @@ impl Default for Http {
             head_bytes: 65536,
             max_fields: 128,
             body_bytes: None,
-            buffered_bytes: 1 << 20,
+            buffered_bytes: 256 << 10,
+            response_bytes: 64 << 20,
+            minimum_rate: 240,
+            max_connections: 10_000,
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             io_timeout: Duration::from_secs(60),

@@ -157,16 +157,85 @@ pub static OPTIONS: &[OptionSpec] = &[
         .at_start()
         .example("127.0.0.1:3031")
         .doc(
-            "An address as for `http`, on which `protocol` is spoken. The uwsgi protocol is not \
-             in this version: without `protocol = http` the address is not opened, which is an \
-             error if there is no `http` beside it.",
+            "Listen at this address, as for `http`, for a web server that speaks `protocol`: the \
+             uwsgi protocol of nginx's `uwsgi_pass` and Apache's mod_proxy_uwsgi, if nothing \
+             else is said. May be given several times.",
+        ),
+    option("uwsgi-socket", Group::Listening, Kind::Address)
+        .list()
+        .at_start()
+        .example("/run/bookstore/uwsgi.sock")
+        .doc(
+            "Listen at this address for the uwsgi protocol, whatever `protocol` says. Who can \
+             connect says who the client is: let only the web server in.",
         ),
     option("protocol", Group::Listening, Kind::Choice(&["http", "uwsgi", "fastcgi", "scgi"]))
         .aliases(&["socket-protocol"])
         .default("uwsgi")
         .at_start()
         .example("http")
-        .doc("What is spoken on the addresses of `socket`. Only `http` is in this version."),
+        .doc(
+            "What is spoken on the addresses of `socket`: `uwsgi` or `http`. Sockets that a \
+             socket unit hands over and that no other option names speak it when it is written, \
+             and HTTP when it is not. FastCGI and SCGI are not in this version.",
+        ),
+    option("proxy-protocol", Group::Listening, Kind::AddressOrSwitch)
+        .aliases(&["enable-proxy-protocol", "http-enable-proxy-protocol"])
+        .list()
+        .example("127.0.0.1:8000")
+        .doc(
+            "Every connection to this address, one of `http` or `socket`, begins with a header of \
+             the PROXY protocol, version 1 or 2, that tells who the client is; `true` means \
+             every address. A connection without it is refused. With `trusted-proxies`, only \
+             these may connect.",
+        ),
+    option("trusted-proxies", Group::Listening, Kind::Network)
+        .list()
+        .example("10.0.0.0/8")
+        .doc(
+            "Addresses and networks of proxies whose `trusted-proxy-headers` are believed, so \
+             that REMOTE_ADDR and wsgi.url_scheme are those of the client; `unix` means UNIX \
+             sockets, `*` everybody. From everybody else, fields such as X-Forwarded-For are \
+             removed. Without this option they are removed unless the connection comes from this \
+             machine, and REMOTE_ADDR is always the peer. Only rwsgi has this option.",
+        ),
+    option("trusted-proxy-count", Group::Listening, Kind::Number { min: 1, max: 64, unit: "proxies" })
+        .example("2")
+        .doc(
+            "How many proxies a request passes on its way: the client is that many entries from \
+             the end of X-Forwarded-For. Without it, entries are followed from the end for as \
+             long as they are `trusted-proxies`. Only rwsgi has this option.",
+        ),
+    option(
+        "trusted-proxy-headers",
+        Group::Listening,
+        Kind::Words(&[
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "forwarded",
+        ]),
+    )
+    .default("x-forwarded-for x-forwarded-proto")
+    .example("x-forwarded-for x-forwarded-proto x-forwarded-host")
+    .doc(
+        "The fields that the trusted proxies set, with blanks between: name only those that they \
+         overwrite or append to, since they pass all others on as the client sent them. Those \
+         that are not named are removed when `trusted-proxies` is set. Only rwsgi has this option.",
+    ),
+    option(
+        "max-connections",
+        Group::Listening,
+        Kind::Number { min: 1, max: 1_000_000, unit: "connections" },
+    )
+    .default("10000")
+    .example("2000")
+    .doc(
+        "Open connections of each worker. At that number, and when descriptors run out, the \
+         connection that has been idle for longest makes room for a new one; when none is idle, \
+         new ones wait. Only rwsgi has this option.",
+    ),
     option("listen", Group::Listening, Kind::Number { min: 1, max: 65535, unit: "connections" })
         .short('l')
         .default("1024")
@@ -277,12 +346,21 @@ pub static OPTIONS: &[OptionSpec] = &[
         .example("10m")
         .doc("Largest body of a request; a larger one is answered with 413. `0` is no limit."),
     option("post-buffering", Group::Http, Kind::Bytes { min: 0, max: 1 << 30 })
-        .default("1m")
-        .example("8192")
+        .default("256k")
+        .example("1m")
         .doc(
-            "How much of a body is read before the application is called. `0` calls it at once. \
-             In uWSGI the number is a threshold above which bodies go to a file, so numbers \
-             below one megabyte mean one megabyte.",
+            "Bodies are read to their end before the application is called; what is above this \
+             many bytes waits in an unlinked file below TMPDIR, else /var/tmp or /tmp. `0` calls \
+             the application at once, with the body still coming; so does a client that expects \
+             `100 Continue`, which is sent when the application reads. In uWSGI `0` is the default.",
+        ),
+    option("response-buffering", Group::Http, Kind::Bytes { min: 0, max: 1 << 40 })
+        .default("64m")
+        .example("1g")
+        .doc(
+            "How much of a response may wait in an unlinked file for a client that reads it \
+             slowly, so that the application can go on; beyond that its thread waits. Only rwsgi \
+             has this option.",
         ),
     option("http-headers-timeout", Group::Http, Kind::Seconds { min: 1, max: DAY })
         .default("30")
@@ -304,6 +382,14 @@ pub static OPTIONS: &[OptionSpec] = &[
         .doc(
             "How long a client may pause while it sends a body or receives a response. How long \
              the application takes does not count.",
+        ),
+    option("minimum-rate", Group::Http, Kind::Bytes { min: 0, max: 1 << 20 })
+        .default("240")
+        .example("1k")
+        .doc(
+            "Bytes a second that a client has to send of a body, or to take of a response, on \
+             average after the first ten seconds; it is cut off when it is slower. `0` lets it \
+             take its time. Only rwsgi has this option.",
         ),
     option("uid", Group::Process, Kind::User)
         .at_start()
@@ -446,5 +532,8 @@ mod tests {
         assert_eq!(default("http-headers-timeout"), http.head_timeout.as_secs());
         assert_eq!(default("http-keepalive"), http.idle_timeout.as_secs());
         assert_eq!(default("http-timeout"), http.io_timeout.as_secs());
+        assert_eq!(default("response-buffering"), http.response_bytes);
+        assert_eq!(default("minimum-rate"), http.minimum_rate);
+        assert_eq!(default("max-connections"), u64::from(http.max_connections));
     }
 }

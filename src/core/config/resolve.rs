@@ -12,7 +12,7 @@ use super::paths;
 use super::raw::RawConfig;
 use super::settings::Settings;
 use super::value::Value;
-use super::{Config, Context, Http, Log, LogTarget, Process, listening};
+use super::{Config, Context, Http, Log, LogTarget, Process, Proxies, listening};
 
 /// Makes a configuration of what was written.
 ///
@@ -27,6 +27,7 @@ pub fn resolve(
     let chdir = application::chdir(&settings, context, &mut findings);
     let base = chdir.clone().unwrap_or_else(|| context.cwd.clone());
     let listeners = listening::listeners(&settings, context, &base, &mut findings);
+    let proxy_protocol = listening::proxy_protocol(&settings, &listeners, &base, &mut findings);
     let application = application::application(&settings, chdir, &base, &mut findings);
     let process = process(&settings, context, &mut findings);
     let log = log(&settings, context, &mut findings);
@@ -42,6 +43,9 @@ pub fn resolve(
         process,
         log,
         http: http(&settings),
+        proxies: proxies(&settings),
+        inherited_protocol: listening::inherited_protocol(&settings),
+        proxy_protocol,
         mercy: seconds(&settings, "worker-reload-mercy").unwrap_or(Duration::from_secs(60)),
         options: raw.options.iter().map(|o| (o.key.clone(), o.value.clone())).collect(),
     })
@@ -90,15 +94,36 @@ fn seconds(settings: &Settings<'_>, name: &str) -> Option<Duration> {
 
 fn http(settings: &Settings<'_>) -> Http {
     let default = Http::default();
-    let buffered = settings.number("post-buffering").unwrap_or(default.buffered_bytes);
     Http {
         head_bytes: settings.small("buffer-size").unwrap_or(default.head_bytes),
         max_fields: settings.small("max-fields").unwrap_or(default.max_fields),
         body_bytes: settings.number("limit-post").filter(|limit| *limit > 0),
-        buffered_bytes: if buffered == 0 { 0 } else { buffered.max(default.buffered_bytes) },
+        buffered_bytes: settings.number("post-buffering").unwrap_or(default.buffered_bytes),
+        response_bytes: settings.number("response-buffering").unwrap_or(default.response_bytes),
+        minimum_rate: settings.number("minimum-rate").unwrap_or(default.minimum_rate),
+        max_connections: settings.small("max-connections").unwrap_or(default.max_connections),
         head_timeout: seconds(settings, "http-headers-timeout").unwrap_or(default.head_timeout),
         idle_timeout: seconds(settings, "http-keepalive").unwrap_or(default.idle_timeout),
         io_timeout: seconds(settings, "http-timeout").unwrap_or(default.io_timeout),
+    }
+}
+
+fn proxies(settings: &Settings<'_>) -> Proxies {
+    let networks: Vec<_> = settings
+        .all(&["trusted-proxies"])
+        .filter_map(|setting| match setting.value {
+            Value::Peers(peers) => Some(peers),
+            _ => None,
+        })
+        .collect();
+    let fields = match settings.value("trusted-proxy-headers") {
+        Some(Value::Words(words)) => words,
+        _ => Proxies::default().fields,
+    };
+    Proxies {
+        trusted: (!networks.is_empty()).then_some(networks),
+        count: settings.small("trusted-proxy-count"),
+        fields,
     }
 }
 

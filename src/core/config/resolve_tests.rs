@@ -1,7 +1,7 @@
 //! The rules between options, as an administrator meets them.
 
 use super::super::load::{Argument, Sources, load};
-use super::super::{Severity, Target};
+use super::super::{Protocol, Severity, Target};
 use super::*;
 use crate::address::ListenAddr;
 
@@ -126,7 +126,7 @@ fn every_option_arrives() {
         "processes=2\nthreads=3\nlazy-apps\nlisten=99\nchmod-socket=0600\nchown-socket=0:0\n\
          callable=make()\nenv=A=1\nenv=B=2=3\npythonpath=one\npythonpath=/two\nvirtualenv=venv\n\
          buffer-size=32k\nmax-fields=64\nlimit-post=10m\npost-buffering=0\n\
-         http-headers-timeout=5\nhttp-keepalive=0\nhttp-timeout=7\nworker-reload-mercy=8\n\
+         response-buffering=1m\nminimum-rate=0\nmax-connections=50\nhttp-headers-timeout=5\nhttp-keepalive=0\nhttp-timeout=7\nworker-reload-mercy=8\n\
          uid=0\ngid=0\numask=022\nlogto=app.log\ndisable-logging\n",
     ));
     assert_eq!((config.processes, config.threads, config.lazy_apps), (2, 3, true));
@@ -139,6 +139,8 @@ fn every_option_arrives() {
     assert_eq!(application.virtualenv, Some(project.0.join("venv")));
     assert_eq!((config.http.head_bytes, config.http.max_fields), (32768, 64));
     assert_eq!((config.http.body_bytes, config.http.buffered_bytes), (Some(10 << 20), 0));
+    assert_eq!((config.http.response_bytes, config.http.minimum_rate), (1 << 20, 0));
+    assert_eq!(config.http.max_connections, 50);
     assert_eq!(config.http.head_timeout, Duration::from_secs(5));
     assert_eq!(config.http.idle_timeout, Duration::ZERO);
     assert_eq!((config.http.io_timeout.as_secs(), config.mercy.as_secs()), (7, 8));
@@ -154,13 +156,6 @@ fn of_scalars_the_last_counts_and_of_lists_all() {
     let config = project.config(&with("processes=2\nworkers=3\nhttp=:0\nhttp=:0\n"));
     assert_eq!((config.processes, config.listeners.len()), (3, 3));
     assert!(project.warnings(&with("http=127.0.0.1:8000"))[0].contains("is named twice"));
-}
-
-#[test]
-fn post_buffering_is_never_less_than_a_megabyte() {
-    let project = Project::new("buffering");
-    assert_eq!(project.config(&with("post-buffering=1")).http.buffered_bytes, 1 << 20);
-    assert_eq!(project.config(&with("post-buffering=4m")).http.buffered_bytes, 4 << 20);
 }
 
 #[test]
@@ -283,16 +278,55 @@ fn sockets_of_systemd_are_listeners_unless_http_is_written() {
 }
 
 #[test]
-fn a_uwsgi_socket_alone_is_an_error_and_beside_http_a_warning() {
-    let project = Project::new("uwsgi-socket");
-    let text = "socket = 127.0.0.1:3031\nwsgi-file=book/wsgi.py\n";
-    let error = project.error(text);
-    assert!(error.contains("`socket = 127.0.0.1:3031` is not opened: this version speaks HTTP"));
-    assert!(error.contains("`proxy_pass http://127.0.0.1:3031;`"));
-    assert!(project.error("uwsgi-socket=:1\nwsgi-file=book/wsgi.py").contains("is not opened"));
-    assert_eq!(project.warnings(&format!("{text}http=:0\n")).len(), 1);
-    let config = project.config(&format!("{text}protocol=http\n"));
-    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:3031");
+fn sockets_speak_what_their_option_says() {
+    let project = Project::new("protocols");
+    let spoken = |text: &str| -> Vec<Protocol> {
+        let config = project.config(&format!("wsgi-file=book/wsgi.py\n{text}"));
+        config.listeners.iter().map(|listener| listener.protocol).collect()
+    };
+    let both = spoken("socket=:1\nhttp=:2\nuwsgi-socket=:3\n");
+    assert_eq!(both, [Protocol::Uwsgi, Protocol::Http, Protocol::Uwsgi]);
+    let http = spoken("socket=:1\nuwsgi-socket=:2\nprotocol=http\n");
+    assert_eq!(http, [Protocol::Http, Protocol::Uwsgi]);
+    let scgi = project.error("socket=:1\nprotocol=scgi\nwsgi-file=book/wsgi.py\n");
+    assert!(scgi.contains("`socket = :1` is not opened: this version speaks HTTP and"), "{scgi}");
+    assert!(project.error("fastcgi-socket=:1\nwsgi-file=book/wsgi.py").contains("is not opened"));
+}
+
+#[test]
+fn sockets_of_systemd_speak_http_unless_protocol_is_written() {
+    let project = Project::new("inherited-protocol");
+    let context = Context { inherited: vec!["web".to_owned()], ..project.context() };
+    for (text, protocol) in [("", Protocol::Http), ("protocol=uwsgi\n", Protocol::Uwsgi)] {
+        let text = format!("wsgi-file=book/wsgi.py\n{text}");
+        let (config, _) = project.load_as(&text, &context).unwrap();
+        assert_eq!((config.listeners[0].protocol, config.inherited_protocol), (protocol, protocol));
+    }
+}
+
+#[test]
+fn the_proxy_protocol_is_expected_where_it_is_said_to_be() {
+    let project = Project::new("proxy-protocol");
+    let config = project.config(&with("socket=:1\nproxy-protocol=:1\n"));
+    let expected =
+        |index: usize| config.proxy_protocol.is_expected_at(&config.listeners[index].address);
+    assert!(!expected(0) && expected(1));
+    assert!(project.config(&with("enable-proxy-protocol\n")).proxy_protocol.everywhere);
+    let error = project.error(&with("proxy-protocol=:9\n"));
+    assert!(error.contains("`proxy-protocol = :9` is no address that is listened at"), "{error}");
+}
+
+#[test]
+fn trusted_proxies_are_a_list() {
+    let project = Project::new("proxies");
+    let config = project.config(&with(
+        "trusted-proxies=10.0.0.0/8\ntrusted-proxies=unix\ntrusted-proxy-count=2\n\
+         trusted-proxy-headers=Forwarded\n",
+    ));
+    assert_eq!(config.proxies.trusted.as_ref().map(Vec::len), Some(2));
+    assert_eq!(config.proxies.count, Some(2));
+    assert_eq!(config.proxies.fields, ["forwarded"]);
+    assert_eq!(project.config(BASE).proxies, Proxies::default());
 }
 
 #[test]

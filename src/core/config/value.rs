@@ -1,8 +1,11 @@
 //! What the value of an option can be, and how its text becomes that.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use nix::unistd::{Group, User};
+use serde::{Deserialize, Serialize};
 
 use crate::address::ListenAddr;
 
@@ -61,8 +64,14 @@ pub enum Kind {
     Module,
     /// The name of the callable.
     Callable,
+    /// Where to listen, or a switch: everywhere, or nowhere.
+    AddressOrSwitch,
+    /// Addresses of peers: a network, `unix`, or `*`.
+    Network,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Some of these words, with blanks or commas between.
+    Words(&'static [&'static str]),
     /// `NAME=value`.
     Variable,
 }
@@ -80,12 +89,27 @@ pub enum Value {
     Path(PathBuf),
     /// Of [`Kind::Address`]; a UNIX path as written.
     Address(ListenAddr),
+    /// Of [`Kind::Network`].
+    Peers(Peers),
+    /// Of [`Kind::Words`].
+    Words(Vec<String>),
     /// Of [`Kind::Module`]: the module, and the callable if it was named.
     Module(String, Option<String>),
     /// Of [`Kind::Callable`] and [`Kind::Choice`].
     Text(String),
     /// Of [`Kind::Variable`].
     Variable(String, String),
+}
+
+/// Peers, by where they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Peers {
+    /// An address or a network of addresses.
+    Network(IpNet),
+    /// The other end of a UNIX socket.
+    Unix,
+    /// Everybody.
+    All,
 }
 
 /// Why a text is not a value of its kind.
@@ -134,12 +158,18 @@ impl Kind {
                  `@abstract`, `systemd:NAME` or `fd://3`"
                     .to_owned()
             }
+            Self::AddressOrSwitch => {
+                "`true`, or one of the addresses of `http` and `socket`, as it is written there"
+                    .to_owned()
+            }
+            Self::Network => {
+                "an address such as `10.0.0.1` or `::1`, a network such as `10.0.0.0/8`, `unix`, or `*`"
+                    .to_owned()
+            }
+            Self::Words(words) => format!("some of {}", list(words)),
             Self::Module => "`package.module` or `package.module:callable`".to_owned(),
             Self::Callable => "the name of the WSGI callable, such as `application`".to_owned(),
-            Self::Choice(words) => {
-                let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
-                format!("one of {}", words.join(", "))
-            }
+            Self::Choice(words) => format!("one of {}", list(words)),
             Self::Variable => "`NAME=value`".to_owned(),
         }
     }
@@ -156,7 +186,9 @@ impl Kind {
             Self::Group => Some("GROUP"),
             Self::Owner => Some("USER[:GROUP]"),
             Self::Path => Some("PATH"),
-            Self::Address => Some("ADDRESS"),
+            Self::Address | Self::AddressOrSwitch => Some("ADDRESS"),
+            Self::Network => Some("NETWORK"),
+            Self::Words(_) => Some("WORDS"),
             Self::Module => Some("MODULE[:CALLABLE]"),
             Self::Callable => Some("NAME"),
             Self::Choice(_) => Some("WORD"),
@@ -188,6 +220,7 @@ impl Kind {
             Self::Switch | Self::Always(_) => switch(text).map(Value::Switch),
             Self::Variable => variable(text),
             Self::SecondsOrSwitch { max, on } => seconds_or_switch(text, max, on),
+            Self::AddressOrSwitch => switch(text).map(Value::Switch).or_else(|_| address(text)),
             _ if text.is_empty() => Err(Invalid::new("has no value")),
             Self::Number { min, max, .. } => within(number(text)?, min, max),
             Self::Seconds { min, max } => within(seconds(text)?, min, max),
@@ -202,8 +235,15 @@ impl Kind {
             Self::Module => module(text),
             Self::Callable => callable(text).map(Value::Text),
             Self::Choice(words) => choice(text, words),
+            Self::Words(words) => some_words(text, words),
+            Self::Network => network(text),
         }
     }
+}
+
+fn list(words: &[&str]) -> String {
+    let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+    words.join(", ")
 }
 
 fn range(min: u64, max: u64) -> String {
@@ -366,6 +406,35 @@ fn choice(text: &str, words: &[&str]) -> Result<Value, Invalid> {
     }
 }
 
+fn some_words(text: &str, words: &[&str]) -> Result<Value, Invalid> {
+    let separators = |c: char| c == ',' || c.is_ascii_whitespace();
+    let written = text.split(separators).filter(|word| !word.is_empty());
+    let written: Vec<_> = written.map(str::to_ascii_lowercase).collect();
+    match written.iter().find(|word| !words.contains(&word.as_str())) {
+        Some(word) => Err(Invalid::new(format!("has `{word}`, which is not known here"))),
+        None => Ok(Value::Words(written)),
+    }
+}
+
+fn network(text: &str) -> Result<Value, Invalid> {
+    let peers = match text {
+        "*" => Peers::All,
+        "unix" => Peers::Unix,
+        _ => match text.parse::<IpAddr>() {
+            Ok(address) => Peers::Network(address.to_canonical().into()),
+            Err(_) => Peers::Network(text.parse::<IpNet>().map_err(|_| {
+                let invalid = Invalid::new("is neither an address nor a network");
+                if text.contains([',', ' ']) {
+                    invalid.help("write one line for each")
+                } else {
+                    invalid
+                }
+            })?),
+        },
+    };
+    Ok(Value::Peers(peers))
+}
+
 fn variable(text: &str) -> Result<Value, Invalid> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
@@ -474,6 +543,34 @@ mod tests {
         for text in ["a..b", "a:", "a b", "a:1x", "a:b c", ".a"] {
             assert!(Kind::Module.parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn peers_are_addresses_networks_or_kinds_of_socket() {
+        let peers = |text: &str| match Kind::Network.parse(text) {
+            Ok(Value::Peers(peers)) => peers,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(peers("10.0.0.0/8"), Peers::Network("10.0.0.0/8".parse().unwrap()));
+        assert_eq!(peers("10.0.0.1"), Peers::Network("10.0.0.1/32".parse().unwrap()));
+        assert_eq!(peers("::1"), Peers::Network("::1/128".parse().unwrap()));
+        assert_eq!((peers("unix"), peers("*")), (Peers::Unix, Peers::All));
+        for text in ["10.0.0.0/33", "localhost", "10.0.0", "10.0.0.1:80"] {
+            assert!(Kind::Network.parse(text).is_err(), "{text}");
+        }
+        let two = Kind::Network.parse("10.0.0.1, 10.0.0.2").unwrap_err();
+        assert_eq!(two.help.as_deref(), Some("write one line for each"));
+    }
+
+    #[test]
+    fn words_are_known_and_in_any_case() {
+        let kind = Kind::Words(&["one", "two"]);
+        let both = Value::Words(vec!["two".into(), "one".into()]);
+        assert_eq!(kind.parse("Two, one"), Ok(both));
+        assert_eq!(
+            kind.parse("one three").unwrap_err().problem,
+            "has `three`, which is not known here"
+        );
     }
 
     #[test]
