@@ -1,5 +1,7 @@
 //! Bytes and requests: the rules of HTTP, CGI and PEP 3333 that need neither a socket nor Python.
 //!
+//! Before a request: [`uwsgi`] (one that comes as a packet of variables) and its [`scheme`].
+//!
 //! In the order of a request: [`path`] (target → PATH_INFO), [`header`] (which fields reach the
 //! environ, and which an application may send), [`body`] (what `wsgi.input` reads from),
 //! [`status`] (`"200 OK"` → code and reason), [`response`] (how a response is framed).
@@ -8,4 +10,6 @@ pub mod body;
 pub mod header;
 pub mod path;
 pub mod response;
+pub mod scheme;
 pub mod status;
+pub mod uwsgi;
