@@ -1,6 +1,7 @@
 //! Bytes and requests: the rules of HTTP, CGI and PEP 3333 that need neither a socket nor Python.
 //!
-//! Before a request: [`uwsgi`] (one that comes as a packet of variables) and its [`scheme`].
+//! Before a request: [`proxy`] (what a load balancer says of the connection), [`uwsgi`] (a request that
+//! comes as a packet of variables) and its [`scheme`].
 //!
 //! In the order of a request: [`path`] (target → PATH_INFO), [`header`] (which fields reach the
 //! environ, and which an application may send), [`body`] (what `wsgi.input` reads from),
@@ -9,6 +10,7 @@
 pub mod body;
 pub mod header;
 pub mod path;
+pub mod proxy;
 pub mod response;
 pub mod scheme;
 pub mod status;
