@@ -1,13 +1,15 @@
 //! Bytes and requests: the rules of HTTP, CGI and PEP 3333 that need neither a socket nor Python.
 //!
-//! Before a request: [`proxy`] (what a load balancer says of the connection), [`uwsgi`] (a request that
-//! comes as a packet of variables) and its [`scheme`].
+//! In the order of a connection: [`proxy`] (what a load balancer says before the request),
+//! [`uwsgi`] (a request that comes as a packet of variables), [`forwarded`] (who the client is
+//! behind proxies) and its [`scheme`].
 //!
 //! In the order of a request: [`path`] (target → PATH_INFO), [`header`] (which fields reach the
 //! environ, and which an application may send), [`body`] (what `wsgi.input` reads from),
 //! [`status`] (`"200 OK"` → code and reason), [`response`] (how a response is framed).
 
 pub mod body;
+pub mod forwarded;
 pub mod header;
 pub mod path;
 pub mod proxy;
