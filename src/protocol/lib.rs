@@ -1,8 +1,8 @@
 //! Bytes and requests: the rules of HTTP, CGI and PEP 3333 that need neither a socket nor Python.
 //!
 //! In the order of a connection: [`proxy`] (what a load balancer says before the request),
-//! [`uwsgi`] (a request that comes as a packet of variables), [`forwarded`] (who the client is
-//! behind proxies) and its [`scheme`].
+//! [`http1`] (which bytes hyper gets to see), [`uwsgi`] (a request that comes as a packet of
+//! variables), [`forwarded`] (who the client is behind proxies) and its [`scheme`].
 //!
 //! In the order of a request: [`path`] (target → PATH_INFO), [`header`] (which fields reach the
 //! environ, and which an application may send), [`body`] (what `wsgi.input` reads from),
@@ -11,6 +11,7 @@
 pub mod body;
 pub mod forwarded;
 pub mod header;
+pub mod http1;
 pub mod path;
 pub mod proxy;
 pub mod response;
