@@ -7,13 +7,23 @@
 //! In the order of a request: [`path`] (target → PATH_INFO), [`header`] (which fields reach the
 //! environ, and which an application may send), [`body`] (what `wsgi.input` reads from),
 //! [`status`] (`"200 OK"` → code and reason), [`response`] (how a response is framed).
+//!
+//! For files: [`relative_path`] (PATH_INFO → a path below a directory), [`accept_encoding`] (which
+//! compressed sibling), [`entity_tag`], [`mod@date`] and [`conditional`] (whether the client has it
+//! already), [`mod@range`] (which parts of it).
 
+pub mod accept_encoding;
 pub mod body;
+pub mod conditional;
+pub mod date;
+pub mod entity_tag;
 pub mod forwarded;
 pub mod header;
 pub mod http1;
 pub mod path;
 pub mod proxy;
+pub mod range;
+pub mod relative_path;
 pub mod response;
 pub mod scheme;
 pub mod status;
