@@ -23,11 +23,12 @@ Every option is also a key of the INI file, and a variable: --foo-bar=1 is `foo-
 and UWSGI_FOO_BAR=1 or RWSGI_FOO_BAR=1.
 ";
 
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 8] = [
     Group::Listening,
     Group::Application,
     Group::Workers,
     Group::Http,
+    Group::Files,
     Group::Process,
     Group::Log,
     Group::Always,

@@ -214,18 +214,12 @@ const LATER: &[Known] = &[
         ],
         NotYet("changed code is not noticed: reload"),
     ),
+    flag(&["check-static-docroot"], NotYet("there is no DOCUMENT_ROOT: use `check-static`")),
     valued(
-        &[
-            "static-map",
-            "static-map2",
-            "check-static",
-            "check-static-docroot",
-            "static-*",
-            "mimefile",
-            "file-serve-mode",
-        ],
-        NotYet("the application, or a server in front, has to serve these files"),
+        &["static-cache-paths", "static-cache-paths-name"],
+        NotYet("where files are is asked of the kernel, which remembers it"),
     ),
+    valued(&["file-serve-mode", "fileserve-mode"], NotYet("rwsgi sends the files itself")),
     valued(&["offload-threads"], NotYet("responses are written by the workers")),
     valued(
         &[
@@ -342,7 +336,7 @@ const LATER: &[Known] = &[
         ],
         NotYet("responses are sent as the application makes them"),
     ),
-    flag(&["http-auto-gzip", "honour-range", "http-websockets"], NotYet("it has no effect")),
+    flag(&["http-auto-gzip", "http-websockets"], NotYet("it has no effect")),
     valued(&["http-stats"], NotYet("no statistics are published")),
     valued(
         &[

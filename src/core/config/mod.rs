@@ -8,12 +8,14 @@
 //! - [`ini`]: the lines of a file; [`magic`]: its `%d`, `%n`, …; [`vars`]: `$(HOME)`, `%(key)`;
 //! - [`raw`]: keys and values with their places;
 //! - [`options`]: the table of options; [`known`]: uWSGI's others; [`lookup`]: from name to option;
-//! - [`value`]: from text to typed value;
+//! - [`value`]: from text to typed value; [`pattern`]: regular expressions;
 //! - [`resolve`](mod@resolve): the rules between options, and what the system has to say;
+//!   [`mod@files`]: the same for static files;
 //! - [`error`]: how mistakes are shown; [`help`]: how the table is.
 
 mod application;
 pub mod error;
+pub mod files;
 pub mod help;
 pub mod ini;
 pub mod known;
@@ -23,6 +25,7 @@ pub mod lookup;
 pub mod magic;
 pub mod options;
 mod paths;
+pub mod pattern;
 pub mod raw;
 pub mod resolve;
 mod settings;
@@ -37,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::ListenAddr;
 
 pub use error::{ConfigError, Severity, Warning};
+pub use files::Files;
 pub use load::{Argument, Sources, load, read};
 pub use resolve::needs_restart;
 
@@ -80,6 +84,8 @@ pub struct Config {
     pub inherited_protocol: Protocol,
     /// Which listeners expect the PROXY protocol (`proxy-protocol`).
     pub proxy_protocol: ProxyProtocol,
+    /// Static files, and files that the application names.
+    pub files: Files,
     /// How long a worker may take to finish its requests when it is to leave
     /// (`worker-reload-mercy`).
     pub mercy: Duration,

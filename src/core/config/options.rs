@@ -42,6 +42,8 @@ pub enum Group {
     Workers,
     /// Limits and timeouts.
     Http,
+    /// Files that are sent as they are.
+    Files,
     /// The process and its privileges.
     Process,
     /// The log.
@@ -58,6 +60,7 @@ impl Group {
             Self::Application => "Application",
             Self::Workers => "Workers",
             Self::Http => "HTTP limits and timeouts",
+            Self::Files => "Static files",
             Self::Process => "Process and privileges",
             Self::Log => "Log",
             Self::Always => "Accepted from uWSGI, always so in rwsgi",
@@ -391,6 +394,117 @@ pub static OPTIONS: &[OptionSpec] = &[
              average after the first ten seconds; it is cut off when it is slower. `0` lets it \
              take its time. Only rwsgi has this option.",
         ),
+    option("static-map", Group::Files, Kind::Mapping)
+        .list()
+        .example("/static=/srv/bookstore/static")
+        .doc(
+            "Serve what lies below this directory at paths below this prefix, which is not part \
+             of the path in the directory: `/static/a.css` is `/srv/bookstore/static/a.css`. The \
+             directory may also be a file: `/favicon.ico=static/icon.png`. May be given several \
+             times; the first that has the file counts, those of `check-static` before. What is \
+             not there is left to the application.",
+        ),
+    option("static-map2", Group::Files, Kind::Mapping)
+        .list()
+        .example("/static=/srv/bookstore")
+        .doc(
+            "As `static-map`, but the prefix is part of the path in the directory, too: \
+             `/static/a.css` is `/srv/bookstore/static/a.css`. May be given several times.",
+        ),
+    option("check-static", Group::Files, Kind::Path).list().example("/srv/bookstore/public").doc(
+        "Before the application is called, look below this directory for a file at the path of \
+         the request, and send that. May be given several times. Everything in it is public, \
+         files with a dot at the beginning too.",
+    ),
+    option("static-index", Group::Files, Kind::Name).list().example("index.html").doc(
+        "The file to send for a directory; may be given several times. Without it directories \
+         are left to the application.",
+    ),
+    option("static-skip-ext", Group::Files, Kind::Name).list().example(".py").doc(
+        "Leave paths that end so to the application, even if there is a file. May be given \
+         several times.",
+    ),
+    option("static-safe", Group::Files, Kind::Path).list().example("/srv/media").doc(
+        "A directory that symbolic links may lead to; may be given several times. Links that \
+         lead to elsewhere than below the directory they were found in are not followed.",
+    ),
+    option("mimefile", Group::Files, Kind::Path)
+        .aliases(&["mime-file"])
+        .default("/etc/mime.types")
+        .list()
+        .example("/etc/nginx/mime.types")
+        .doc(
+            "A table of media types and extensions; may be given several times, the first that \
+             knows an extension counts. What none of them knows is in a table of rwsgi.",
+        ),
+    option("static-expires", Group::Files, Kind::Expiry)
+        .list()
+        .example(r"\.[0-9a-f]{12}\.(css|js)$ 31536000")
+        .doc(
+            "Let clients keep files whose path matches this regular expression for so many \
+             seconds, by Cache-Control and Expires. May be given several times; of all \
+             `static-expires` options, the first that matches counts.",
+        ),
+    option("static-expires-mtime", Group::Files, Kind::Expiry)
+        .list()
+        .example(r"\.png$ 86400")
+        .doc("As `static-expires`, counted from the last modification of the file."),
+    option("static-expires-uri", Group::Files, Kind::Expiry)
+        .list()
+        .example(r"\?v=[0-9]+$ 31536000")
+        .doc("As `static-expires`, for requests whose target, with its query, matches."),
+    option("static-expires-uri-mtime", Group::Files, Kind::Expiry)
+        .list()
+        .example("^/img/ 86400")
+        .doc("As `static-expires-uri`, counted from the last modification of the file."),
+    option("static-expires-path-info", Group::Files, Kind::Expiry)
+        .list()
+        .example("^/static/ 86400")
+        .doc("As `static-expires`, for requests whose decoded path matches."),
+    option("static-expires-path-info-mtime", Group::Files, Kind::Expiry)
+        .list()
+        .example("^/img/ 86400")
+        .doc("As `static-expires-path-info`, counted from the last modification of the file."),
+    option("static-expires-type", Group::Files, Kind::TypeExpiry)
+        .list()
+        .example("text/css=86400")
+        .doc("As `static-expires`, for files of this media type."),
+    option("static-expires-type-mtime", Group::Files, Kind::TypeExpiry)
+        .list()
+        .example("image/png=86400")
+        .doc("As `static-expires-type`, counted from the last modification of the file."),
+    option("static-gzip", Group::Files, Kind::Pattern).list().example(r"\.(css|js|svg)$").doc(
+        "Files whose path matches this regular expression have compressed siblings: where the \
+         client takes it, `a.css.br`, `a.css.zst` or `a.css.gz` is sent for `a.css`, if it is \
+         there. May be given several times.",
+    ),
+    option("static-gzip-dir", Group::Files, Kind::Path)
+        .aliases(&["static-gzip-prefix"])
+        .list()
+        .example("/srv/bookstore/static")
+        .doc("As `static-gzip`, for files whose path begins so. May be given several times."),
+    option("static-gzip-ext", Group::Files, Kind::Name)
+        .aliases(&["static-gzip-suffix"])
+        .list()
+        .example(".css")
+        .doc("As `static-gzip`, for files whose name ends so. May be given several times."),
+    option("static-gzip-all", Group::Files, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc("As `static-gzip`, for all files."),
+    option("x-sendfile", Group::Files, Kind::Path).list().example("/srv/bookstore/media").doc(
+        "The application may name a file below this directory, by its absolute path, in the \
+         field X-Sendfile of a response: rwsgi sends the file in place of the body. May be given \
+         several times. Only rwsgi has this option.",
+    ),
+    option("x-accel-redirect", Group::Files, Kind::Mapping)
+        .list()
+        .example("/protected=/srv/bookstore/media")
+        .doc(
+            "As `x-sendfile`, for the field X-Accel-Redirect, as nginx has it: its value is a \
+             path below this prefix, percent-encoded, and the file is in the directory. May be \
+             given several times. Only rwsgi has this option.",
+        ),
     option("uid", Group::Process, Kind::User)
         .at_start()
         .example("www-data")
@@ -459,6 +573,10 @@ pub static OPTIONS: &[OptionSpec] = &[
         .default("true")
         .example("true")
         .doc("There is one Python interpreter in a worker."),
+    option("honour-range", Group::Always, Kind::Always("ranges of files are always honoured"))
+        .default("true")
+        .example("true")
+        .doc("Of a static file, a client may ask for a part."),
     option("strict", Group::Always, Kind::Always("unknown options are always errors"))
         .default("true")
         .example("true")

@@ -13,6 +13,7 @@ use super::raw::RawConfig;
 use super::settings::Settings;
 use super::value::Value;
 use super::{Config, Context, Http, Log, LogTarget, Process, Proxies, listening};
+use super::{Config, Context, Http, Log, LogTarget, Process, files, listening};
 
 /// Makes a configuration of what was written.
 ///
@@ -31,6 +32,7 @@ pub fn resolve(
     let application = application::application(&settings, chdir, &base, &mut findings);
     let process = process(&settings, context, &mut findings);
     let log = log(&settings, context, &mut findings);
+    let files = files::files(&settings, &base, &mut findings);
     let Some(application) = application else { return Err(findings.errors) };
     findings.into_result(Config {
         name: name(raw, context, &application),
@@ -46,6 +48,7 @@ pub fn resolve(
         proxies: proxies(&settings),
         inherited_protocol: listening::inherited_protocol(&settings),
         proxy_protocol,
+        files,
         mercy: seconds(&settings, "worker-reload-mercy").unwrap_or(Duration::from_secs(60)),
         options: raw.options.iter().map(|o| (o.key.clone(), o.value.clone())).collect(),
     })

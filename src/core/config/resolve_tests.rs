@@ -116,6 +116,8 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(config.mercy, Duration::from_secs(60));
     assert_eq!(config.log, Log { target: LogTarget::Auto, requests: true });
     assert_eq!(config.process, Process::default());
+    let mime_files = vec![PathBuf::from("/etc/mime.types")];
+    assert_eq!(config.files, files::Files { mime_files, ..Default::default() });
     assert!(!config.lazy_apps);
 }
 
@@ -409,4 +411,119 @@ fn a_reload_tells_what_takes_a_restart() {
     let new = project.config(&with("processes=4\nlisten=5\nlisten=6\nhttp=:0\n"));
     assert_eq!(needs_restart(&old, &new), ["http", "listen", "uid"]);
     assert!(needs_restart(&old, &old).is_empty());
+}
+
+#[test]
+fn static_files_are_relative_to_chdir() {
+    let project = Project::new("static");
+    std::fs::create_dir_all(project.0.join("book/static")).unwrap();
+    std::fs::write(project.0.join("book/icon.png"), "").unwrap();
+    std::fs::write(project.0.join("book/types"), "").unwrap();
+    let files = project
+        .config(
+            "http=:0\nchdir=book\nwsgi-file=wsgi.py\nstatic-map2=/static=.\n\
+             static-map=/static/ = static\nstatic-map=/favicon.ico=icon.png\n\
+             check-static=static\nstatic-safe=%d\nmimefile=types\nx-sendfile=/tmp\n\
+             x-accel-redirect=/=static\nstatic-gzip-dir=static/\n",
+        )
+        .files;
+    let book = |path: &str| project.0.join("book").join(path);
+    let map = |prefix: &str, target: PathBuf, keeps_prefix| files::Map {
+        prefix: prefix.to_owned(),
+        target,
+        keeps_prefix,
+    };
+    let maps = [
+        map("/static", book("static"), false),
+        map("/favicon.ico", book("icon.png"), false),
+        map("/static", project.0.join("book"), true),
+    ];
+    assert_eq!(files.maps, maps);
+    assert_eq!(files.checked, [book("static")]);
+    assert_eq!(files.safe, std::slice::from_ref(&project.0));
+    assert_eq!(files.mime_files, [book("types")]);
+    assert_eq!(files.sendfile, [PathBuf::from("/tmp")]);
+    assert_eq!(files.accel, [map("", book("static"), false)]);
+    assert_eq!(files.compressed.prefixes, [book("static")]);
+}
+
+#[test]
+fn expiries_keep_their_order_and_say_what_they_go_by() {
+    let project = Project::new("expiries");
+    let files = project
+        .config(&with(
+            "static-expires-type=Text/CSS=5\nstatic-expires-uri-mtime=^/a 6s\n\
+             static-expires=b$ 7\nstatic-expires-path-info=c 0\nstatic-index=index.html\n\
+             static-skip-ext=.py\nstatic-gzip=d\nstatic-gzip-ext=.js\nstatic-gzip-all\n",
+        ))
+        .files;
+    let pattern = |text: &str| text.parse().unwrap();
+    let expiry =
+        |subject, seconds, since_modified| files::Expiry { subject, seconds, since_modified };
+    let expected = [
+        expiry(files::Subject::Type("text/css".to_owned()), 5, false),
+        expiry(files::Subject::Uri(pattern("^/a")), 6, true),
+        expiry(files::Subject::File(pattern("b$")), 7, false),
+        expiry(files::Subject::PathInfo(pattern("c")), 0, false),
+    ];
+    assert_eq!(files.expiries, expected);
+    assert_eq!((files.index, files.skipped), (vec!["index.html".into()], vec![".py".into()]));
+    let compressed = files::Compressed {
+        all: true,
+        patterns: vec![pattern("d")],
+        prefixes: vec![],
+        suffixes: vec![".js".into()],
+    };
+    assert_eq!(files.compressed, compressed);
+}
+
+#[test]
+fn static_files_that_are_not_there_are_a_warning() {
+    let project = Project::new("no-static");
+    let root = project.0.display();
+    let lines = "static-map=/s=static\ncheck-static=book/wsgi.py\nmimefile=no\nx-sendfile=no\n";
+    let warnings = project.warnings(&with(lines));
+    assert_eq!(
+        warnings[0],
+        format!(
+            "warning: uwsgi.ini:4:12: `static-map = /s=static` has no effect: `{root}/static` does \
+             not exist\n  |\n4 | static-map=/s=static\n  |            ^^^^^^^^^\n  expected: a \
+             prefix and a directory, relative to `chdir`"
+        )
+    );
+    assert!(warnings.iter().any(|text| text.contains("wsgi.py` is not a directory")));
+    assert_eq!(warnings.len(), 4, "{warnings:#?}");
+    let errors = project.errors("http=:0\nchdir=no\nmodule=x\ncheck-static=static\n");
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+}
+
+#[test]
+fn values_for_static_files_are_checked() {
+    let project = Project::new("bad-static");
+    let error = project.error(&with("static-map=static"));
+    assert!(error.contains("help: write `/static=static`"), "{error}");
+    let error = project.error(&with("static-map=static=/srv"));
+    assert!(error.contains("help: write `/static=/srv`"), "{error}");
+    assert_eq!(
+        project.error(&with("static-expires=*.css 60")),
+        "error: uwsgi.ini:4:16: `static-expires = *.css 60` is not a regular expression: repetition \
+         operator missing expression\n  |\n4 | static-expires=*.css 60\n  |                \
+         ^^^^^^^^\n  expected: a regular expression and seconds, such as `\\.css$ 3600`\n  help: it \
+         is not a wildcard: write `.*.css`"
+    );
+    for line in [
+        "static-expires=60",
+        "static-expires=x y",
+        "static-expires=x 9999999999",
+        "static-expires-type=css=5",
+        "static-expires-type=text/css 5",
+        "static-gzip=(",
+        "static-index=a/b",
+        "static-skip-ext=",
+        "static-map=/a=",
+        "x-accel-redirect=/a",
+    ] {
+        assert!(project.error(&with(line)).contains("expected: "), "{line}");
+    }
+    assert!(project.error(&with("static-mapp=/a=b")).contains("did you mean `static-map`"));
 }

@@ -48,6 +48,11 @@ impl<'a> Settings<'a> {
         self.set.iter().filter(|setting| names.contains(&setting.spec.name))
     }
 
+    /// All of this name, in order.
+    pub fn each<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s Setting<'a>> {
+        self.set.iter().filter(move |setting| setting.spec.name == name)
+    }
+
     /// Whether `name` was written with a value that is an error already.
     pub fn failed(&self, name: &str) -> bool {
         self.failed.contains(&name)

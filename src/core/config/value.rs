@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use nix::unistd::{Group, User};
 use serde::{Deserialize, Serialize};
 
+use super::files;
+use super::pattern::{self, Pattern};
 use crate::address::ListenAddr;
 
 /// What the value of an option can be.
@@ -74,6 +76,16 @@ pub enum Kind {
     Words(&'static [&'static str]),
     /// `NAME=value`.
     Variable,
+    /// A file name, or the end of one.
+    Name,
+    /// `/prefix=directory`.
+    Mapping,
+    /// A regular expression.
+    Pattern,
+    /// `regex seconds`.
+    Expiry,
+    /// `type/subtype=seconds`.
+    TypeExpiry,
 }
 
 /// A value that was understood.
@@ -95,10 +107,18 @@ pub enum Value {
     Words(Vec<String>),
     /// Of [`Kind::Module`]: the module, and the callable if it was named.
     Module(String, Option<String>),
-    /// Of [`Kind::Callable`] and [`Kind::Choice`].
+    /// Of [`Kind::Callable`], [`Kind::Choice`] and [`Kind::Name`].
     Text(String),
     /// Of [`Kind::Variable`].
     Variable(String, String),
+    /// Of [`Kind::Mapping`]: the prefix without a slash at its end, and the directory as written.
+    Mapping(String, PathBuf),
+    /// Of [`Kind::Pattern`].
+    Pattern(Pattern),
+    /// Of [`Kind::Expiry`].
+    Expiry(Pattern, u32),
+    /// Of [`Kind::TypeExpiry`].
+    TypeExpiry(String, u32),
 }
 
 /// Peers, by where they are.
@@ -122,11 +142,11 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    fn new(problem: impl Into<String>) -> Self {
+    pub(super) fn new(problem: impl Into<String>) -> Self {
         Self { problem: problem.into(), help: None }
     }
 
-    fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -171,6 +191,11 @@ impl Kind {
             Self::Callable => "the name of the WSGI callable, such as `application`".to_owned(),
             Self::Choice(words) => format!("one of {}", list(words)),
             Self::Variable => "`NAME=value`".to_owned(),
+            Self::Name => "a file name, or the end of one, without slashes".to_owned(),
+            Self::Mapping => "a prefix and a directory, `/static=/srv/static`".to_owned(),
+            Self::Pattern => r"a regular expression, such as `\.(css|js)$`".to_owned(),
+            Self::Expiry => r"a regular expression and seconds, such as `\.css$ 3600`".to_owned(),
+            Self::TypeExpiry => "a media type and seconds, `image/png=86400`".to_owned(),
         }
     }
 
@@ -193,6 +218,11 @@ impl Kind {
             Self::Callable => Some("NAME"),
             Self::Choice(_) => Some("WORD"),
             Self::Variable => Some("NAME=VALUE"),
+            Self::Name => Some("NAME"),
+            Self::Mapping => Some("/PREFIX=DIRECTORY"),
+            Self::Pattern => Some("REGEX"),
+            Self::Expiry => Some("REGEX SECONDS"),
+            Self::TypeExpiry => Some("TYPE=SECONDS"),
         }
     }
 
@@ -237,6 +267,11 @@ impl Kind {
             Self::Choice(words) => choice(text, words),
             Self::Words(words) => some_words(text, words),
             Self::Network => network(text),
+            Self::Name => files::name(text),
+            Self::Mapping => files::mapping(text),
+            Self::Pattern => pattern::read(text).map(Value::Pattern),
+            Self::Expiry => files::pattern_expiry(text),
+            Self::TypeExpiry => files::type_expiry(text),
         }
     }
 }
@@ -277,7 +312,7 @@ fn number(text: &str) -> Result<u64, Invalid> {
     text.parse().map_err(|_| Invalid::new("is too large"))
 }
 
-fn within(number: u64, min: u64, max: u64) -> Result<Value, Invalid> {
+pub(super) fn within(number: u64, min: u64, max: u64) -> Result<Value, Invalid> {
     if number < min {
         return Err(Invalid::new(format!("is less than {min}")));
     }
@@ -287,7 +322,7 @@ fn within(number: u64, min: u64, max: u64) -> Result<Value, Invalid> {
     Ok(Value::Number(number))
 }
 
-fn seconds(text: &str) -> Result<u64, Invalid> {
+pub(super) fn seconds(text: &str) -> Result<u64, Invalid> {
     number(text.strip_suffix('s').unwrap_or(text))
 }
 
@@ -356,7 +391,7 @@ fn owner(text: &str) -> Result<Value, Invalid> {
     Ok(Value::Owner(user(user_text)?, group_text.map(group).transpose()?))
 }
 
-fn path(text: &str) -> Result<Value, Invalid> {
+pub(super) fn path(text: &str) -> Result<Value, Invalid> {
     if text.contains('\0') {
         return Err(Invalid::new("contains a NUL character"));
     }
@@ -586,7 +621,8 @@ mod tests {
         fn no_text_panics(text in "\\PC*") {
             let kinds = [
                 Kind::Switch, COUNT, SIZE, Kind::Mode, Kind::Mask, Kind::Path, Kind::Module,
-                Kind::Callable, Kind::Variable, Kind::Choice(&["a"]),
+                Kind::Callable, Kind::Variable, Kind::Choice(&["a"]), Kind::Name, Kind::Mapping,
+                Kind::Pattern, Kind::Expiry, Kind::TypeExpiry,
                 Kind::SecondsOrSwitch { max: 9, on: 5 },
             ];
             for kind in kinds {
