@@ -12,8 +12,7 @@ use super::paths;
 use super::raw::RawConfig;
 use super::settings::Settings;
 use super::value::Value;
-use super::{Config, Context, Http, Log, LogTarget, Process, Proxies, listening};
-use super::{Config, Context, Http, Log, LogTarget, Process, files, listening};
+use super::{Config, Context, Http, Log, LogTarget, Process, Proxies, files, listening};
 
 /// Makes a configuration of what was written.
 ///
