@@ -102,11 +102,12 @@ fn http_1_0_is_told() {
 }
 
 #[test]
-fn an_absolute_target_and_an_asterisk_are_understood() {
+fn an_absolute_target_counts_instead_of_host_and_an_asterisk_is_the_server() {
     let server = Server::new("");
     let (got, _) =
-        environ_of(&server, b"GET http://shop.test/environ?q HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+        environ_of(&server, b"GET http://shop.test/environ?q HTTP/1.1\r\nHost: other.test\r\n\r\n");
     assert_eq!((&got["PATH_INFO"], &got["QUERY_STRING"]), (&json!("/environ"), &json!("q")));
+    assert_eq!(got["HTTP_HOST"], json!("shop.test"));
     let response = server.ask("OPTIONS * HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-    response.expect(404);
+    assert!(response.expect(200).field("allow").is_some_and(|allow| allow.contains("GET")));
 }

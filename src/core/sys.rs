@@ -15,12 +15,12 @@ pub(crate) fn own_fd(fd: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Takes over descriptor `fd`, which this process was started with (see `SD_LISTEN_FDS_START`, or
-/// the channel on standard input). Returns an error if it is not open.
+/// A descriptor of our own for what number `fd` refers to: what this process was started with (see
+/// `SD_LISTEN_FDS_START`, or the channel on standard input), or what Python has open.
 ///
 /// # Errors
-/// EBADF when the number is not an open descriptor.
-pub fn inherited_fd(fd: RawFd) -> io::Result<OwnedFd> {
+/// EBADF when the number is not an open descriptor; EMFILE.
+pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: F_GETFD only looks at the number.
     if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
         return Err(io::Error::last_os_error());
@@ -204,4 +204,15 @@ pub fn defer_accept(listener: BorrowedFd<'_>, time: std::time::Duration) -> io::
         )
     };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Bytes that were sent on a stream socket and that its peer has not acknowledged (SIOCOUTQ, tcp(7)).
+///
+/// # Errors
+/// Those of ioctl(2).
+pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the descriptor is open, and TIOCOUTQ, which SIOCOUTQ is, writes one int.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(u64::try_from(count).unwrap_or(0)) }
 }

@@ -214,7 +214,7 @@ fn open(listen: &Listen, backlog: u32, inherited: &Inherited) -> Result<Open, St
         ListenAddr::Abstract(name) => abstract_socket(name, backlog)
             .map(|socket| Open { socket, ours: true, file: None })
             .map_err(|error| remedy(&error, u16::MAX)),
-        ListenAddr::Fd(number) => rwsgi_core::sys::inherited_fd(*number)
+        ListenAddr::Fd(number) => rwsgi_core::sys::duplicate(*number)
             .map(|fd| Open { socket: Socket::from(fd), ours: false, file: None })
             .map_err(|error| format!("descriptor {number}: {error}")),
         ListenAddr::Systemd(name) => Err(format!(

@@ -52,6 +52,13 @@ impl Body {
         }
     }
 
+    /// Takes the first chunk that waits.
+    pub fn pop(&mut self) -> Option<bytes::Bytes> {
+        let chunk = self.chunks.pop_front()?;
+        self.length -= chunk.len();
+        Some(chunk)
+    }
+
     /// Says how it ended. The first word counts.
     pub fn finish(&mut self, end: End) {
         if self.end == End::Open {

@@ -18,6 +18,26 @@ pub fn environ_key(name: &str) -> Option<String> {
     Some("HTTP_".chars().chain(name.chars().map(upper)).collect())
 }
 
+/// The variable in which a web server passes a field on (RFC 3875, section 4.1.18).
+pub fn cgi_name(name: &HeaderName) -> Vec<u8> {
+    environ_key(name.as_str()).unwrap_or_default().into_bytes()
+}
+
+/// The field that such a variable was; `None` when it is none.
+pub fn http_name(variable: &[u8]) -> Option<HeaderName> {
+    let name = match variable {
+        b"CONTENT_TYPE" | b"CONTENT_LENGTH" => variable,
+        _ => variable.strip_prefix(b"HTTP_")?,
+    };
+    let lower = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    HeaderName::from_bytes(&name.iter().map(lower).collect::<Vec<_>>()).ok()
+}
+
+/// Whether a field only proxies set, on behalf of a client (RFC 7239, and what came before it).
+pub fn is_forwarding(name: &HeaderName) -> bool {
+    name == http::header::FORWARDED || name.as_str().starts_with("x-forwarded-")
+}
+
 /// Whether a field belongs to the connection and so to the server: PEP 3333 forbids applications to
 /// send it (section "Other HTTP Features"; RFC 2616, section 13.5.1).
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
@@ -77,11 +97,15 @@ pub fn response_field(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderVa
 
 /// The number that a `Content-Length` is: digits only, no sign, no list.
 pub fn content_length(value: &HeaderValue) -> Option<u64> {
-    let bytes = value.as_bytes();
-    if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_digit) {
+    number(value.as_bytes())
+}
+
+/// The same of bytes.
+pub fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    value.to_str().ok()?.parse().ok()
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 fn trim(value: &[u8]) -> &[u8] {
@@ -104,6 +128,18 @@ mod tests {
         assert_eq!(environ_key("x_forwarded_for"), None);
         assert_eq!(environ_key("proxy"), None);
         assert_eq!(environ_key("proxy-authorization").as_deref(), Some("HTTP_PROXY_AUTHORIZATION"));
+    }
+
+    #[test]
+    fn fields_are_found_among_cgi_variables() {
+        for (field, variable) in
+            [("content-type", "CONTENT_TYPE"), ("if-none-match", "HTTP_IF_NONE_MATCH")]
+        {
+            let name = HeaderName::from_static(field);
+            assert_eq!(cgi_name(&name), variable.as_bytes());
+            assert_eq!(http_name(variable.as_bytes()), Some(name));
+        }
+        assert_eq!(http_name(b"REMOTE_ADDR"), None);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! In the order of a connection: [`proxy`] (what a load balancer says before the request),
 //! [`http1`] (which bytes hyper gets to see), [`uwsgi`] (a request that comes as a packet of
-//! variables), [`forwarded`] (who the client is behind proxies) and its [`scheme`].
+//! variables), [`request`] (either), [`forwarded`] (who the client is behind proxies) and its
+//! [`scheme`].
 //!
 //! In the order of a request: [`path`] (target → PATH_INFO), [`header`] (which fields reach the
 //! environ, and which an application may send), [`body`] (what `wsgi.input` reads from),
@@ -24,6 +25,7 @@ pub mod path;
 pub mod proxy;
 pub mod range;
 pub mod relative_path;
+pub mod request;
 pub mod response;
 pub mod scheme;
 pub mod status;

@@ -109,6 +109,14 @@ impl Source {
         }
     }
 
+    /// Wakes the task that waits in this direction, if one does: it has something else to look at.
+    pub fn wake(&self, direction: Direction) {
+        let waker = self.entry.lock().side(direction).waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     /// The descriptor.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.entry.fd.as_fd()

@@ -1,6 +1,7 @@
 //! From a listener to a connection.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use rwsgi_core::address::ListenAddr;
-use rwsgi_core::config::Listen;
+use rwsgi_core::config::{Listen, Protocol};
+use rwsgi_protocol::forwarded;
 use socket2::{SockRef, Socket};
 
 /// How long a worker does not accept after the system had no descriptor or memory left for it.
@@ -22,6 +24,10 @@ pub(crate) struct Listener {
     pub(crate) server_name: String,
     /// `SERVER_PORT`.
     pub(crate) server_port: String,
+    /// What is spoken.
+    pub(crate) protocol: Protocol,
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub(crate) proxy_protocol: bool,
     /// A connection waited when this was last looked at.
     waited: AtomicBool,
 }
@@ -35,6 +41,26 @@ pub(crate) struct Peer {
     pub(crate) port: String,
 }
 
+impl Peer {
+    /// A client of TCP.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self { address: address.ip().to_canonical().to_string(), port: address.port().to_string() }
+    }
+
+    /// Where it is, for rules about whom to trust.
+    pub(crate) fn kind(&self) -> forwarded::Peer {
+        self.address.parse().map_or(forwarded::Peer::Unix, forwarded::Peer::Ip)
+    }
+
+    /// Whether it is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        match self.kind() {
+            forwarded::Peer::Ip(address) => address.is_loopback(),
+            forwarded::Peer::Unix => true,
+        }
+    }
+}
+
 /// What came of an attempt to accept.
 pub(crate) enum Accepted {
     Connection(OwnedFd, Peer),
@@ -45,7 +71,7 @@ pub(crate) enum Accepted {
 }
 
 impl Listener {
-    pub(crate) fn new(fd: OwnedFd, listen: &Listen) -> Self {
+    pub(crate) fn new(fd: OwnedFd, listen: &Listen, proxy_protocol: bool) -> Self {
         let socket = Socket::from(fd);
         let local = socket.local_addr().ok().and_then(|address| address.as_socket());
         let (server_name, server_port) = match (local, &listen.address) {
@@ -59,7 +85,14 @@ impl Listener {
             }
             (None, _) => (host_name(), "80".into()),
         };
-        Self { socket, server_name, server_port, waited: AtomicBool::new(false) }
+        Self {
+            socket,
+            server_name,
+            server_port,
+            protocol: listen.protocol,
+            proxy_protocol,
+            waited: AtomicBool::new(false),
+        }
     }
 
     /// Whether a connection waits, and one did when this was last asked: an idle worker would have
@@ -74,10 +107,7 @@ impl Listener {
     pub(crate) fn accept(&self) -> Accepted {
         match self.socket.accept() {
             Ok((socket, address)) => {
-                let peer = address.as_socket().map_or_else(Peer::default, |address| Peer {
-                    address: address.ip().to_canonical().to_string(),
-                    port: address.port().to_string(),
-                });
+                let peer = address.as_socket().map_or_else(Peer::default, Peer::at);
                 Accepted::Connection(socket.into(), peer)
             }
             Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {

@@ -1,290 +1,245 @@
-//! One connection: hyper speaks HTTP/1 on a socket, and each request goes to the application.
+//! One connection: what the worker, the protocols and the requests know of it.
 
-use std::io::{self, IoSlice};
+use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use bytes::Bytes;
-use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
-use hyper::rt::ReadBufCursor;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use nix::sys::socket::{MsgFlags, Shutdown, recv, send, sendmsg, shutdown};
-use rwsgi_core::log::{self, Event};
-use rwsgi_protocol::body::End;
+use nix::sys::socket::{Shutdown, shutdown};
+use rwsgi_core::config::Protocol;
 use rwsgi_reactor::{Direction, Source};
+use socket2::SockRef;
 
 use crate::accept::{Listener, Peer};
-use crate::deadlines::NEVER;
-use crate::exchange::Exchange;
-use crate::request;
+use crate::hole::Extent;
+use crate::intake::Intake;
+use crate::pace::{Reading, Writing};
 use crate::worker::Worker;
+use crate::{http, preface, uwsgi};
 
-/// Bytes read by one system call.
-const READ_SIZE: usize = 32 * 1024;
+/// How long a connection is idle before what HTTP needs for it is given back, in milliseconds.
+const PARK: u64 = 1000;
 
-/// Head and body up to this many bytes together are copied into one buffer to be sent.
-const JOIN: usize = 16 * 1024;
-
-/// What the worker and the request know of a connection.
+/// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) source: Source,
-    pub(crate) peer: Peer,
     pub(crate) listener: Arc<Listener>,
-    /// When the client must have sent something, in the worker's milliseconds.
-    read_deadline: AtomicU64,
-    /// When the client must have taken something.
-    write_deadline: AtomicU64,
-    /// What it is waited for.
+    accepted: Peer,
+    /// Who a header of the PROXY protocol says that the client is.
+    announced: OnceLock<Announced>,
+    intake: Mutex<Intake>,
+    /// Parts of files that are on their way, see `hole`.
+    extents: Mutex<VecDeque<Extent>>,
     phase: AtomicU64,
+    pub(crate) reading: Reading,
+    pub(crate) writing: Writing,
+    park: AtomicBool,
+    keep_open: AtomicBool,
+    broken: AtomicBool,
+}
+
+/// What a header of the PROXY protocol says.
+#[derive(Debug)]
+pub(crate) struct Announced {
+    /// The client; `None`: the proxy itself asks.
+    pub(crate) peer: Option<Peer>,
+    /// Whether the client's connection to the proxy is encrypted.
+    pub(crate) tls: bool,
 }
 
 /// What a connection waits for its client to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum Phase {
-    /// To send a request, or another one.
+    /// To send its first byte.
+    Fresh,
+    /// To send another request.
     Idle,
+    /// The same, for so long that HTTP's buffers are given back.
+    Parked,
     /// To finish a request's head.
     Head,
     /// To send the request's body.
     Body,
     /// Nothing: the application works.
     Application,
+    /// To close its side, after ours said why it was refused.
+    Farewell,
 }
+
+const PHASES: [Phase; 7] = [
+    Phase::Fresh,
+    Phase::Idle,
+    Phase::Parked,
+    Phase::Head,
+    Phase::Body,
+    Phase::Application,
+    Phase::Farewell,
+];
 
 impl Connection {
     pub(crate) fn new(worker: &Worker, fd: OwnedFd, peer: Peer, listener: Arc<Listener>) -> Self {
-        Self {
+        let connection = Self {
             source: Source::new(worker.reactor(), fd),
-            peer,
             listener,
-            read_deadline: AtomicU64::new(worker.deadlines.after(worker.config.http.head_timeout)),
-            write_deadline: AtomicU64::new(NEVER),
-            phase: AtomicU64::new(Phase::Head as u64),
-        }
+            accepted: peer,
+            announced: OnceLock::new(),
+            intake: Mutex::new(Intake::new(&worker.config.http)),
+            extents: Mutex::default(),
+            phase: AtomicU64::new(Phase::Fresh as u64),
+            reading: Reading::default(),
+            writing: Writing::default(),
+            park: AtomicBool::new(false),
+            keep_open: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+        };
+        connection.enter(worker, Phase::Fresh);
+        connection
+    }
+
+    pub(crate) fn intake(&self) -> MutexGuard<'_, Intake> {
+        self.intake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn extents(&self) -> MutexGuard<'_, VecDeque<Extent>> {
+        self.extents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who the client is, as far as the connection tells.
+    pub(crate) fn peer(&self) -> &Peer {
+        let announced = self.announced.get().and_then(|announced| announced.peer.as_ref());
+        announced.unwrap_or(&self.accepted)
+    }
+
+    /// Who has connected.
+    pub(crate) fn neighbour(&self) -> &Peer {
+        &self.accepted
+    }
+
+    pub(crate) fn announce(&self, announced: Announced) {
+        let _ = self.announced.set(announced);
+    }
+
+    /// Whether a proxy says that its connection with the client is encrypted.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.announced.get().is_some_and(|announced| announced.tls)
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        let index = usize::try_from(self.phase.load(Relaxed)).unwrap_or(0);
+        PHASES.get(index).copied().unwrap_or(Phase::Application)
     }
 
     /// The connection enters a phase, and its client gets the time that belongs to it.
     pub(crate) fn enter(&self, worker: &Worker, phase: Phase) {
         let http = &worker.config.http;
-        let deadline = match phase {
-            Phase::Idle => worker.deadlines.after(worker.idle_timeout()),
-            Phase::Head => worker.deadlines.after(http.head_timeout),
-            Phase::Body => worker.deadlines.after(http.io_timeout),
-            Phase::Application => NEVER,
-        };
+        match phase {
+            Phase::Fresh | Phase::Head => self.reading.within(worker, http.head_timeout),
+            Phase::Idle | Phase::Parked => {
+                self.park.store(false, Relaxed);
+                self.reading.within(worker, worker.idle_timeout());
+                if phase == Phase::Idle {
+                    worker.deadlines.look_at(worker.deadlines.now() + PARK);
+                }
+            }
+            Phase::Body => self.reading.begin_body(worker),
+            Phase::Application => self.reading.stop(),
+            Phase::Farewell => self.reading.within(worker, http::FAREWELL),
+        }
         self.phase.store(phase as u64, Relaxed);
-        self.read_deadline.store(deadline, Relaxed);
     }
 
+    /// Whether it can be closed without loss: nothing of a request has come.
     pub(crate) fn is_idle(&self) -> bool {
-        self.phase.load(Relaxed) == Phase::Idle as u64
-    }
-
-    /// The next moment at which the client has to have done something.
-    pub(crate) fn deadline(&self) -> u64 {
-        self.read_deadline.load(Relaxed).min(self.write_deadline.load(Relaxed))
+        matches!(self.phase(), Phase::Fresh | Phase::Idle | Phase::Parked)
     }
 
     /// An idle connection is closed at `deadline` at the latest.
     pub(crate) fn hurry(&self, deadline: u64) {
         if self.is_idle() {
-            self.read_deadline.fetch_min(deadline, Relaxed);
+            self.reading.hurry(deadline);
         }
+    }
+
+    /// Ends what has taken too long; returns when to look again.
+    pub(crate) fn look(&self, worker: &Worker, now: u64) -> u64 {
+        if self.writing.is_hopeless(worker, &self.source, now) {
+            self.cut();
+        } else if now >= self.reading.deadline() {
+            self.expire();
+        } else if self.phase() == Phase::Idle {
+            let park_at = self.reading.since() + PARK;
+            if now < park_at {
+                return park_at.min(self.deadline());
+            }
+            if !self.park.swap(true, Relaxed) {
+                self.source.wake(Direction::Read);
+            }
+        }
+        self.deadline()
+    }
+
+    fn deadline(&self) -> u64 {
+        self.reading.deadline().min(self.writing.deadline())
+    }
+
+    /// The client has not done its part in time.
+    fn expire(&self) {
+        match self.phase() {
+            Phase::Head | Phase::Body => {
+                self.reading.stop();
+                self.intake().time_out();
+                self.source.wake(Direction::Read);
+            }
+            _ => self.cut(),
+        }
+    }
+
+    /// Whether the connection, idle for long, is to give back what it needs only while it works.
+    pub(crate) fn is_to_park(&self) -> bool {
+        self.park.load(Relaxed) && self.phase() == Phase::Idle && !self.writing.is_blocked()
+    }
+
+    /// Whether our side stays open although hyper is done: it is to be parked, or has yet to be told
+    /// why it is refused.
+    pub(crate) fn is_kept_open(&self) -> bool {
+        self.keep_open.load(Relaxed) || self.intake().refusal().is_some()
+    }
+
+    pub(crate) fn keep_open(&self, keep: bool) {
+        self.keep_open.store(keep, Relaxed);
     }
 
     /// Ends the connection: its task sees the end of the stream.
     pub(crate) fn cut(&self) {
-        self.read_deadline.store(NEVER, Relaxed);
-        self.write_deadline.store(NEVER, Relaxed);
+        self.reading.stop();
+        self.writing.stop();
         let _ = shutdown(self.source.fd().as_raw_fd(), Shutdown::Both);
+    }
+
+    /// A response broke off: the client must not take the end of the connection for its end, so the
+    /// connection is reset and not closed (RFC 9112, section 8: incomplete messages).
+    pub(crate) fn break_off(&self) {
+        self.broken.store(true, Relaxed);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.broken.load(Relaxed) {
+            let _ = SockRef::from(&self.source.fd()).set_linger(Some(std::time::Duration::ZERO));
+        }
     }
 }
 
 /// The life of a connection.
 pub(crate) async fn serve(worker: Arc<Worker>, connection: Arc<Connection>) {
-    let http = worker.config.http;
-    let stream = Stream { worker: Arc::clone(&worker), connection: Arc::clone(&connection) };
-    let (ours, theirs) = (Arc::clone(&worker), Arc::clone(&connection));
-    let service =
-        service_fn(move |request| request::answer(Arc::clone(&ours), Arc::clone(&theirs), request));
-    let served = http1::Builder::new()
-        .half_close(true)
-        .keep_alive(!http.idle_timeout.is_zero())
-        .max_headers(http.max_fields as usize)
-        .max_buf_size((http.head_bytes as usize).max(8192))
-        .title_case_headers(true)
-        .serve_connection(stream, service)
-        .await;
-    if let Err(error) = served
-        && error.is_parse()
-    {
-        let message = format!("{}: bad request refused: {error}", connection.peer.address);
-        let entry = log::info(Event::ClientError, message);
-        worker.complain(entry.field("REMOTE_ADDR", connection.peer.address.clone()));
+    if connection.listener.proxy_protocol && !preface::receive(&worker, &connection).await {
+        return;
     }
-}
-
-/// The socket, as hyper sees it.
-struct Stream {
-    worker: Arc<Worker>,
-    connection: Arc<Connection>,
-}
-
-thread_local! {
-    static BUFFER: std::cell::RefCell<Box<[u8]>> =
-        std::cell::RefCell::new(vec![0; READ_SIZE].into_boxed_slice());
-}
-
-impl hyper::rt::Read for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut cursor: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let limit = cursor.remaining().min(READ_SIZE);
-        BUFFER.with_borrow_mut(|buffer| {
-            let count = ready!(self.connection.source.poll(Direction::Read, cx, |fd| {
-                let count = recv(fd.as_raw_fd(), &mut buffer[..limit], MsgFlags::MSG_DONTWAIT)?;
-                Ok((count, count < limit))
-            }))?;
-            cursor.put_slice(&buffer[..count]);
-            if count > 0 && self.connection.is_idle() {
-                self.connection.enter(&self.worker, Phase::Head);
-            }
-            Poll::Ready(Ok(()))
-        })
-    }
-}
-
-impl Stream {
-    fn poll_send(
-        &self,
-        cx: &mut Context<'_>,
-        mut send: impl FnMut(i32, MsgFlags) -> nix::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        let sent = self
-            .connection
-            .source
-            .poll(Direction::Write, cx, |fd| Ok((send(fd.as_raw_fd(), flags)?, false)));
-        let deadline = &self.connection.write_deadline;
-        if sent.is_ready() {
-            deadline.store(NEVER, Relaxed);
-        } else if deadline.load(Relaxed) == NEVER {
-            deadline
-                .store(self.worker.deadlines.after(self.worker.config.http.io_timeout), Relaxed);
-        }
-        sent
-    }
-}
-
-impl hyper::rt::Write for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, |fd, flags| send(fd, bytes, flags))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let total: usize = parts.iter().map(|part| part.len()).sum();
-        if total <= JOIN {
-            // A small head and body: copying them costs less than a vector costs the kernel.
-            return BUFFER.with_borrow_mut(|buffer| {
-                let mut end = 0;
-                for part in parts {
-                    buffer[end..end + part.len()].copy_from_slice(part);
-                    end += part.len();
-                }
-                self.poll_send(cx, |fd, flags| send(fd, &buffer[..end], flags))
-            });
-        }
-        self.poll_send(cx, |fd, flags| sendmsg::<()>(fd, parts, &[], flags, None))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let _ = shutdown(self.connection.source.fd().as_raw_fd(), Shutdown::Write);
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// The part of a request body that the client has yet to send.
-pub(crate) struct Upload {
-    incoming: Incoming,
-    worker: Arc<Worker>,
-    /// The client waits for `100 Continue`: nothing is read before the application asks.
-    expects: bool,
-    received: u64,
-}
-
-impl Upload {
-    pub(crate) fn new(
-        worker: Arc<Worker>,
-        incoming: Incoming,
-        expects: bool,
-        received: u64,
-    ) -> Self {
-        Self { incoming, worker, expects, received }
-    }
-
-    /// Brings what the client has sent, as far as the application wants it; `false` when nothing
-    /// more can come.
-    pub(crate) fn pump(
-        &mut self,
-        exchange: &Exchange,
-        connection: &Connection,
-        cx: &mut Context<'_>,
-    ) -> bool {
-        while exchange.poll_wanted(cx, self.expects) {
-            self.expects = false;
-            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-                return true;
-            };
-            let end = match frame {
-                Some(Ok(frame)) => match self.take(frame, exchange) {
-                    Ok(()) => {
-                        connection.enter(&self.worker, Phase::Body);
-                        continue;
-                    }
-                    Err(end) => end,
-                },
-                Some(Err(_)) => End::Broken,
-                None => End::Complete,
-            };
-            connection.enter(&self.worker, Phase::Application);
-            exchange.feed_end(end);
-            return false;
-        }
-        true
-    }
-
-    fn take(&mut self, frame: Frame<Bytes>, exchange: &Exchange) -> Result<(), End> {
-        let Ok(data) = frame.into_data() else { return Ok(()) };
-        self.received += data.len() as u64;
-        if self.worker.config.http.body_bytes.is_some_and(|limit| self.received > limit) {
-            return Err(End::Broken);
-        }
-        exchange.feed(data);
-        Ok(())
+    match connection.listener.protocol {
+        Protocol::Http => http::serve(&worker, &connection).await,
+        Protocol::Uwsgi => uwsgi::serve(&worker, &connection).await,
     }
 }

@@ -87,7 +87,7 @@ impl Post {
         let worker = &self.worker;
         let Some(listener) = worker.listeners.get(index) else { return };
         // The order to drain may have come in the same turn as the connection: another worker takes it.
-        if worker.is_draining() {
+        if worker.is_draining() || !worker.has_room() {
             return;
         }
         match listener.accept() {
@@ -104,7 +104,8 @@ impl Post {
             Accepted::Exhausted(error) => {
                 let millis = RECOVERY.as_millis();
                 let message = format!("accept: {error}; trying again in {millis} ms");
-                worker.complain(log::error(Event::SystemError, message));
+                worker.complain("", log::error(Event::SystemError, message));
+                worker.evict_idle();
                 worker.pause_listeners();
             }
         }

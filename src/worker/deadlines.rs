@@ -22,6 +22,11 @@ impl Deadlines {
         Self { start: Instant::now(), now: AtomicU64::new(0), next: AtomicU64::new(NEVER) }
     }
 
+    /// The last reading of the clock.
+    pub(crate) fn now(&self) -> u64 {
+        self.now.load(Relaxed)
+    }
+
     /// Reads the clock. What else asks for the time until the next reading gets this one.
     pub(crate) fn advance(&self) -> u64 {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(NEVER - 1);

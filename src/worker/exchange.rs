@@ -6,15 +6,27 @@
 //! for what a client has to do.
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
+use rwsgi_files::FileBody;
 use rwsgi_protocol::body::{Body, End, Read};
 
-/// Response bytes that may wait for the client before the application has to.
-const HIGH_WATER: usize = 512 * 1024;
+use crate::spool::Spool;
+
+/// Response bytes that wait for the client in memory.
+const HIGH_WATER: usize = 128 * 1024;
+/// How long the application waits for a client that is behind, before its response goes to a file:
+/// a fast client has caught up by then.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// Bytes of that file that are read at a time.
+const BLOCK: usize = 64 * 1024;
 /// Request bytes that are taken from the client before the application asks for them.
 const READ_AHEAD: usize = 256 * 1024;
 
@@ -29,6 +41,19 @@ pub(crate) enum Payload {
     Whole(Bytes),
     /// What comes by [`Exchange::push`], until [`Exchange::finish`] or [`Exchange::abort`].
     Stream,
+    /// What is in a file.
+    File(FileBody),
+}
+
+/// What became of a chunk.
+#[derive(Debug)]
+pub(crate) enum Pushed {
+    /// It is on its way.
+    Taken,
+    /// There is no room for it.
+    Full(Bytes),
+    /// There would be room in a file, but the file failed.
+    Failed(Bytes, io::Error),
 }
 
 /// What the connection takes out of a streamed response.
@@ -44,6 +69,16 @@ pub(crate) enum Next {
 pub(crate) struct Exchange {
     state: Mutex<State>,
     changed: Condvar,
+    /// How much may wait in a file.
+    spill_limit: u64,
+}
+
+/// What waits in a file, for a client that is slow.
+#[derive(Debug)]
+struct Spill {
+    file: File,
+    written: u64,
+    read: u64,
 }
 
 #[derive(Debug)]
@@ -53,6 +88,7 @@ struct State {
     head: Option<(Response<()>, Payload)>,
     outgoing: VecDeque<Bytes>,
     queued: usize,
+    spill: Option<Spill>,
     end: End,
     connection: Option<Waker>,
     gone: bool,
@@ -62,19 +98,20 @@ struct State {
 
 impl Exchange {
     /// An exchange whose request body begins with `incoming`.
-    pub(crate) fn new(incoming: Body) -> Arc<Self> {
+    pub(crate) fn new(incoming: Body, spill_limit: u64) -> Arc<Self> {
         let state = State {
             incoming,
             wanted: false,
             head: None,
             outgoing: VecDeque::new(),
             queued: 0,
+            spill: None,
             end: End::Open,
             connection: None,
             gone: false,
             waiting: false,
         };
-        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new() })
+        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new(), spill_limit })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -109,30 +146,66 @@ impl Exchange {
     /// Answers. Only the first answer counts.
     pub(crate) fn respond(&self, head: Response<()>, payload: Payload) {
         let mut state = self.lock();
-        if matches!(payload, Payload::Whole(_)) {
+        if matches!(payload, Payload::Whole(_) | Payload::File(_)) {
             state.end = End::Complete;
         }
         state.head = Some((head, payload));
         Self::wake(state);
     }
 
-    /// Adds a chunk to a streamed response. `Ok(false)` when the client is behind and
-    /// [`Exchange::wait_writable`] should come before the next one.
-    pub(crate) fn push(&self, chunk: Bytes) -> Result<bool, Gone> {
+    /// Adds a chunk to a streamed response, if there is room in memory.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(crate) fn push(&self, chunk: Bytes) -> Result<Pushed, Gone> {
         let mut state = self.lock();
         if state.gone {
             return Err(Gone);
         }
+        if state.is_behind() {
+            return Ok(Pushed::Full(chunk));
+        }
         state.queued += chunk.len();
         state.outgoing.push_back(chunk);
         Self::wake(state);
-        Ok(self.lock().queued < HIGH_WATER)
+        Ok(Pushed::Taken)
+    }
+
+    /// Adds a chunk for a client that is behind: in memory if it has caught up within a moment, else
+    /// in a file. May take the time of a disk.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(crate) fn spill(&self, chunk: Bytes, spool: &Spool) -> Result<Pushed, Gone> {
+        let mut state = self.lock();
+        if state.spill.is_none() {
+            state.waiting = true;
+            let waits = |state: &mut State| state.queued >= HIGH_WATER && !state.gone;
+            let waited = self.changed.wait_timeout_while(state, PATIENCE, waits);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            state.waiting = false;
+        }
+        if !state.gone && state.is_behind() {
+            return Ok(self.store(&mut state, chunk, spool));
+        }
+        drop(state);
+        self.push(chunk)
+    }
+
+    fn store(&self, state: &mut State, chunk: Bytes, spool: &Spool) -> Pushed {
+        let stored = state.spill.as_ref().map_or(0, |spill| spill.written);
+        if stored + chunk.len() as u64 > self.spill_limit {
+            return Pushed::Full(chunk);
+        }
+        match state.write(&chunk, spool) {
+            Ok(()) => Pushed::Taken,
+            Err(error) => Pushed::Failed(chunk, error),
+        }
     }
 
     /// Waits until the client has caught up.
     pub(crate) fn wait_writable(&self) {
-        let waits = |state: &mut State| state.queued >= HIGH_WATER && !state.gone;
-        self.wait_while(waits);
+        self.wait_while(|state| state.is_behind() && !state.gone);
     }
 
     /// The streamed response is complete.
@@ -225,13 +298,16 @@ impl Exchange {
     /// Takes the next chunk of a streamed response.
     pub(crate) fn poll_next(&self, cx: &Context<'_>) -> Poll<Next> {
         let mut state = self.lock();
-        if let Some(chunk) = state.outgoing.pop_front() {
-            let was_full = state.queued >= HIGH_WATER;
-            state.queued -= chunk.len();
-            if was_full && state.queued < HIGH_WATER {
-                self.notify(&state);
+        let was_behind = state.is_behind();
+        match state.next() {
+            Ok(Some(chunk)) => {
+                if was_behind && !state.is_behind() {
+                    self.notify(&state);
+                }
+                return Poll::Ready(Next::Chunk(chunk));
             }
-            return Poll::Ready(Next::Chunk(chunk));
+            Ok(None) => {}
+            Err(_) => return Poll::Ready(Next::Aborted),
         }
         match state.end {
             End::Complete => Poll::Ready(Next::End),
@@ -250,6 +326,51 @@ impl Exchange {
         state.incoming.finish(End::Broken);
         state.outgoing.clear();
         state.queued = 0;
+        state.spill = None;
         self.notify(&state);
+    }
+}
+
+impl State {
+    /// Whether the client has to take something before there is room in memory.
+    fn is_behind(&self) -> bool {
+        self.queued >= HIGH_WATER || self.spill.as_ref().is_some_and(|spill| spill.written > 0)
+    }
+
+    /// Takes the first chunk that waits.
+    fn next(&mut self) -> io::Result<Option<Bytes>> {
+        if let Some(chunk) = self.outgoing.pop_front() {
+            self.queued -= chunk.len();
+            return Ok(Some(chunk));
+        }
+        match &mut self.spill {
+            Some(spill) if spill.written > 0 => spill.next().map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn write(&mut self, chunk: &[u8], spool: &Spool) -> io::Result<()> {
+        let spill = match &mut self.spill {
+            Some(spill) => spill,
+            None => self.spill.insert(Spill { file: spool.create()?, written: 0, read: 0 }),
+        };
+        spill.file.write_all_at(chunk, spill.written).map_err(|error| spool.explain(&error))?;
+        spill.written += chunk.len() as u64;
+        Ok(())
+    }
+}
+
+impl Spill {
+    fn next(&mut self) -> io::Result<Bytes> {
+        let length = usize::try_from(self.written - self.read).unwrap_or(BLOCK).min(BLOCK);
+        let mut block = vec![0; length];
+        self.file.read_exact_at(&mut block, self.read)?;
+        self.read += length as u64;
+        if self.read == self.written {
+            // All of it has been taken: the disk gets its room back, and memory is enough again.
+            self.file.set_len(0)?;
+            (self.read, self.written) = (0, 0);
+        }
+        Ok(block.into())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use rwsgi_reactor::Hands;
 
-use crate::request::{self, Call};
+use crate::request::{self, Call, Content};
 use crate::worker::Worker;
 use crate::wsgi::body::Failure;
 use crate::wsgi::environ::Environ;
@@ -53,10 +53,11 @@ impl<'py> Hand<'py> {
         call: &Call,
         reply: &Arc<Reply>,
     ) -> Result<Bound<'py, PyAny>, Failure> {
-        let input = if call.has_body {
-            Bound::new(self.py, Input::new(Arc::clone(&self.worker), self.id, call))?
-        } else {
-            self.no_input.clone()
+        let input = match call.content {
+            Content::None => self.no_input.clone(),
+            Content::Exchange | Content::File(_) => {
+                Bound::new(self.py, Input::new(Arc::clone(&self.worker), self.id, call))?
+            }
         };
         let environ = self.environ.build(call, input)?;
         let start_response = StartResponse::new(Arc::clone(reply));

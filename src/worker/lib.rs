@@ -2,11 +2,12 @@
 //! workers that serve it.
 //!
 //! A process loads it, calls `_rwsgi::main`, and becomes a template (`template`); each fork of
-//! that is a worker (`worker`). A request then goes one way: `accept` → `connection` →
-//! `exchange` → `request` → `wsgi/environ` → the application → `wsgi/start_response` →
-//! `wsgi/body` → `exchange` → `response` → `connection`.
+//! that is a worker (`worker`). A request then goes one way: `accept` → `connection` → `intake` →
+//! `http` or `uwsgi` → `request` → `upload` → `exchange` → `wsgi/environ` → the application →
+//! `wsgi/start_response` → `wsgi/body` → `exchange` → `response` → `stream`.
 
 mod accept;
+mod complaints;
 mod connection;
 mod control;
 mod deadlines;
@@ -14,10 +15,21 @@ mod exchange;
 #[expect(unsafe_code, reason = "one of the two files that may: raw calls of CPython")]
 mod ffi;
 mod hand;
+mod hole;
+mod http;
+mod intake;
+mod origin;
+mod pace;
+mod preface;
+mod record;
 mod request;
 mod response;
+mod spool;
+mod stream;
 mod template;
 mod traceback;
+mod upload;
+mod uwsgi;
 mod worker;
 mod wsgi {
     pub(crate) mod application;

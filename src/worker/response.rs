@@ -1,15 +1,23 @@
-//! The response as hyper takes it: a body that counts what left, and tells the log when it ends.
+//! The response as a connection takes it: a body that counts what left, and tells the log when it
+//! ends.
 
+use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use rwsgi_files::{FileBody, Segment};
 
-use crate::connection::{Connection, Upload};
+use crate::connection::Connection;
 use crate::exchange::{Exchange, Next};
-use crate::request::Record;
+use crate::hole;
+use crate::record::Record;
+use crate::upload::Upload;
+
+/// Files up to this many bytes are read and not sent by sendfile(2).
+const SMALL: u64 = 32 * 1024;
 
 /// The response broke off: the connection is closed without the end that its framing announced.
 #[derive(Debug)]
@@ -34,6 +42,7 @@ pub(crate) struct Outgoing {
 enum Content {
     Whole(Option<Bytes>),
     Stream(Link),
+    File(FileBody),
     Ended,
 }
 
@@ -72,6 +81,22 @@ impl Outgoing {
         outgoing
     }
 
+    /// A body that is in a file.
+    pub(crate) fn file(body: FileBody, record: Record) -> Self {
+        let length = |segment: &Segment| match segment {
+            Segment::Bytes(bytes) => bytes.len() as u64,
+            Segment::File { length, .. } => *length,
+        };
+        let length = body.segments.iter().map(length).sum();
+        if length == 0 {
+            return Self::whole(Bytes::new(), record);
+        }
+        match small(&body) {
+            Some(bytes) => Self::whole(bytes, record),
+            None => Self { content: Content::File(body), promised: Some(length), record },
+        }
+    }
+
     /// A body that comes bit by bit; `length` is what its head promised.
     pub(crate) fn stream(link: Link, length: Option<u64>, record: Record) -> Self {
         Self { content: Content::Stream(link), promised: length, record }
@@ -91,6 +116,37 @@ impl Outgoing {
     }
 }
 
+/// A part of a file that is cheaper to read, and to send together with the head.
+fn small(body: &FileBody) -> Option<Bytes> {
+    let [Segment::File { offset, length: length @ ..=SMALL }] = body.segments.as_slices().0 else {
+        return None;
+    };
+    let mut bytes = vec![0; usize::try_from(*length).ok()?];
+    body.file.read_exact_at(&mut bytes, *offset).ok()?;
+    Some(bytes.into())
+}
+
+/// The next part of a file, as what stands for it; small ones as they are.
+fn next_of(body: &mut FileBody, connection: &Connection) -> Option<Bytes> {
+    let (offset, length) = match body.segments.front_mut()? {
+        Segment::Bytes(bytes) => {
+            let bytes = std::mem::take(bytes);
+            body.segments.pop_front();
+            return Some(bytes);
+        }
+        Segment::File { offset, length } => {
+            let here = (*offset, (*length).min(hole::LENGTH as u64));
+            *offset += here.1;
+            *length -= here.1;
+            if *length == 0 {
+                body.segments.pop_front();
+            }
+            here
+        }
+    };
+    Some(hole::dig(connection, &body.file, offset, length))
+}
+
 impl Body for Outgoing {
     type Data = Bytes;
     type Error = Aborted;
@@ -107,6 +163,9 @@ impl Body for Outgoing {
                 link.pump(cx);
                 ready!(link.exchange.poll_next(cx))
             }
+            Content::File(body) => {
+                next_of(body, &this.record.connection).map_or(Next::End, Next::Chunk)
+            }
         };
         Poll::Ready(match chunk {
             Next::Chunk(chunk) => {
@@ -117,12 +176,14 @@ impl Body for Outgoing {
                 }
                 Some(Ok(Frame::data(chunk)))
             }
-            Next::End if this.promised.is_some_and(|bytes| bytes > 0) => Some(Err(Aborted)),
-            Next::End => {
+            Next::End if this.promised.is_none_or(|bytes| bytes == 0) => {
                 this.end();
                 None
             }
-            Next::Aborted => Some(Err(Aborted)),
+            Next::End | Next::Aborted => {
+                this.record.connection.break_off();
+                Some(Err(Aborted))
+            }
         })
     }
 
@@ -136,6 +197,7 @@ impl Body for Outgoing {
             Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
+            Content::File(_) => SizeHint::with_exact(self.promised.unwrap_or(0)),
             Content::Stream(_) => SizeHint::default(),
         }
     }

@@ -52,7 +52,7 @@ pub(crate) fn main(py: Python<'_>) -> ExitCode {
 
 /// The channel is standard input; what is left there is /dev/null.
 fn take_channel() -> io::Result<Channel> {
-    let channel = sys::inherited_fd(0)?;
+    let channel = sys::duplicate(0)?;
     let null = std::fs::File::open("/dev/null")?;
     sys::replace_standard_stream(null.as_fd(), 0)?;
     Ok(Channel::from_fd(channel))

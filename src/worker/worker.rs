@@ -9,27 +9,33 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rwsgi_core::config::Config;
+use rwsgi_core::config::{Config, Listen};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Channel, Failure, FromWorker};
 use rwsgi_core::log::{self, Entry, Event};
 use rwsgi_core::scoreboard::{Scoreboard, Slot};
 use rwsgi_core::sys;
+use rwsgi_files::Files;
 use rwsgi_reactor::{Crew, Reactor};
 use slab::Slab;
 
 use crate::accept::{Listener, RECOVERY};
+use crate::complaints::Complaints;
 use crate::connection::Connection;
 use crate::control::{CHANNEL, Post, SIGNAL};
 use crate::deadlines::{Deadlines, NEVER};
 use crate::hand::{Hand, HandMain};
+use crate::origin::Origins;
 use crate::request::Call;
+use crate::spool::Spool;
 use crate::template::{Generation, speaker};
 use crate::traceback;
 use crate::wsgi::application;
 
-/// Complaints about clients and resources that are logged within a second; the rest is counted.
-const COMPLAINTS: u64 = 10;
+/// Idle connections that are closed at a time to make room.
+const EVICTED: usize = 16;
+/// Descriptors that a worker needs beside those of its connections, until the application opens some.
+const RESERVE: u64 = 64;
 /// How long an idle connection of a worker that drains on its own is kept.
 const OWN_LINGER: Duration = Duration::from_secs(2);
 
@@ -43,6 +49,12 @@ pub(crate) struct Worker {
     pub(crate) channel: Channel,
     pub(crate) slot: Slot,
     pub(crate) deadlines: Deadlines,
+    pub(crate) files: Files,
+    pub(crate) spool: Spool,
+    pub(crate) origins: Origins,
+    max_connections: u64,
+    /// There was no room for another connection.
+    full: AtomicBool,
     reactor: Arc<Reactor>,
     crew: OnceLock<Crew<Call>>,
     connections: Mutex<Slab<Arc<Connection>>>,
@@ -53,7 +65,7 @@ pub(crate) struct Worker {
     draining: AtomicBool,
     linger_ms: AtomicU64,
     leave_at: AtomicU64,
-    complaints: Mutex<(u64, u64)>,
+    complaints: Complaints,
 }
 
 impl std::fmt::Debug for Worker {
@@ -195,6 +207,17 @@ fn start_thread<'py>(
     Ok(thread)
 }
 
+/// How many connections there can be, of `wanted`: the limit of descriptors is raised for them as far
+/// as it may be.
+fn room_for(wanted: u64) -> u64 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return wanted };
+    let needed = (wanted + RESERVE).min(hard);
+    let raised = needed > soft && setrlimit(Resource::RLIMIT_NOFILE, needed, hard).is_ok();
+    let limit = if raised { needed } else { soft };
+    wanted.min(limit.saturating_sub(RESERVE)).max(1)
+}
+
 impl Worker {
     fn create(channel: Channel, generation: Generation, slot: usize) -> io::Result<Arc<Self>> {
         channel.set_nonblocking(true)?;
@@ -203,8 +226,11 @@ impl Worker {
         slot.take();
         let config = generation.config;
         let pairs = generation.listeners.into_iter().zip(&config.listeners);
-        let listeners: Vec<_> =
-            pairs.map(|(fd, listen)| Arc::new(Listener::new(fd, listen))).collect();
+        let listener = |(fd, listen): (_, &Listen)| {
+            let proxy_protocol = config.proxy_protocol.is_expected_at(&listen.address);
+            Arc::new(Listener::new(fd, listen, proxy_protocol))
+        };
+        let listeners: Vec<_> = pairs.map(listener).collect();
         listeners.iter().try_for_each(|listener| listener.set_nonblocking())?;
         let reactor = Reactor::new()?;
         let (signals, notify) = UnixStream::pair()?;
@@ -213,6 +239,11 @@ impl Worker {
         reactor.watch(channel.as_fd(), CHANNEL, false)?;
         reactor.watch(signals.as_fd(), SIGNAL, false)?;
         let worker = Arc::new(Self {
+            files: Files::new(&config.files),
+            spool: Spool::new(),
+            origins: Origins::new(&config.proxies),
+            max_connections: room_for(u64::from(config.http.max_connections)),
+            full: AtomicBool::new(false),
             config,
             listeners,
             channel,
@@ -228,7 +259,7 @@ impl Worker {
             draining: AtomicBool::new(false),
             linger_ms: AtomicU64::new(0),
             leave_at: AtomicU64::new(NEVER),
-            complaints: Mutex::default(),
+            complaints: Complaints::default(),
         });
         let post = Box::new(Post { worker: Arc::clone(&worker), signals });
         let _ = worker.crew.set(Crew::new(Arc::clone(&worker.reactor), post));
@@ -263,21 +294,10 @@ impl Worker {
         }
     }
 
-    /// Logs something that a client or a shortage can cause at any rate.
-    pub(crate) fn complain(&self, entry: Entry) {
-        let second = self.deadlines.advance() / 1000;
-        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
-        if complaints.0 != second {
-            if complaints.1 > COMPLAINTS {
-                let more = complaints.1 - COMPLAINTS;
-                log::info(Event::ClientError, format!("{more} more of that kind")).send();
-            }
-            *complaints = (second, 0);
-        }
-        complaints.1 += 1;
-        if complaints.1 <= COMPLAINTS {
-            entry.send();
-        }
+    /// Logs something that a client or a shortage can cause at any rate; `peer` is empty when nobody
+    /// in particular does.
+    pub(crate) fn complain(&self, peer: &str, entry: Entry) {
+        self.complaints.add(self.deadlines.advance(), peer, entry);
     }
 }
 
@@ -297,16 +317,45 @@ impl Worker {
         self.connections().try_remove(key);
         let open = self.open.fetch_sub(1, SeqCst) - 1;
         self.slot.set_connections(open);
+        if self.full.swap(false, SeqCst) {
+            self.watch_listeners(self.wants_listening.load(SeqCst));
+        }
         if open == 0 && self.is_draining() {
             self.crew().stop();
         }
+    }
+
+    /// Whether another connection may be accepted; makes room if that is possible.
+    pub(crate) fn has_room(&self) -> bool {
+        let open = self.open.load(SeqCst);
+        if open < self.max_connections {
+            return true;
+        }
+        // Those that are closed are gone within this turn: until then the listeners rest.
+        self.evict_idle();
+        self.full.store(true, SeqCst);
+        self.watch_listeners(self.wants_listening.load(SeqCst));
+        false
+    }
+
+    /// Closes the connections that have been idle for longest.
+    pub(crate) fn evict_idle(&self) {
+        let connections = self.connections();
+        let mut idle: Vec<_> = connections
+            .iter()
+            .filter(|(_, connection)| connection.is_idle())
+            .map(|(_, connection)| (connection.reading.since(), connection))
+            .collect();
+        idle.sort_unstable_by_key(|(since, _)| *since);
+        idle.iter().take(EVICTED).for_each(|(_, connection)| connection.cut());
     }
 
     /// Watches the listeners while new work may be taken in.
     pub(crate) fn watch_listeners(&self, allowed: bool) {
         self.wants_listening.store(allowed, SeqCst);
         let paused = self.resume_at.load(SeqCst) != NEVER;
-        let listen = allowed && !paused && !self.is_draining();
+        let full = self.full.load(SeqCst);
+        let listen = allowed && !paused && !full && !self.is_draining();
         if self.listening.swap(listen, SeqCst) == listen {
             return;
         }
@@ -345,12 +394,7 @@ impl Worker {
         }
         self.deadlines.look_at(self.resume_at.load(SeqCst));
         for (_, connection) in self.connections().iter() {
-            let deadline = connection.deadline();
-            if deadline <= now {
-                connection.cut();
-            } else {
-                self.deadlines.look_at(deadline);
-            }
+            self.deadlines.look_at(connection.look(self, now));
         }
     }
 

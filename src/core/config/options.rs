@@ -391,7 +391,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         .example("1k")
         .doc(
             "Bytes a second that a client has to send of a body, or to take of a response, on \
-             average after the first ten seconds; it is cut off when it is slower. `0` lets it \
+             average after the first five seconds; it is cut off when it is slower. `0` lets it \
              take its time. Only rwsgi has this option.",
         ),
     option("static-map", Group::Files, Kind::Mapping)

@@ -86,6 +86,14 @@ impl Entry {
         self.field(name, value.to_string())
     }
 
+    /// Says first whom it is about.
+    #[must_use]
+    pub fn about(mut self, who: &str) -> Self {
+        self.message.insert_str(0, ": ");
+        self.message.insert_str(0, who);
+        self
+    }
+
     /// Hands the entry to the log of this process. Lost when [`init`] was never called.
     pub fn send(self) {
         deliver(Item::Entry(self));

@@ -180,6 +180,15 @@ fn count(hops: u32) -> usize {
     usize::try_from(hops).map_or(DEPTH, |hops| hops.min(DEPTH))
 }
 
+impl Origin<'_> {
+    /// The same, for as long as one likes.
+    pub fn into_owned(self) -> Origin<'static> {
+        let Self { client, port, scheme, host, server_port } = self;
+        let host = host.map(|host| Cow::Owned(host.into_owned()));
+        Origin { client, port, scheme, host, server_port }
+    }
+}
+
 #[cfg(test)]
 #[path = "forwarded_tests.rs"]
 mod tests;

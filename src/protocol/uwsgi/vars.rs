@@ -154,7 +154,13 @@ fn is_for_applications(name: &[u8]) -> bool {
         && !name.starts_with(b"UWSGI_")
         && !name.starts_with(b"wsgi.")
         && name != b"HTTP_PROXY"
+        && !OF_THE_HOP.contains(&name)
 }
+
+/// How the body was framed between client and web server: here it is CONTENT_LENGTH bytes, and
+/// CONTENT_TYPE has its own variable.
+const OF_THE_HOP: [&[u8]; 3] =
+    [b"HTTP_TRANSFER_ENCODING", b"HTTP_CONTENT_LENGTH", b"HTTP_CONTENT_TYPE"];
 
 fn digit(sum: u64, byte: u8) -> Option<u64> {
     let value = char::from(byte).to_digit(10)?;

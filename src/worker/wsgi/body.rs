@@ -9,10 +9,11 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 use rwsgi_core::log::{self, Entry, Event};
 use rwsgi_protocol::header::content_length;
-use rwsgi_protocol::response::{Framing, framing};
+use rwsgi_protocol::response::{Framing, framing, status_forbids_content};
 
 use crate::request::{Call, error_head, error_text};
 use crate::traceback;
+use crate::wsgi::file_wrapper::{self, Rest};
 use crate::wsgi::reply::{Mismatch, Reply};
 use crate::wsgi::start_response::type_name;
 
@@ -46,6 +47,11 @@ pub(crate) fn send(
 ) -> Result<(), Failure> {
     if let Some(chunks) = sequence(result)? {
         return send_sequence(py, call, reply, &chunks);
+    }
+    if !reply.is_sent()
+        && let Some(file) = file_wrapper::file_of(result)?
+    {
+        return send_file(call, reply, file);
     }
     let mut chunks = result.try_iter().map_err(|_| {
         Failure::Contract(format!(
@@ -91,6 +97,29 @@ pub(crate) fn send(
     Ok(())
 }
 
+/// The rest of a file, or as much of it as the head promises.
+fn send_file(call: &Call, reply: &Reply, file: Rest) -> Result<(), Failure> {
+    let Some(mut head) = head_if_unsent(reply)? else {
+        return Err(Failure::Contract("write() was called before a file was returned".into()));
+    };
+    let declared = head.headers().get(CONTENT_LENGTH).and_then(content_length);
+    let length = declared.unwrap_or(file.length).min(file.length);
+    match framing(&call.request.method, head.status(), declared, Some(file.length)) {
+        Framing::Nothing => {
+            if !status_forbids_content(head.status()) {
+                head.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
+            }
+            reply.send_whole(head, Bytes::new());
+        }
+        Framing::Length(promised) if promised > length => {
+            // The accounting of streams tells of it.
+            reply.begin(head);
+        }
+        Framing::Length(_) | Framing::Open => reply.send_file(head, file.body(length), length),
+    }
+    Ok(())
+}
+
 /// Every chunk is there: the response has a length, and leaves at once.
 fn send_sequence(
     py: Python<'_>,
@@ -123,9 +152,9 @@ fn head_if_unsent(reply: &Reply) -> Result<Option<Response<()>>, Failure> {
 fn send_whole(call: &Call, reply: &Reply, mut head: Response<()>, whole: Bytes) {
     let length = whole.len() as u64;
     let declared = head.headers().get(CONTENT_LENGTH).and_then(content_length);
-    match framing(&call.head.method, head.status(), declared, Some(length)) {
+    match framing(&call.request.method, head.status(), declared, Some(length)) {
         Framing::Nothing => {
-            if declared.is_none() && call.head.method == Method::HEAD && length > 0 {
+            if declared.is_none() && call.request.method == Method::HEAD && length > 0 {
                 head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
             }
             reply.send_whole(head, Bytes::new());
@@ -146,15 +175,17 @@ fn write(py: Python<'_>, reply: &Reply, chunk: Bytes) {
 
 /// Answers for an application that failed: 500, or an aborted connection once the head is out.
 pub(crate) fn fail(py: Python<'_>, call: &Call, reply: &Reply, failure: &Failure) {
-    let head = &call.head;
-    let what = format!("{} {}", head.method, head.uri.path());
+    let request = &call.request;
+    let what = format!("{} {}", request.method, request.path());
     let entry = match failure {
         Failure::Raised(error) => traceback::entry(py, error, &format!("{what}: ")),
         Failure::Contract(rule) => {
             log::error(Event::ApplicationError, format!("{what}: {rule} (PEP 3333)"))
         }
     };
-    about(entry, call).field("REMOTE_ADDR", call.connection.peer.address.clone()).send();
+    about(entry, call)
+        .field("REMOTE_ADDR", crate::record::client(&call.connection, request))
+        .send();
     if reply.is_sent() {
         return reply.end(false);
     }
@@ -162,7 +193,7 @@ pub(crate) fn fail(py: Python<'_>, call: &Call, reply: &Reply, failure: &Failure
     let mut response = error_head(status);
     let text = error_text(status);
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
-    let text = if head.method == Method::HEAD { Bytes::new() } else { text };
+    let text = if request.method == Method::HEAD { Bytes::new() } else { text };
     reply.send_whole(response, text);
 }
 
@@ -176,8 +207,8 @@ pub(crate) fn finish(call: &Call, reply: &Reply) {
         };
         let message = format!(
             "{} {}: the response was {how} ({given} bytes) than its Content-Length ({promised})",
-            call.head.method,
-            call.head.uri.path()
+            call.request.method,
+            call.request.path()
         );
         about(log::error(Event::ApplicationError, message), call).send();
     }
@@ -186,8 +217,8 @@ pub(crate) fn finish(call: &Call, reply: &Reply) {
 
 fn about(entry: Entry, call: &Call) -> Entry {
     entry
-        .field("REQUEST_METHOD", call.head.method.as_str().to_owned())
-        .field("REQUEST_PATH", call.head.uri.path().to_owned())
+        .field("REQUEST_METHOD", call.request.method.as_str().to_owned())
+        .field("REQUEST_PATH", call.request.path().into_owned())
 }
 
 /// Calls `close()`, if there is one, as PEP 3333 demands in every case.

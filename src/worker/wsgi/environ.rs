@@ -4,18 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::header::COOKIE;
-use http::request::Parts;
-use http::{HeaderName, Version};
+use http::{HeaderMap, HeaderName, Uri, Version};
 use pyo3::exceptions::PyKeyError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use rwsgi_protocol::header::environ_key;
-use rwsgi_protocol::path::percent_decode;
+use rwsgi_protocol::forwarded::Origin;
+use rwsgi_protocol::header::{environ_key, is_forwarding};
+use rwsgi_protocol::request::Head;
+use rwsgi_protocol::uwsgi::Vars;
 
 use crate::accept::Listener;
 use crate::ffi::latin1;
-use crate::request::{Call, protocol};
+use crate::origin::Forwarding;
+use crate::request::Call;
 use crate::worker::Worker;
 use crate::wsgi::file_wrapper::FileWrapper;
 use crate::wsgi::input::Input;
@@ -27,12 +29,26 @@ const REMEMBERED: usize = 512;
 /// Makes environs, on one thread.
 pub(crate) struct Environ<'py> {
     py: Python<'py>,
+    worker: Arc<Worker>,
     /// What never changes, for each listener.
     constants: Vec<(Arc<Listener>, Bound<'py, PyDict>)>,
     /// Values that clients send again and again: methods, and the address of a proxy.
     repeated: HashMap<Box<str>, Bound<'py, PyString>>,
-    /// Keys of header fields; `None` for those that must not reach the application.
-    keys: HashMap<HeaderName, Option<Bound<'py, PyString>>>,
+    /// Keys of header fields.
+    keys: HashMap<HeaderName, Key<'py>>,
+    /// Names of the variables of web servers.
+    names: HashMap<Box<[u8]>, Bound<'py, PyString>>,
+}
+
+/// What becomes of a header field.
+#[derive(Clone)]
+enum Key<'py> {
+    /// It must not reach the application.
+    Dropped,
+    /// It becomes this variable.
+    Plain(Bound<'py, PyString>),
+    /// The same, if who sent it may speak for others.
+    Forwarding(Bound<'py, PyString>),
 }
 
 impl<'py> Environ<'py> {
@@ -62,7 +78,14 @@ impl<'py> Environ<'py> {
             Ok((Arc::clone(listener), constant))
         };
         let constants = worker.listeners.iter().map(for_listener).collect::<PyResult<_>>()?;
-        Ok(Self { py, constants, repeated: HashMap::new(), keys: HashMap::new() })
+        Ok(Self {
+            py,
+            worker: Arc::clone(worker),
+            constants,
+            repeated: HashMap::new(),
+            keys: HashMap::new(),
+            names: HashMap::new(),
+        })
     }
 
     /// The environ of one request.
@@ -71,25 +94,92 @@ impl<'py> Environ<'py> {
         call: &Call,
         input: Bound<'py, Input>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let py = self.py;
-        let head = &*call.head;
         let environ = self.constant(&call.connection.listener)?.copy()?;
-        let peer = &call.connection.peer;
-        environ.set_item(intern!(py, "REQUEST_METHOD"), self.repeated(head.method.as_str())?)?;
+        let request = &*call.request;
+        environ.set_item(intern!(self.py, "wsgi.input"), input)?;
+        match &request.head {
+            Head::Http { uri, version, fields } => {
+                self.target(call, uri, *version, &environ)?;
+                self.fields(call, fields, &environ)?;
+                if let Some(authority) = uri.authority() {
+                    // RFC 9112, section 3.2.2: then the Host field does not count.
+                    let host = authority.as_str().as_bytes();
+                    environ.set_item(intern!(self.py, "HTTP_HOST"), latin1(self.py, host)?)?;
+                }
+            }
+            Head::Uwsgi { vars, modifier } => self.variables(call, vars, *modifier, &environ)?,
+        }
+        if request.origin != Origin::default() {
+            self.origin(&request.origin, &environ)?;
+        }
+        Ok(environ)
+    }
+
+    /// Request line and peer.
+    fn target(
+        &mut self,
+        call: &Call,
+        uri: &Uri,
+        version: Version,
+        environ: &Bound<'py, PyDict>,
+    ) -> PyResult<()> {
+        let py = self.py;
+        let request = &*call.request;
+        let peer = call.connection.peer();
+        environ.set_item(intern!(py, "REQUEST_METHOD"), self.repeated(request.method.as_str())?)?;
         environ.set_item(intern!(py, "REMOTE_ADDR"), self.repeated(&peer.address)?)?;
         let set =
             |key: &Bound<'py, PyString>, value: &[u8]| environ.set_item(key, latin1(py, value)?);
-        let target = head.uri.path_and_query();
-        set(intern!(py, "PATH_INFO"), &percent_decode(head.uri.path().as_bytes()))?;
-        set(intern!(py, "QUERY_STRING"), head.uri.query().unwrap_or("").as_bytes())?;
-        set(intern!(py, "REQUEST_URI"), target.map_or("*", |target| target.as_str()).as_bytes())?;
+        set(intern!(py, "PATH_INFO"), &request.path_info())?;
+        set(intern!(py, "QUERY_STRING"), uri.query().unwrap_or("").as_bytes())?;
+        set(intern!(py, "REQUEST_URI"), &request.target())?;
         set(intern!(py, "REMOTE_PORT"), peer.port.as_bytes())?;
-        if head.version != Version::HTTP_11 {
-            set(intern!(py, "SERVER_PROTOCOL"), protocol(head.version).as_bytes())?;
+        if version != Version::HTTP_11 {
+            set(intern!(py, "SERVER_PROTOCOL"), request.protocol().as_bytes())?;
         }
-        environ.set_item(intern!(py, "wsgi.input"), input)?;
-        self.fields(head, &environ)?;
-        Ok(environ)
+        Ok(())
+    }
+
+    /// What a web server says by the uwsgi protocol.
+    fn variables(
+        &mut self,
+        call: &Call,
+        vars: &Vars,
+        modifier: u8,
+        environ: &Bound<'py, PyDict>,
+    ) -> PyResult<()> {
+        let py = self.py;
+        let forwarding =
+            self.worker.origins.forwarding_of_variables(&call.connection, &call.request);
+        for (name, value) in vars.environ() {
+            let is_forwarding = name == b"HTTP_FORWARDED" || name.starts_with(b"HTTP_X_FORWARDED_");
+            if is_forwarding && forwarding == Forwarding::Cleared {
+                continue;
+            }
+            environ.set_item(self.name(name)?, latin1(py, value)?)?;
+        }
+        environ.set_item(intern!(py, "PATH_INFO"), latin1(py, vars.path_info(modifier))?)?;
+        environ.set_item(intern!(py, "wsgi.url_scheme"), vars.scheme().as_str())
+    }
+
+    /// What trusted proxies say of the client.
+    fn origin(&mut self, origin: &Origin, environ: &Bound<'py, PyDict>) -> PyResult<()> {
+        let py = self.py;
+        if let Some(client) = origin.client {
+            environ.set_item(intern!(py, "REMOTE_ADDR"), self.repeated(&client.to_string())?)?;
+            let port = origin.port.map(|port| port.to_string()).unwrap_or_default();
+            environ.set_item(intern!(py, "REMOTE_PORT"), port)?;
+        }
+        if let Some(scheme) = origin.scheme {
+            environ.set_item(intern!(py, "wsgi.url_scheme"), scheme.as_str())?;
+        }
+        if let Some(host) = &origin.host {
+            environ.set_item(intern!(py, "HTTP_HOST"), latin1(py, host.as_bytes())?)?;
+        }
+        if let Some(port) = origin.server_port {
+            environ.set_item(intern!(py, "SERVER_PORT"), port.to_string())?;
+        }
+        Ok(())
     }
 
     fn constant(&self, listener: &Arc<Listener>) -> PyResult<&Bound<'py, PyDict>> {
@@ -111,33 +201,70 @@ impl<'py> Environ<'py> {
 
     /// Adds the header fields; repeated ones become one (RFC 9110, section 5.3; cookies: RFC 9113,
     /// section 8.2.3).
-    fn fields(&mut self, head: &Parts, environ: &Bound<'py, PyDict>) -> PyResult<()> {
-        if head.headers.keys_len() == head.headers.len() {
-            for (name, value) in &head.headers {
-                if let Some(key) = self.key(name) {
+    fn fields(
+        &mut self,
+        call: &Call,
+        fields: &HeaderMap,
+        environ: &Bound<'py, PyDict>,
+    ) -> PyResult<()> {
+        if fields.keys_len() == fields.len() {
+            for (name, value) in fields {
+                if let Some(key) = self.key_of(call, name) {
                     environ.set_item(key, latin1(self.py, value.as_bytes())?)?;
                 }
             }
             return Ok(());
         }
-        for name in head.headers.keys() {
-            let Some(key) = self.key(name) else { continue };
+        for name in fields.keys() {
+            let Some(key) = self.key_of(call, name) else { continue };
             let separator: &[u8] = if name == COOKIE { b"; " } else { b", " };
             let values: Vec<&[u8]> =
-                head.headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
+                fields.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
             environ.set_item(key, latin1(self.py, &values.join(separator))?)?;
         }
         Ok(())
     }
 
-    fn key(&mut self, name: &HeaderName) -> Option<Bound<'py, PyString>> {
+    /// The variable that a field becomes in the environ of this request, if it does.
+    fn key_of(&mut self, call: &Call, name: &HeaderName) -> Option<Bound<'py, PyString>> {
+        match self.key(name) {
+            Key::Dropped => None,
+            Key::Plain(key) => Some(key),
+            Key::Forwarding(key) => {
+                let (origins, connection) = (&self.worker.origins, &call.connection);
+                let kept = origins.forwarding(connection, &call.request) == Forwarding::Kept;
+                if !kept {
+                    origins.cleared(connection, name.as_str());
+                }
+                (kept && origins.sets(name.as_str())).then_some(key)
+            }
+        }
+    }
+
+    fn key(&mut self, name: &HeaderName) -> Key<'py> {
         if let Some(key) = self.keys.get(name) {
             return key.clone();
         }
-        let key = environ_key(name.as_str()).map(|key| PyString::intern(self.py, &key));
+        let key = match environ_key(name.as_str()) {
+            None => Key::Dropped,
+            Some(key) if is_forwarding(name) => Key::Forwarding(PyString::intern(self.py, &key)),
+            Some(key) => Key::Plain(PyString::intern(self.py, &key)),
+        };
         if self.keys.len() < REMEMBERED {
             self.keys.insert(name.clone(), key.clone());
         }
         key
+    }
+
+    /// The name of a variable of a web server, which says the same ones again and again.
+    fn name(&mut self, name: &[u8]) -> PyResult<Bound<'py, PyString>> {
+        if let Some(known) = self.names.get(name) {
+            return Ok(known.clone());
+        }
+        let string = latin1(self.py, name)?;
+        if self.names.len() < REMEMBERED {
+            self.names.insert(name.into(), string.clone());
+        }
+        Ok(string)
     }
 }

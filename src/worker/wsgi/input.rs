@@ -1,6 +1,8 @@
 //! `wsgi.input`: the request body as a file.
 
-use std::sync::Arc;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -8,14 +10,39 @@ use pyo3::types::{PyBytes, PyList};
 use rwsgi_protocol::body::{Body, Read};
 
 use crate::exchange::Exchange;
-use crate::request::Call;
+use crate::request::{Call, Content};
 use crate::worker::Worker;
+
+/// Bytes that are read ahead of a body in a file, for its lines.
+const BUFFER: usize = 64 * 1024;
 
 /// The request body as the application reads it. A body that the client did not complete raises
 /// OSError: truncated data never looks complete.
 #[pyclass(frozen, name = "Input")]
 pub(crate) struct Input {
-    source: Option<Reader>,
+    source: Source,
+}
+
+enum Source {
+    /// There is no body.
+    Empty,
+    /// What has come, and comes.
+    Exchange(Reader),
+    /// A large one.
+    File(Mutex<Stored>),
+}
+
+/// A body in a file.
+struct Stored {
+    reader: BufReader<Arc<File>>,
+    left: u64,
+}
+
+/// What the application asks for, up to a limit.
+#[derive(Debug, Clone, Copy)]
+enum Ask {
+    Bytes(Option<usize>),
+    Line(Option<usize>),
 }
 
 struct Reader {
@@ -27,35 +54,79 @@ struct Reader {
 impl Input {
     /// The body of a request that has none.
     pub(crate) fn empty() -> Self {
-        Self { source: None }
+        Self { source: Source::Empty }
     }
 
     pub(crate) fn new(worker: Arc<Worker>, hand: u16, call: &Call) -> Self {
-        let exchange = Arc::clone(&call.exchange);
-        Self { source: Some(Reader { worker, hand, exchange }) }
+        let source = match &call.content {
+            Content::None => Source::Empty,
+            Content::Exchange => {
+                Source::Exchange(Reader { worker, hand, exchange: Arc::clone(&call.exchange) })
+            }
+            Content::File(file) => {
+                let reader = BufReader::with_capacity(BUFFER, Arc::clone(file));
+                let left = file.metadata().map_or(0, |metadata| metadata.len());
+                Source::File(Mutex::new(Stored { reader, left }))
+            }
+        };
+        Self { source }
     }
 
-    fn read_with<'py>(
-        &self,
-        py: Python<'py>,
-        read: impl Fn(&mut Body) -> Read,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        let Some(source) = &self.source else { return Ok(PyBytes::new(py, b"")) };
-        loop {
-            match source.read(&read) {
-                Read::Data(data) => return Ok(PyBytes::new(py, &data)),
-                Read::Broken => {
-                    return Err(PyOSError::new_err(
-                        "the client closed the connection before the request body was complete",
-                    ));
-                }
-                Read::Wait => source.wait(py),
+    fn get<'py>(&self, py: Python<'py>, ask: Ask) -> PyResult<Bound<'py, PyBytes>> {
+        match &self.source {
+            Source::Empty => Ok(PyBytes::new(py, b"")),
+            Source::Exchange(reader) => reader.get(py, ask),
+            Source::File(file) => {
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(file.get(py, ask)?)
+            }
+        }
+    }
+}
+
+impl Stored {
+    fn get<'py>(&mut self, py: Python<'py>, ask: Ask) -> PyResult<Bound<'py, PyBytes>> {
+        match ask {
+            Ask::Bytes(limit) => {
+                let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+                let count = limit.unwrap_or(left).min(left);
+                self.left -= count as u64;
+                let reader = &mut self.reader;
+                PyBytes::new_with(py, count, |bytes| {
+                    Ok(py.detach(|| std::io::Read::read_exact(reader, bytes))?)
+                })
+            }
+            Ask::Line(limit) => {
+                let limit = limit.map_or(u64::MAX, |limit| limit as u64);
+                let mut line = Vec::new();
+                let mut reader = std::io::Read::take(&mut self.reader, limit);
+                reader.read_until(b'\n', &mut line)?;
+                self.left -= line.len() as u64;
+                Ok(PyBytes::new(py, &line))
             }
         }
     }
 }
 
 impl Reader {
+    fn get<'py>(&self, py: Python<'py>, ask: Ask) -> PyResult<Bound<'py, PyBytes>> {
+        let read = |body: &mut Body| match ask {
+            Ask::Bytes(limit) => body.read(limit),
+            Ask::Line(limit) => body.read_line(limit),
+        };
+        loop {
+            match self.read(&read) {
+                Read::Data(data) => return Ok(PyBytes::new(py, &data)),
+                Read::Broken => {
+                    return Err(PyOSError::new_err(
+                        "the client closed the connection before the request body was complete",
+                    ));
+                }
+                Read::Wait => self.wait(py),
+            }
+        }
+    }
+
     /// Reads what is there; looks into the socket first when that is not enough.
     fn read(&self, read: &impl Fn(&mut Body) -> Read) -> Read {
         let mut got = Read::Wait;
@@ -79,12 +150,12 @@ fn limit(size: Option<isize>) -> Option<usize> {
 impl Input {
     #[pyo3(signature = (size=None, /))]
     fn read<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
-        self.read_with(py, |body| body.read(limit(size)))
+        self.get(py, Ask::Bytes(limit(size)))
     }
 
     #[pyo3(signature = (size=None, /))]
     fn readline<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
-        self.read_with(py, |body| body.read_line(limit(size)))
+        self.get(py, Ask::Line(limit(size)))
     }
 
     /// All lines; with a hint, no more once they have that many bytes together.

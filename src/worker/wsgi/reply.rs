@@ -7,10 +7,13 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Method, Response};
 use pyo3::prelude::*;
+use rwsgi_files::FileBody;
 use rwsgi_protocol::header::content_length;
 use rwsgi_protocol::response::{Framing, framing};
 
-use crate::exchange::{Exchange, Gone, Payload};
+use rwsgi_core::log::{self, Event};
+
+use crate::exchange::{Exchange, Gone, Payload, Pushed};
 use crate::request::Call;
 use crate::worker::Worker;
 
@@ -52,7 +55,7 @@ impl Reply {
             worker: Arc::clone(worker),
             hand,
             exchange: Arc::clone(&call.exchange),
-            method: call.head.method.clone(),
+            method: call.request.method.clone(),
             state: Mutex::default(),
         })
     }
@@ -96,6 +99,17 @@ impl Reply {
         self.worker.reactor().run_here(|| self.exchange.respond(head, Payload::Whole(whole)));
     }
 
+    /// Sends a response whose body is in a file.
+    pub(crate) fn send_file(&self, head: Response<()>, body: FileBody, length: u64) {
+        {
+            let mut state = self.lock();
+            state.sent = true;
+            state.framing = Some(Framing::Length(length));
+            state.bytes = length;
+        }
+        self.worker.reactor().run_here(|| self.exchange.respond(head, Payload::File(body)));
+    }
+
     /// Begins a response whose body comes bit by bit.
     pub(crate) fn begin(&self, head: Response<()>) {
         let declared = head.headers().get(CONTENT_LENGTH).and_then(content_length);
@@ -111,23 +125,41 @@ impl Reply {
         state.pending = Some((head, payload));
     }
 
-    /// Puts a chunk on its way, and waits while the client is behind.
+    /// Puts a chunk on its way. A client that is behind gets it from a file, later; only when that
+    /// is not possible the application waits.
     ///
     /// # Errors
     /// The client has gone.
     pub(crate) fn write(&self, py: Python<'_>, chunk: Bytes) -> Result<(), Gone> {
-        if !self.put(chunk)? {
-            self.worker.crew().step_aside(self.hand);
-            py.detach(|| self.exchange.wait_writable());
+        match self.put(chunk)? {
+            Some(rest) => py.detach(|| self.write_slowly(rest)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Puts a chunk on its way, cut to what the head promised; `Ok(false)` when the client is behind.
+    /// Without the GIL.
+    fn write_slowly(&self, mut chunk: Bytes) -> Result<(), Gone> {
+        // The client can catch up only if somebody else leads meanwhile.
+        self.worker.crew().step_aside(self.hand);
+        loop {
+            chunk = match self.exchange.spill(chunk, &self.worker.spool)? {
+                Pushed::Taken => return Ok(()),
+                Pushed::Full(chunk) => chunk,
+                Pushed::Failed(chunk, error) => {
+                    let message = format!("cannot store a response for a slow client: {error}");
+                    self.worker.complain("", log::error(Event::SystemError, message));
+                    chunk
+                }
+            };
+            self.exchange.wait_writable();
+        }
+    }
+
+    /// Puts a chunk on its way, cut to what the head promised; returns it when the client is behind.
     ///
     /// # Errors
     /// The client has gone.
-    pub(crate) fn put(&self, mut chunk: Bytes) -> Result<bool, Gone> {
+    pub(crate) fn put(&self, mut chunk: Bytes) -> Result<Option<Bytes>, Gone> {
         let mut state = self.lock();
         if let Some(Framing::Length(length)) = state.framing {
             let room = usize::try_from(length - state.bytes).unwrap_or(usize::MAX);
@@ -138,7 +170,7 @@ impl Reply {
         let pending = state.pending.take();
         let silent = chunk.is_empty() || state.framing == Some(Framing::Nothing);
         drop(state);
-        let mut put = Ok(true);
+        let mut put = Ok(Pushed::Taken);
         self.worker.reactor().run_here(|| {
             if let Some((head, payload)) = pending {
                 self.exchange.respond(head, payload);
@@ -147,7 +179,10 @@ impl Reply {
                 put = self.exchange.push(chunk);
             }
         });
-        put
+        match put? {
+            Pushed::Full(chunk) => Ok(Some(chunk)),
+            Pushed::Taken | Pushed::Failed(..) => Ok(None),
+        }
     }
 
     /// Whether nothing that still comes can reach the client.

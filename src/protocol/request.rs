@@ -1,0 +1,208 @@
+//! A request, whatever protocol it came by: what the environ, the log and the server's own answers
+//! need of it. A new protocol adds one kind of [`Head`].
+
+use std::borrow::Cow;
+
+use http::header::{self, HeaderName};
+use http::{HeaderMap, Method, Uri, Version};
+
+use crate::forwarded::Origin;
+use crate::header::{cgi_name, http_name};
+use crate::path::percent_decode;
+use crate::uwsgi::{UwsgiError, Vars};
+
+/// One request, without its body.
+#[derive(Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The rest of what was sent before the body.
+    pub head: Head,
+    /// What trusted proxies say of the client.
+    pub origin: Origin<'static>,
+}
+
+/// What was sent before the body, as its protocol has it.
+#[derive(Debug)]
+pub enum Head {
+    /// A request line and fields.
+    Http {
+        /// The target.
+        uri: Uri,
+        /// 1.0 or 1.1.
+        version: Version,
+        /// The fields.
+        fields: HeaderMap,
+    },
+    /// Variables that a web server made of them.
+    Uwsgi {
+        /// The variables.
+        vars: Vars,
+        /// [`crate::uwsgi::WSGI`] or [`crate::uwsgi::WSGI_MOUNTED`].
+        modifier: u8,
+    },
+}
+
+impl Request {
+    /// A request of HTTP.
+    pub fn http(parts: http::request::Parts) -> Self {
+        let http::request::Parts { method, uri, version, headers: fields, .. } = parts;
+        Self { method, head: Head::Http { uri, version, fields }, origin: Origin::default() }
+    }
+
+    /// A request of the uwsgi protocol.
+    ///
+    /// # Errors
+    /// REQUEST_METHOD is missing, or no token.
+    pub fn uwsgi(vars: Vars, modifier: u8) -> Result<Self, UwsgiError> {
+        let method = vars.method()?;
+        Ok(Self { method, head: Head::Uwsgi { vars, modifier }, origin: Origin::default() })
+    }
+
+    /// `SERVER_PROTOCOL`, for the log.
+    pub fn protocol(&self) -> &'static str {
+        match &self.head {
+            Head::Http { version: Version::HTTP_10, .. } => "HTTP/1.0",
+            Head::Http { .. } => "HTTP/1.1",
+            Head::Uwsgi { vars, .. } => match vars.get(b"SERVER_PROTOCOL") {
+                Some(b"HTTP/1.0") => "HTTP/1.0",
+                Some(b"HTTP/2.0") => "HTTP/2.0",
+                Some(b"HTTP/3.0") => "HTTP/3.0",
+                _ => "HTTP/1.1",
+            },
+        }
+    }
+
+    /// Path and query as the client sent them (RFC 9112, section 3.2).
+    pub fn target(&self) -> Cow<'_, [u8]> {
+        match &self.head {
+            Head::Http { uri, .. } => {
+                let target = uri.path_and_query().map_or("*", |target| target.as_str());
+                // `http://shop.test?a` has an empty path, which is `/` (RFC 9110, section 4.2.3).
+                if target.starts_with('?') {
+                    return Cow::Owned(format!("/{target}").into_bytes());
+                }
+                Cow::Borrowed(target.as_bytes())
+            }
+            Head::Uwsgi { vars, .. } => vars.uri(),
+        }
+    }
+
+    /// The target without its query, for messages.
+    pub fn path(&self) -> Cow<'_, str> {
+        match &self.head {
+            Head::Http { uri, .. } => Cow::Borrowed(uri.path()),
+            Head::Uwsgi { vars, .. } => {
+                let uri = vars.uri();
+                let path = uri.split(|&byte| byte == b'?').next().unwrap_or_default();
+                Cow::Owned(String::from_utf8_lossy(path).into_owned())
+            }
+        }
+    }
+
+    /// `PATH_INFO`: the path below the mount point, decoded.
+    pub fn path_info(&self) -> Cow<'_, [u8]> {
+        match &self.head {
+            Head::Http { uri, .. } => percent_decode(uri.path().as_bytes()),
+            Head::Uwsgi { vars, modifier } => Cow::Borrowed(vars.path_info(*modifier)),
+        }
+    }
+
+    /// The first field of this name.
+    pub fn field(&self, name: &HeaderName) -> Option<&[u8]> {
+        match &self.head {
+            Head::Http { fields, .. } => fields.get(name).map(http::HeaderValue::as_bytes),
+            Head::Uwsgi { vars, .. } => vars.get(&cgi_name(name)),
+        }
+    }
+
+    /// All fields, for those who want them as HTTP has them.
+    pub fn fields(&self) -> Cow<'_, HeaderMap> {
+        match &self.head {
+            Head::Http { fields, .. } => Cow::Borrowed(fields),
+            Head::Uwsgi { vars, .. } => {
+                let field = |(name, value): (&[u8], &[u8])| {
+                    Some((http_name(name)?, http::HeaderValue::from_bytes(value).ok()?))
+                };
+                Cow::Owned(vars.environ().filter_map(field).collect())
+            }
+        }
+    }
+
+    /// The client's address, where a web server says it.
+    pub fn remote_address(&self) -> Option<&[u8]> {
+        match &self.head {
+            Head::Http { .. } => None,
+            Head::Uwsgi { vars, .. } => vars.get(b"REMOTE_ADDR").filter(|value| !value.is_empty()),
+        }
+    }
+
+    /// What the client expects before it sends the body (RFC 9110, section 10.1.1).
+    pub fn expectation(&self) -> Expectation {
+        let Head::Http { version, fields, .. } = &self.head else { return Expectation::None };
+        let mut expected = fields.get_all(header::EXPECT).iter();
+        match (expected.next(), expected.next()) {
+            (None, _) => Expectation::None,
+            // A client of HTTP/1.0 would not understand the answer.
+            _ if *version == Version::HTTP_10 => Expectation::None,
+            (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+                Expectation::Continue
+            }
+            _ => Expectation::Unknown,
+        }
+    }
+}
+
+/// What a client expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expectation {
+    /// Nothing.
+    None,
+    /// `100 Continue`.
+    Continue,
+    /// Something that nobody knows: 417.
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(fields: &[(&'static str, &'static str)], version: Version) -> Request {
+        let mut request = http::Request::builder().uri("/a%20b?c=%20").version(version);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        Request::http(request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn path_and_target_differ_in_query_and_escapes() {
+        let request = request(&[], Version::HTTP_11);
+        assert_eq!(&*request.target(), b"/a%20b?c=%20");
+        assert_eq!(request.path(), "/a%20b");
+        assert_eq!(&*request.path_info(), b"/a b");
+    }
+
+    #[test]
+    fn an_empty_path_is_the_root() {
+        let request = http::Request::builder().uri("http://shop.test?a").body(()).unwrap();
+        let request = Request::http(request.into_parts().0);
+        assert_eq!(&*request.target(), b"/?a");
+        assert_eq!(&*request.path_info(), b"/");
+    }
+
+    #[test]
+    fn only_one_expectation_is_known_and_only_of_http_1_1() {
+        let expectation = |values: &[&'static str], version| {
+            let fields: Vec<_> = values.iter().map(|value| ("expect", *value)).collect();
+            request(&fields, version).expectation()
+        };
+        assert_eq!(expectation(&[], Version::HTTP_11), Expectation::None);
+        assert_eq!(expectation(&["100-Continue"], Version::HTTP_11), Expectation::Continue);
+        assert_eq!(expectation(&["100-continue"], Version::HTTP_10), Expectation::None);
+        for unknown in [&["200-ok"][..], &["100-continue", "x"], &["100-continue, 100-continue"]] {
+            assert_eq!(expectation(unknown, Version::HTTP_11), Expectation::Unknown);
+        }
+    }
+}

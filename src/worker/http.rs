@@ -1,0 +1,137 @@
+//! HTTP/1 on a connection: hyper speaks it, the guard in `intake` sees to it that it is spoken to the
+//! letter, and what must be refused is refused here.
+//!
+//! ```text
+//!   Fresh ──head──▶ hyper: request, response, request, … ──idle for a second──▶ Parked ──head──▶ hyper …
+//! ```
+//! hyper keeps some 10 KiB for a connection; one that is parked costs a tenth of that.
+
+use std::future::poll_fn;
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use nix::sys::socket::{Shutdown, shutdown};
+use rwsgi_core::log::{self, Event};
+use rwsgi_protocol::http1::Refusal;
+
+use crate::connection::{Connection, Phase};
+use crate::request;
+use crate::stream::Stream;
+use crate::worker::Worker;
+
+/// How long a client may take to close its side of a connection that ours is done with.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
+/// What such a client may still send before the connection is cut.
+const UNREAD: usize = 1 << 20;
+
+/// The life of an HTTP connection.
+pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
+    while poll_fn(|cx| connection.poll_head(worker, cx)).await {
+        if !speak(worker, connection).await {
+            break;
+        }
+        connection.enter(worker, Phase::Parked);
+    }
+    let refused = connection.intake().refusal();
+    if let Some(refused) = refused {
+        complain(worker, connection, refused.refusal);
+        if !refused.in_body {
+            refuse(worker, connection, refused.refusal).await;
+        }
+    }
+    part(worker, connection).await;
+}
+
+/// Serves requests until the connection is idle for long (`true`) or done with.
+async fn speak(worker: &Arc<Worker>, connection: &Arc<Connection>) -> bool {
+    let http = worker.config.http;
+    let stream = Stream::new(worker, connection);
+    let (ours, theirs) = (Arc::clone(worker), Arc::clone(connection));
+    let service = service_fn(move |request| {
+        request::answer_http(Arc::clone(&ours), Arc::clone(&theirs), request)
+    });
+    let mut speaker = Box::pin(
+        http1::Builder::new()
+            .half_close(true)
+            .keep_alive(!http.idle_timeout.is_zero())
+            .max_headers(http.max_fields as usize)
+            .max_buf_size((http.head_bytes as usize).max(8192) + 1024)
+            .title_case_headers(true)
+            .serve_connection(stream, service),
+    );
+    let mut parks = false;
+    let served = poll_fn(|cx| {
+        loop {
+            let polled = speaker.as_mut().poll(cx);
+            if polled.is_ready() || parks || !connection.is_to_park() {
+                return polled;
+            }
+            // The end of a speaker that is idle is not the end of the connection.
+            parks = true;
+            connection.keep_open(true);
+            speaker.as_mut().graceful_shutdown();
+        }
+    })
+    .await;
+    connection.keep_open(false);
+    if let Err(error) = &served
+        && error.is_parse()
+    {
+        let message = format!("bad request refused: {error}");
+        worker.complain(&connection.peer().address, log::info(Event::ClientError, message));
+    }
+    parks && served.is_ok()
+}
+
+fn complain(worker: &Worker, connection: &Connection, refusal: Refusal) {
+    let message = format!("bad request refused: {refusal}");
+    let entry = log::info(Event::ClientError, message);
+    let entry = entry.field("STATUS", refusal.status.as_str().to_owned());
+    worker.complain(&connection.peer().address, entry);
+}
+
+/// Answers what never became a request.
+async fn refuse(worker: &Worker, connection: &Connection, refusal: Refusal) {
+    let status = refusal.status;
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let text = format!(
+        "HTTP/1.1 {} {reason}\r\nServer: rwsgi\r\nDate: {}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{reason}",
+        status.as_u16(),
+        httpdate::HttpDate::from(std::time::SystemTime::now()),
+        reason.len(),
+    );
+    connection.enter(worker, Phase::Farewell);
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        let sent = poll_fn(|cx| connection.poll_send(worker, cx, rest)).await;
+        match sent {
+            Ok(count) if count > 0 => rest = &rest[count..],
+            _ => return,
+        }
+    }
+}
+
+/// Closes our side, and waits for the client to close its own if it may still be sending: the kernel
+/// would answer that with a reset, which can destroy a response on its way (RFC 9112, section 9.6).
+async fn part(worker: &Worker, connection: &Connection) {
+    if !connection.intake().has_unread() {
+        return;
+    }
+    let _ = shutdown(connection.source.fd().as_raw_fd(), Shutdown::Write);
+    connection.enter(worker, Phase::Farewell);
+    let mut unread = 0;
+    while unread < UNREAD {
+        let more = poll_fn(|cx| connection.poll_fill(worker, cx)).await;
+        let mut intake = connection.intake();
+        let count = intake.bytes().len();
+        intake.consume(count);
+        unread += count;
+        if !matches!(more, Ok(true)) {
+            return;
+        }
+    }
+}

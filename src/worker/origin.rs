@@ -1,0 +1,162 @@
+//! Who the client is behind proxies, and which of them are believed.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use http::HeaderMap;
+use rwsgi_core::config::Proxies;
+use rwsgi_core::config::value::Peers;
+use rwsgi_core::log::{self, Event};
+use rwsgi_protocol::forwarded::{self, Fields, ForwardedError, Origin, Trust, Values};
+use rwsgi_protocol::request::{Head, Request};
+use rwsgi_protocol::scheme::Scheme;
+
+use crate::accept::Peer;
+use crate::connection::Connection;
+
+/// Who is believed.
+#[derive(Debug)]
+pub(crate) struct Origins {
+    /// `None`: it was not said who.
+    trust: Option<Trust>,
+    /// The fields that the trusted proxies set.
+    fields: Vec<String>,
+    warned: AtomicBool,
+}
+
+/// What becomes of a client's fields such as X-Forwarded-For.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forwarding {
+    /// They reach the application: those that the trusted proxies set, or all from this machine.
+    Kept,
+    /// They are removed: anybody could have sent them.
+    Cleared,
+}
+
+impl Origins {
+    pub(crate) fn new(proxies: &Proxies) -> Self {
+        let trust = proxies.trusted.as_ref().map(|peers| trust(peers, proxies));
+        Self { trust, fields: proxies.fields.clone(), warned: AtomicBool::new(false) }
+    }
+
+    /// Whether this neighbour may say in a header of the PROXY protocol who the client is.
+    pub(crate) fn may_announce(&self, neighbour: &Peer) -> bool {
+        self.trust.as_ref().is_none_or(|trust| trust.trusts(&neighbour.kind()))
+    }
+
+    /// Finds out who asks, and notes it in the request.
+    ///
+    /// # Errors
+    /// A trusted proxy sent what cannot be understood: the request is refused, since nobody knows
+    /// whose it is.
+    pub(crate) fn resolve(
+        &self,
+        connection: &Connection,
+        request: &mut Request,
+    ) -> Result<(), ForwardedError> {
+        if connection.is_tls() {
+            request.origin.scheme = Some(Scheme::Https);
+        }
+        let Some(trust) = &self.trust else { return Ok(()) };
+        let peer = who(connection, request);
+        if !trust.trusts(&peer) {
+            return Ok(());
+        }
+        let origin = match &request.head {
+            Head::Http { fields, .. } => resolve(trust, &peer, fields),
+            Head::Uwsgi { .. } => resolve(trust, &peer, &request.fields()),
+        }?;
+        let scheme = origin.scheme.or(request.origin.scheme);
+        request.origin = Origin { scheme, ..origin };
+        Ok(())
+    }
+
+    /// Whether fields such as X-Forwarded-For of this connection may reach the application.
+    pub(crate) fn forwarding(&self, connection: &Connection, request: &Request) -> Forwarding {
+        let kept = match &self.trust {
+            Some(trust) => trust.trusts(&who(connection, request)),
+            None => connection.neighbour().is_local(),
+        };
+        if kept { Forwarding::Kept } else { Forwarding::Cleared }
+    }
+
+    /// The same for what a web server says by the uwsgi protocol: it is trusted with all that it says,
+    /// unless it was said whom it may speak for.
+    pub(crate) fn forwarding_of_variables(
+        &self,
+        connection: &Connection,
+        request: &Request,
+    ) -> Forwarding {
+        match &self.trust {
+            Some(_) => self.forwarding(connection, request),
+            None => Forwarding::Kept,
+        }
+    }
+
+    /// Whether the trusted proxies set this field, if that was said.
+    pub(crate) fn sets(&self, field: &str) -> bool {
+        self.trust.is_none() || self.fields.iter().any(|one| one == field)
+    }
+
+    /// A field was removed: says so once, where nobody said who is trusted.
+    pub(crate) fn cleared(&self, connection: &Connection, field: &str) {
+        if self.trust.is_some() || self.warned.swap(true, Relaxed) {
+            return;
+        }
+        let address = &connection.neighbour().address;
+        let message = format!(
+            "{field} from {address} was removed, as are all fields of its kind: if that is your \
+             proxy, write `trusted-proxies = {address}`"
+        );
+        log::warning(Event::ClientError, message).send();
+    }
+}
+
+fn trust(peers: &[Peers], proxies: &Proxies) -> Trust {
+    let networks = peers.iter().filter_map(|peers| match peers {
+        Peers::Network(network) => Some(*network),
+        Peers::Unix | Peers::All => None,
+    });
+    let has = |name: &str| proxies.fields.iter().any(|field| field == name);
+    Trust {
+        networks: networks.collect(),
+        unix: peers.contains(&Peers::Unix),
+        all: peers.contains(&Peers::All),
+        hops: proxies.count,
+        fields: Fields {
+            for_: has("x-forwarded-for"),
+            proto: has("x-forwarded-proto"),
+            host: has("x-forwarded-host"),
+            port: has("x-forwarded-port"),
+            forwarded: has("forwarded"),
+        },
+    }
+}
+
+/// Who asks, before any field is looked at: what a web server says by the uwsgi protocol, else what
+/// the PROXY protocol says, else the peer.
+fn who(connection: &Connection, request: &Request) -> forwarded::Peer {
+    let said = request.remote_address().and_then(|address| std::str::from_utf8(address).ok());
+    match said.and_then(|address| address.parse::<IpAddr>().ok()) {
+        Some(address) => forwarded::Peer::Ip(address.to_canonical()),
+        None => connection.peer().kind(),
+    }
+}
+
+fn resolve(
+    trust: &Trust,
+    peer: &forwarded::Peer,
+    fields: &HeaderMap,
+) -> Result<Origin<'static>, ForwardedError> {
+    let all = |name: &str| -> Vec<&[u8]> {
+        fields.get_all(name).iter().map(http::HeaderValue::as_bytes).collect()
+    };
+    let values = Values {
+        x_forwarded_for: &all("x-forwarded-for"),
+        x_forwarded_proto: &all("x-forwarded-proto"),
+        x_forwarded_host: &all("x-forwarded-host"),
+        x_forwarded_port: &all("x-forwarded-port"),
+        forwarded: &all("forwarded"),
+    };
+    trust.resolve(peer, &values).map(Origin::into_owned)
+}

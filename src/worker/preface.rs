@@ -1,0 +1,50 @@
+//! The header of the PROXY protocol, before anything else on a connection.
+
+use std::future::poll_fn;
+
+use rwsgi_core::log::{self, Event};
+use rwsgi_protocol::proxy::{self, Parsed};
+
+use crate::accept::Peer;
+use crate::connection::{Announced, Connection};
+use crate::worker::Worker;
+
+/// Reads the header; `false` when there is none, or from somebody who is not trusted: the connection
+/// is then closed without an answer, as the protocol demands.
+pub(crate) async fn receive(worker: &Worker, connection: &Connection) -> bool {
+    if !worker.origins.may_announce(connection.neighbour()) {
+        let message = "it sends a header of the PROXY protocol and is not in `trusted-proxies`";
+        complain(worker, connection, message);
+        return false;
+    }
+    loop {
+        match parse(connection) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(error) => {
+                complain(worker, connection, &error.to_string());
+                return false;
+            }
+        }
+        if !matches!(poll_fn(|cx| connection.poll_fill(worker, cx)).await, Ok(true)) {
+            return false;
+        }
+    }
+}
+
+/// Whether the header is there as a whole.
+fn parse(connection: &Connection) -> Result<bool, proxy::ProxyError> {
+    let mut intake = connection.intake();
+    let Parsed::Header { length, source, tls } = proxy::parse(intake.bytes())? else {
+        return Ok(false);
+    };
+    intake.consume(length);
+    let peer = source.map(|ends| Peer::at(ends.client));
+    connection.announce(Announced { peer, tls });
+    Ok(true)
+}
+
+fn complain(worker: &Worker, connection: &Connection, what: &str) {
+    let message = format!("connection refused: {what}");
+    worker.complain(&connection.neighbour().address, log::info(Event::ClientError, message));
+}

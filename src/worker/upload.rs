@@ -1,0 +1,224 @@
+//! The body of a request, from the client to where the application reads it: memory, a file without
+//! a name, or, as it comes, the exchange.
+
+use std::fs::File;
+use std::future::poll_fn;
+use std::io::{self, Seek as _, Write as _};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use rwsgi_core::log::{self, Event};
+use rwsgi_protocol::body::{Body, End};
+
+use crate::connection::{Connection, Phase};
+use crate::exchange::Exchange;
+use crate::worker::Worker;
+
+/// Where the bytes of a body come from.
+pub(crate) enum Source {
+    /// From hyper, which knows where the body ends.
+    Http(Incoming),
+    /// From the connection as they are, `left` of them.
+    Plain { worker: Arc<Worker>, connection: Arc<Connection>, left: u64 },
+}
+
+/// The client left, or broke the framing.
+pub(crate) struct Broken;
+
+impl Source {
+    /// Whether nothing will come.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Http(incoming) => incoming.is_end_stream(),
+            Self::Plain { left, .. } => *left == 0,
+        }
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        match self {
+            Self::Http(incoming) => loop {
+                let Some(frame) = ready!(Pin::new(&mut *incoming).poll_frame(cx)) else {
+                    return Poll::Ready(None);
+                };
+                match frame.map(http_body::Frame::into_data) {
+                    Ok(Ok(data)) => return Poll::Ready(Some(Ok(data))),
+                    Ok(Err(_trailers)) => {}
+                    Err(_) => return Poll::Ready(Some(Err(Broken))),
+                }
+            },
+            Self::Plain { worker, connection, left } => poll_plain(worker, connection, left, cx),
+        }
+    }
+}
+
+fn poll_plain(
+    worker: &Worker,
+    connection: &Connection,
+    left: &mut u64,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, Broken>>> {
+    loop {
+        if *left == 0 {
+            return Poll::Ready(None);
+        }
+        let mut intake = connection.intake();
+        let held = intake.bytes();
+        let count = held.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+        if count > 0 {
+            let data = Bytes::copy_from_slice(&held[..count]);
+            intake.consume(count);
+            *left -= count as u64;
+            return Poll::Ready(Some(Ok(data)));
+        }
+        if intake.refusal().is_some() {
+            return Poll::Ready(Some(Err(Broken)));
+        }
+        drop(intake);
+        if !matches!(ready!(connection.poll_fill(worker, cx)), Ok(true)) {
+            return Poll::Ready(Some(Err(Broken)));
+        }
+        connection.count_body(worker);
+    }
+}
+
+/// A body that has come.
+pub(crate) enum Received {
+    /// All of it, in memory.
+    Memory(Body),
+    /// All of it, in a file that is read from its beginning.
+    File(File),
+}
+
+/// Reads a body to its end.
+///
+/// # Errors
+/// The status to refuse the request with.
+pub(crate) async fn receive(
+    worker: &Worker,
+    connection: &Connection,
+    source: &mut Source,
+) -> Result<Received, StatusCode> {
+    let http = &worker.config.http;
+    let mut store = Store::Memory(Body::default());
+    let mut length = 0;
+    connection.enter(worker, Phase::Body);
+    while let Some(data) = poll_fn(|cx| source.poll_data(cx)).await {
+        let Ok(data) = data else { return Err(blame(worker, connection)) };
+        length += data.len() as u64;
+        if http.body_bytes.is_some_and(|limit| length > limit) {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        if let Err(error) = store.add(worker, data, length > http.buffered_bytes) {
+            let error = worker.spool.explain(&error);
+            let message = format!("cannot store the body of a request: {error}");
+            worker.complain("", log::error(Event::SystemError, message));
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
+    connection.enter(worker, Phase::Application);
+    store.finish().map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// What a body that broke off is refused with.
+fn blame(worker: &Worker, connection: &Connection) -> StatusCode {
+    match connection.intake().refusal() {
+        // The guard's word is logged at the end of the connection.
+        Some(refused) => refused.refusal.status,
+        None => {
+            let message = "the client left before the body of its request was complete";
+            worker.complain(&connection.peer().address, log::info(Event::ClientError, message));
+            StatusCode::BAD_REQUEST
+        }
+    }
+}
+
+enum Store {
+    Memory(Body),
+    File(File),
+}
+
+impl Store {
+    fn add(&mut self, worker: &Worker, data: Bytes, is_large: bool) -> io::Result<()> {
+        if let Self::Memory(body) = self {
+            if !is_large {
+                body.push(data);
+                return Ok(());
+            }
+            let mut file = worker.spool.create()?;
+            while let Some(chunk) = body.pop() {
+                file.write_all(&chunk)?;
+            }
+            *self = Self::File(file);
+        }
+        if let Self::File(file) = self { file.write_all(&data) } else { Ok(()) }
+    }
+
+    fn finish(self) -> io::Result<Received> {
+        match self {
+            Self::Memory(mut body) => {
+                body.finish(End::Complete);
+                Ok(Received::Memory(body))
+            }
+            Self::File(mut file) => {
+                file.rewind()?;
+                Ok(Received::File(file))
+            }
+        }
+    }
+}
+
+/// A body that comes while the application runs.
+pub(crate) struct Upload {
+    source: Source,
+    worker: Arc<Worker>,
+    /// The client waits for `100 Continue`: nothing is read before the application asks.
+    expects: bool,
+    received: u64,
+}
+
+impl Upload {
+    pub(crate) fn new(worker: Arc<Worker>, source: Source, expects: bool) -> Self {
+        Self { source, worker, expects, received: 0 }
+    }
+
+    /// Brings what the client has sent, as far as the application wants it; `false` when nothing
+    /// more can come.
+    pub(crate) fn pump(
+        &mut self,
+        exchange: &Exchange,
+        connection: &Connection,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        while exchange.poll_wanted(cx, self.expects) {
+            self.expects = false;
+            if connection.phase() != Phase::Body {
+                connection.enter(&self.worker, Phase::Body);
+            }
+            let Poll::Ready(data) = self.source.poll_data(cx) else { return true };
+            let end = match data {
+                Some(Ok(data)) if self.is_allowed(&data) => {
+                    exchange.feed(data);
+                    continue;
+                }
+                Some(_) => End::Broken,
+                None => End::Complete,
+            };
+            connection.enter(&self.worker, Phase::Application);
+            exchange.feed_end(end);
+            return false;
+        }
+        // The client does not have to send what nobody wants yet.
+        connection.enter(&self.worker, Phase::Application);
+        true
+    }
+
+    fn is_allowed(&mut self, data: &Bytes) -> bool {
+        self.received += data.len() as u64;
+        self.worker.config.http.body_bytes.is_none_or(|limit| self.received <= limit)
+    }
+}

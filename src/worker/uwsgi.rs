@@ -1,0 +1,189 @@
+//! The uwsgi protocol on a connection: one packet, a body, one response, the end.
+
+use std::future::poll_fn;
+use std::io::{IoSlice, Write as _};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::{Buf as _, Bytes};
+use http::Response;
+use http::header::CONTENT_LENGTH;
+use http_body::Body as _;
+use hyper::ext::ReasonPhrase;
+use rwsgi_core::log::{self, Event};
+use rwsgi_protocol::request::Request;
+use rwsgi_protocol::response::has_no_content;
+use rwsgi_protocol::uwsgi::{self, Limits, Parsed, UwsgiError, Vars};
+
+use crate::connection::{Connection, Phase};
+use crate::request;
+use crate::response::{Aborted, Outgoing};
+use crate::upload::Source;
+use crate::worker::Worker;
+
+/// What a client of another protocol is told.
+const FOREIGN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Connection: close\r\n\r\nThis port speaks the uwsgi protocol: use uwsgi_pass in nginx, or ask \
+    the port of `http`.\n";
+
+/// The life of a uwsgi connection.
+pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
+    match receive(worker, connection).await {
+        Ok(Some((request, left))) => respond(worker, connection, request, left).await,
+        Ok(None) => {}
+        Err(error) => {
+            let message = format!("bad request refused: {error}");
+            let entry = log::info(Event::ClientError, message);
+            worker.complain(&connection.peer().address, entry);
+            if error.is_foreign() {
+                connection.enter(worker, Phase::Farewell);
+                let _ = send(worker, connection, FOREIGN.as_bytes()).await;
+            }
+        }
+    }
+}
+
+/// Reads the packet; returns the request and the length of its body.
+async fn receive(
+    worker: &Worker,
+    connection: &Connection,
+) -> Result<Option<(Request, u64)>, UwsgiError> {
+    let http = &worker.config.http;
+    // A packet is never larger than its size can say.
+    let limits = Limits {
+        packet: (http.head_bytes as usize).min(usize::from(u16::MAX)),
+        variables: http.max_fields as usize,
+    };
+    loop {
+        if let Some((packet, modifier)) = take(connection, limits)? {
+            let vars = Vars::new(packet, limits)?;
+            let left = vars.content_length()?;
+            return Ok(Some((Request::uwsgi(vars, modifier)?, left)));
+        }
+        if !matches!(poll_fn(|cx| connection.poll_fill(worker, cx)).await, Ok(true)) {
+            return Ok(None);
+        }
+    }
+}
+
+fn take(connection: &Connection, limits: Limits) -> Result<Option<(Bytes, u8)>, UwsgiError> {
+    let mut intake = connection.intake();
+    let Parsed::Packet(packet) = uwsgi::parse(intake.bytes(), limits)? else { return Ok(None) };
+    let variables = Bytes::copy_from_slice(&intake.bytes()[packet.variables()]);
+    intake.consume(packet.length);
+    Ok(Some((variables, packet.modifier1)))
+}
+
+async fn respond(worker: &Arc<Worker>, connection: &Arc<Connection>, request: Request, left: u64) {
+    let method = request.method.clone();
+    let source =
+        Source::Plain { worker: Arc::clone(worker), connection: Arc::clone(connection), left };
+    let answer = request::answer(Arc::clone(worker), Arc::clone(connection), request, source).await;
+    let Ok(response) = answer else { return connection.break_off() };
+    let (head, mut body) = response.into_parts();
+    let mut head = Response::from_parts(head, ());
+    let silent = has_no_content(&method, head.status());
+    if let (false, Some(length)) = (silent, body.size_hint().exact()) {
+        head.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
+    }
+    let mut pending = Some(Bytes::from(head_bytes(&head)));
+    loop {
+        // The head leaves together with the first chunk.
+        let next = if silent || body.is_end_stream() {
+            None
+        } else {
+            next(worker, connection, &mut body).await
+        };
+        let chunk = match next {
+            None => Bytes::new(),
+            Some(Ok(chunk)) => chunk,
+            Some(Err(())) => return connection.break_off(),
+        };
+        let is_last = chunk.is_empty();
+        let head = pending.take().unwrap_or_default();
+        if send_both(worker, connection, head, chunk).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// The next chunk that is not empty. A web server that closes the connection meanwhile wants no more.
+async fn next(
+    worker: &Worker,
+    connection: &Connection,
+    body: &mut Outgoing,
+) -> Option<Result<Bytes, ()>> {
+    loop {
+        let frame = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Pending if connection.intake().bytes().is_empty() => {
+                match connection.poll_fill(worker, cx) {
+                    Poll::Ready(Ok(true)) | Poll::Pending => Poll::Pending,
+                    Poll::Ready(_) => Poll::Ready(Some(Err(Aborted))),
+                }
+            }
+            polled => polled,
+        });
+        match frame.await?.map(http_body::Frame::into_data) {
+            Ok(Ok(chunk)) if chunk.is_empty() => {}
+            Ok(Ok(chunk)) => return Some(Ok(chunk)),
+            Ok(Err(_trailers)) => {}
+            Err(Aborted) => return Some(Err(())),
+        }
+    }
+}
+
+/// Status line and fields, as a web server reads them: those of HTTP/1.
+fn head_bytes(head: &Response<()>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let reason = head.extensions().get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
+    let usual = || head.status().canonical_reason().unwrap_or("").as_bytes();
+    let _ = write!(out, "HTTP/1.1 {} ", head.status().as_u16());
+    out.extend_from_slice(reason.unwrap_or_else(usual));
+    out.extend_from_slice(b"\r\n");
+    for (name, value) in head.headers() {
+        if name == http::header::CONNECTION {
+            continue;
+        }
+        title_case(name.as_str(), &mut out);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+fn title_case(name: &str, out: &mut Vec<u8>) {
+    let mut starts = true;
+    for byte in name.bytes() {
+        out.push(if starts { byte.to_ascii_uppercase() } else { byte });
+        starts = byte == b'-';
+    }
+}
+
+async fn send(worker: &Worker, connection: &Connection, bytes: &'static [u8]) -> Result<(), ()> {
+    send_both(worker, connection, Bytes::from_static(bytes), Bytes::new()).await
+}
+
+async fn send_both(
+    worker: &Worker,
+    connection: &Connection,
+    mut first: Bytes,
+    mut second: Bytes,
+) -> Result<(), ()> {
+    while first.has_remaining() || second.has_remaining() {
+        let parts = [IoSlice::new(&first), IoSlice::new(&second)];
+        let parts = if first.is_empty() { &parts[1..] } else { &parts[..] };
+        let parts = if second.is_empty() { &parts[..1] } else { parts };
+        let sent = poll_fn(|cx| connection.poll_send_parts(worker, cx, parts)).await;
+        let Ok(count) = sent else { return Err(()) };
+        if count == 0 {
+            return Err(());
+        }
+        let of_first = count.min(first.len());
+        first.advance(of_first);
+        second.advance(count - of_first);
+    }
+    Ok(())
+}
