@@ -4,10 +4,13 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::support::server::Server;
 use crate::support::setup::Setup;
+use crate::support::wait;
 
 /// A server with a runtime directory, as systemd gives it one.
 fn server(lines: &str) -> Server {
@@ -19,7 +22,7 @@ fn server(lines: &str) -> Server {
 /// The answer to one command.
 fn ask(server: &Server, command: &str) -> Value {
     let mut stream = UnixStream::connect(server.place.join("control")).unwrap();
-    stream.set_read_timeout(Some(crate::support::wait::DEADLINE)).unwrap();
+    stream.set_read_timeout(Some(wait::DEADLINE)).unwrap();
     writeln!(stream, "{{\"command\": \"{command}\"}}").unwrap();
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).unwrap();
@@ -51,7 +54,7 @@ fn status_tells_what_runs() {
     let server = server("processes=2\nthreads=2");
     server.get("/ok").expect(200);
     let counted = || Some(ask(&server, "status")).filter(|s| s["total"]["requests"] == 1);
-    let status = crate::support::wait::until("one request in the status", counted);
+    let status = wait::until("one request in the status", counted);
     assert_eq!(status["pid"], server.pid());
     assert_eq!(status["message"], "2 workers × 2 threads for app");
     assert_eq!(status["listeners"][0], server.address().to_string());
@@ -60,6 +63,46 @@ fn status_tells_what_runs() {
     let alive = server.place.processes();
     assert_eq!(pids.len(), 2);
     assert!(pids.iter().all(|pid| alive.iter().any(|real| i64::from(*real) == *pid)), "{pids:?}");
+}
+
+/// What `status` says to run.
+fn running(server: &Server) -> Vec<Value> {
+    let status = ask(server, "status");
+    let of = |worker: &Value| worker["running"].as_array().unwrap().clone();
+    status["workers"].as_array().unwrap().iter().flat_map(of).collect()
+}
+
+#[test]
+fn status_tells_which_requests_run_and_for_how_long() {
+    let server = server("threads=2");
+    let clients = ["a", "b"].map(|gate| {
+        let client = server.connect_and_send(&format!("/gate?{gate}"));
+        server.place.wait_for_gate(gate);
+        client
+    });
+    let both = running(&server);
+    let paths: Vec<_> = both.iter().map(|one| (text(one, "method"), text(one, "path"))).collect();
+    assert_eq!(paths, [("GET", "/gate"), ("GET", "/gate")], "the query is nobody's business");
+    let mut threads: Vec<_> = both.iter().filter_map(|one| one["thread"].as_u64()).collect();
+    threads.sort_unstable();
+    assert_eq!(threads, [1, 2]);
+    let age = |one: &Value| one["seconds"].as_f64().unwrap();
+    assert!(age(&both[0]) >= age(&both[1]), "{both:?}");
+    let older = || running(&server).iter().all(|one| age(one) > age(&both[0])).then_some(());
+    wait::until("a greater age", older);
+    ["a", "b"].iter().for_each(|gate| server.place.open_gate(gate));
+    clients.into_iter().for_each(|mut client| drop(client.response().expect(200)));
+    wait::until("the end of both", || running(&server).is_empty().then_some(()));
+}
+
+#[test]
+fn an_idle_worker_that_dies_ran_nothing() {
+    let server = server("");
+    server.get("/ok").expect(200);
+    wait::until("the end of it", || running(&server).is_empty().then_some(()));
+    kill(Pid::from_raw(server.workers()[0]), Signal::SIGKILL).unwrap();
+    server.wait_for_log("(SIGKILL), by an administrator", 1);
+    assert!(!server.log().contains("while it ran"), "{}", server.log());
 }
 
 #[test]

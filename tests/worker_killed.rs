@@ -55,6 +55,72 @@ fn an_application_that_kills_its_worker_is_told_with_the_signal() {
     server.wait_for_log(") serves", 2);
 }
 
+/// A request that ends its worker: its client sees an orderly end of the connection and nothing else.
+fn die(server: &Server, target: &str) {
+    let mut client = server.connect_and_send(target);
+    assert_eq!(client.end(), Ok(()));
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn the_log_says_which_request_a_crashed_worker_ran() {
+    let server = Server::new("processes=2");
+    die(&server, "/die?segv");
+    server.wait_for_log("was killed by signal 11 (SIGSEGV) while it ran GET /die (0.", 1);
+    server.wait_for_log(") serves", 3);
+    server.get("/ok").expect(200);
+}
+
+#[test]
+fn the_log_says_which_request_left_the_process() {
+    let server = Server::new("processes=2");
+    die(&server, "/die?exit3");
+    server.wait_for_log("exited with code 3 while it ran GET /die (0.", 1);
+    die(&server, "/die?exit0");
+    server.wait_for_log("exited with code 0 while it ran GET /die (0.", 1);
+    server.wait_for_log(") serves", 4);
+    assert_eq!(server.log().matches(" while it ran ").count(), 2, "{}", server.log());
+}
+
+#[test]
+fn the_log_says_every_request_that_a_worker_ran() {
+    let server = Server::new("threads=3");
+    let (_first, pid) = victim(&server);
+    let mut second = server.connect();
+    second.send("POST /gate?h HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n");
+    server.place.wait_for_gate("h");
+    end(pid);
+    let told = |log: &str| {
+        let line = log.lines().find(|line| line.contains("(SIGKILL)"))?;
+        Some(line.contains(" while it ran GET /gate (") && line.contains(" s), POST /gate ("))
+    };
+    assert!(wait::until("the death in the log", || told(&server.log())));
+}
+
+#[test]
+fn a_path_cannot_forge_a_line_about_a_death() {
+    let app = "import os\ndef application(e, s):\n    os._exit(1)\n";
+    let (long, cut) = (format!("/{}", "a".repeat(300)), format!("/{}…", "a".repeat(127)));
+    for (path, told) in [
+        // A control character that is UTF-8 (U+009B begins a terminal's command), and escapes.
+        ("/\u{9b}31m%0Aroot\\", "/\\x9b31m%0Aroot\\\\"),
+        (&long, &cut),
+    ] {
+        let server = crate::support::setup::Setup::new("").app(app).start();
+        die(&server, path);
+        server.wait_for_log(&format!(" while it ran GET {told} (0."), 1);
+        assert!(!server.log().contains('\u{9b}'), "{:?}", server.log());
+    }
+}
+
+#[test]
+fn a_worker_that_is_killed_for_not_leaving_is_told_with_its_request() {
+    let mut server = Server::new("worker-reload-mercy=1");
+    let (_client, _) = victim(&server);
+    server.stop();
+    server.wait_for_log("while it ran GET /gate (", 1);
+}
+
 #[test]
 fn a_crash_loop_is_slowed_down_and_told() {
     let server = Server::new("");

@@ -5,6 +5,7 @@
 //! - [`address`]: where a listener listens;
 //! - [`ipc`]: the channel between the master and each process it starts, and its messages;
 //! - [`scoreboard`]: shared memory in which workers say what they are doing;
+//! - [`running`]: which requests those are;
 //! - [`log`]: one entry for each thing that happened, to the journal, stderr, a file or syslog;
 //! - [`output`]: text that an application writes, cut into entries;
 //! - [`exit`]: the exit codes;
@@ -16,6 +17,7 @@ pub mod exit;
 pub mod ipc;
 pub mod log;
 pub mod output;
+pub mod running;
 pub mod scoreboard;
 #[expect(unsafe_code, reason = "one of the two files that may: raw system calls")]
 pub mod sys;

@@ -1,9 +1,13 @@
 //! Shared memory in which each worker says what it is doing: one slot for a worker.
 //!
-//! A slot has one writer, its worker, and any number of readers (`status`, deadlines, watchdog).
-//! Every word is an independent atomic with relaxed order: readers want recent, not consistent.
+//! A slot has one writer, its worker (before that is forked: the master), and any number of readers
+//! (`status`, deadlines, watchdog). Every counter is an independent atomic with relaxed order:
+//! readers want recent, not consistent.
 //! The memory is a memfd that the master creates and hands down; it outlives every worker, so that
 //! the counters of a dead one can still be read.
+//!
+//! First come the counters of all workers, then what each of them runs ([`crate::running`]): the
+//! latter is large, and only the pages of workers that exist ever become memory.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,9 +16,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::running::{self, Entries, Running};
 use crate::sys::SharedWords;
 
-/// Words of a slot; 128 bytes, so that two workers never write to one cache line.
+/// Words of the counters of a slot; 128 bytes, so that two workers never write to one cache line.
 const SLOT_WORDS: usize = 16;
 
 const REQUESTS: usize = 0;
@@ -28,6 +33,7 @@ const BYTES_SENT: usize = 4;
 pub struct Scoreboard {
     words: Arc<SharedWords>,
     memory: Arc<OwnedFd>,
+    slots: usize,
 }
 
 impl Scoreboard {
@@ -37,7 +43,7 @@ impl Scoreboard {
     /// Those of memfd_create(2), ftruncate(2) and mmap(2).
     pub fn create(slots: usize) -> io::Result<Self> {
         let memory = memfd_create(c"rwsgi-scoreboard", MFdFlags::MFD_CLOEXEC)?;
-        let bytes = slots.max(1) * SLOT_WORDS * size_of::<u64>();
+        let bytes = words(slots) * size_of::<u64>();
         let bytes = i64::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
         nix::unistd::ftruncate(&memory, bytes)?;
         Self::open(memory, slots)
@@ -48,8 +54,8 @@ impl Scoreboard {
     /// # Errors
     /// Those of mmap(2); EINVAL when it is smaller than `slots` need.
     pub fn open(memory: OwnedFd, slots: usize) -> io::Result<Self> {
-        let words = SharedWords::map(memory.as_fd(), slots.max(1) * SLOT_WORDS)?;
-        Ok(Self { words: Arc::new(words), memory: Arc::new(memory) })
+        let words = SharedWords::map(memory.as_fd(), words(slots))?;
+        Ok(Self { words: Arc::new(words), memory: Arc::new(memory), slots: slots.max(1) })
     }
 
     /// The memfd, to hand on.
@@ -59,25 +65,33 @@ impl Scoreboard {
 
     /// The slot of one worker; `None` beyond the last.
     pub fn slot(&self, index: usize) -> Option<Slot> {
-        let start = index.checked_mul(SLOT_WORDS)?;
-        (start + SLOT_WORDS <= self.words.words().len())
-            .then(|| Slot { words: Arc::clone(&self.words), start })
+        let running = self.slots * SLOT_WORDS + index.checked_mul(running::WORDS)?;
+        let start = index * SLOT_WORDS;
+        let words = || Arc::clone(&self.words);
+        (index < self.slots).then(|| Slot { words: words(), start, running })
     }
 
     /// What all workers together have done since the master started.
     pub fn total(&self) -> Counters {
-        let slots = self.words.words().len() / SLOT_WORDS;
-        (0..slots).filter_map(|index| self.slot(index)).fold(Counters::default(), |sum, slot| {
-            let one = slot.read();
-            Counters {
-                requests: sum.requests + one.requests,
-                running: sum.running + one.running,
-                connections: sum.connections + one.connections,
-                exceptions: sum.exceptions + one.exceptions,
-                bytes_sent: sum.bytes_sent + one.bytes_sent,
-            }
-        })
+        (0..self.slots).filter_map(|index| self.slot(index)).fold(
+            Counters::default(),
+            |sum, slot| {
+                let one = slot.read();
+                Counters {
+                    requests: sum.requests + one.requests,
+                    running: sum.running + one.running,
+                    connections: sum.connections + one.connections,
+                    exceptions: sum.exceptions + one.exceptions,
+                    bytes_sent: sum.bytes_sent + one.bytes_sent,
+                }
+            },
+        )
     }
+}
+
+/// The size of the memory for `slots` workers.
+fn words(slots: usize) -> usize {
+    slots.max(1) * (SLOT_WORDS + running::WORDS)
 }
 
 /// One reading of a slot, or a sum of several.
@@ -100,6 +114,7 @@ pub struct Counters {
 pub struct Slot {
     words: Arc<SharedWords>,
     start: usize,
+    running: usize,
 }
 
 impl Slot {
@@ -107,20 +122,33 @@ impl Slot {
         &self.words.words()[self.start + index]
     }
 
+    fn entries(&self) -> Entries<'_> {
+        Entries(&self.words.words()[self.running..self.running + running::WORDS])
+    }
+
     /// A new worker takes the slot: what is counted since the start stays, what is now begins at 0.
     pub fn take(&self) {
         self.word(RUNNING).store(0, Relaxed);
         self.word(CONNECTIONS).store(0, Relaxed);
+        self.entries().clear();
     }
 
-    /// The application is called for a request.
-    pub fn begin_request(&self) {
+    /// Thread `thread` (1 or more) calls the application for a request. A few stores: no system call,
+    /// no allocation.
+    pub fn begin_request(&self, thread: u16, method: &str, path: &str) {
+        self.entries().begin(thread, method, path);
         self.word(RUNNING).fetch_add(1, Relaxed);
     }
 
-    /// The application has done with a request.
-    pub fn end_request(&self) {
+    /// The application has done with the request of thread `thread`.
+    pub fn end_request(&self, thread: u16) {
+        self.entries().end(thread);
         self.word(RUNNING).fetch_sub(1, Relaxed);
+    }
+
+    /// The requests that run, or ran when the worker died; the longest first.
+    pub fn running(&self) -> Vec<Running> {
+        self.entries().read()
     }
 
     /// A response has left, or broke off, after `bytes` of its body.
@@ -161,11 +189,14 @@ mod tests {
         let memory = master.memory().try_clone_to_owned().unwrap();
         let worker = Scoreboard::open(memory, 2).unwrap();
         let slot = worker.slot(1).unwrap();
-        slot.begin_request();
+        slot.begin_request(1, "GET", "/reports/7");
         slot.count_response(10);
         assert_eq!(master.slot(1).unwrap().read().bytes_sent, 10);
         assert_eq!(master.slot(0).unwrap().read(), Counters::default());
         assert_eq!(master.total().running, 1);
+        let running = master.slot(1).unwrap().running();
+        assert_eq!((running.len(), running[0].path.as_str()), (1, "/reports/7"));
+        assert_eq!(master.slot(0).unwrap().running(), []);
         assert!(master.slot(2).is_none());
     }
 
@@ -173,10 +204,25 @@ mod tests {
     fn a_successor_keeps_the_sums_and_forgets_the_present() {
         let board = Scoreboard::create(1).unwrap();
         let slot = board.slot(0).unwrap();
-        slot.begin_request();
+        slot.begin_request(1, "GET", "/reports/7");
         slot.count_response(1);
         slot.take();
         assert_eq!(slot.read(), Counters { requests: 1, bytes_sent: 1, ..Counters::default() });
+        assert_eq!(slot.running(), []);
+    }
+
+    #[test]
+    fn workers_do_not_write_into_the_slots_of_others() {
+        let board = Scoreboard::create(3).unwrap();
+        let slots: Vec<_> = (0..3).filter_map(|index| board.slot(index)).collect();
+        for (slot, path) in slots.iter().zip(["/0", "/1", "/2"]) {
+            (1..=64).for_each(|thread| slot.begin_request(thread, "GET", &path.repeat(70)));
+        }
+        slots[1].take();
+        for (slot, count) in slots.iter().zip([64, 0, 64]) {
+            assert_eq!((slot.read().running, slot.running().len()), (count, count as usize));
+        }
+        assert!(slots[2].running().iter().all(|running| running.path.starts_with("/2/2")));
     }
 
     #[test]

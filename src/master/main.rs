@@ -24,6 +24,7 @@ mod signals;
 mod spawn;
 mod state;
 mod team;
+mod unfinished;
 
 use std::io::Write as _;
 

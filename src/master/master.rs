@@ -85,6 +85,8 @@ pub(crate) struct TemplateProcess {
 /// A worker, running or asked for.
 pub(crate) struct WorkerProcess {
     pub(crate) number: u32,
+    /// Its slot of the scoreboard.
+    pub(crate) slot: usize,
     pub(crate) pid: Option<i32>,
     pub(crate) asked: Instant,
     pub(crate) generation: Generation,
@@ -362,6 +364,10 @@ impl Master {
     }
 
     fn fork(&mut self, generation: Generation, key: Key, number: u32, slot: usize) {
+        // What the last one there was doing when it died has been told, and is not the next one's.
+        if let Some(slot) = self.instance.scoreboard.slot(slot) {
+            slot.take();
+        }
         let forked = match self.templates.get(&generation) {
             Some(template) => spawn::worker(template.channel.get_ref(), number, slot),
             None => Err(std::io::ErrorKind::BrokenPipe.into()),
@@ -371,6 +377,7 @@ impl Master {
                 let channel = Arc::new(channel);
                 let worker = WorkerProcess {
                     number,
+                    slot,
                     pid: None,
                     asked: Instant::now(),
                     killed: false,

@@ -33,24 +33,32 @@ impl Exit {
     }
 }
 
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Exit {
+    /// The sentence's predicate, with `meanwhile` (what it was doing) where that belongs.
+    pub fn describe(self, meanwhile: &str) -> String {
         match self {
-            Self::Code(0) => f.write_str("left"),
-            Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::Code(0) if meanwhile.is_empty() => "left".to_owned(),
+            Self::Code(code) => format!("exited with code {code}{meanwhile}"),
             Self::Signal(signal, core) => {
-                write!(f, "was killed by signal {} ({signal})", *signal as i32)?;
-                f.write_str(match signal {
+                let number = signal as i32;
+                let cause = match signal {
                     Signal::SIGKILL => ", by an administrator or the kernel's out-of-memory killer",
                     Signal::SIGSEGV | Signal::SIGBUS | Signal::SIGILL | Signal::SIGFPE => {
                         ", a fault in native code, most likely of an extension module"
                     }
                     _ => "",
-                })?;
-                f.write_str(if *core { " (core dumped)" } else { "" })
+                };
+                let core = if core { " (core dumped)" } else { "" };
+                format!("was killed by signal {number} ({signal}){meanwhile}{cause}{core}")
             }
-            Self::Unborn => f.write_str("could not be forked"),
+            Self::Unborn => "could not be forked".to_owned(),
         }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe(""))
     }
 }
 
@@ -65,5 +73,17 @@ mod tests {
         assert!(killed.starts_with("was killed by signal 9 (SIGKILL), by an administrator"));
         let crashed = Exit::Signal(Signal::SIGSEGV, true).to_string();
         assert!(crashed.contains("native code") && crashed.ends_with("(core dumped)"));
+    }
+
+    #[test]
+    fn an_exit_in_the_middle_of_a_request_says_so() {
+        let meanwhile = " while it ran GET /reports/7 (2.3 s)";
+        let crashed = Exit::Signal(Signal::SIGSEGV, false).describe(meanwhile);
+        assert!(crashed.starts_with(
+            "was killed by signal 11 (SIGSEGV) while it ran GET /reports/7 (2.3 s), a fault"
+        ));
+        // Not "left": nobody asked it to.
+        let exited = Exit::Code(0).describe(meanwhile);
+        assert_eq!(exited, "exited with code 0 while it ran GET /reports/7 (2.3 s)");
     }
 }

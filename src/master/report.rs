@@ -1,10 +1,11 @@
 //! What is told, and to whom: the log, systemd, who asked by the control socket, who waits in front.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rwsgi_core::ipc::Failure;
-use rwsgi_core::log::{self, Event as Said};
-use rwsgi_core::scoreboard::Counters;
+use rwsgi_core::log::{self, Entry, Event as Said, Level};
+use rwsgi_core::running::Running;
+use rwsgi_core::scoreboard::{Counters, Slot};
 use sd_notify::NotifyState;
 use serde_json::json;
 
@@ -15,6 +16,7 @@ use crate::master::{EXTEND_EVERY, Master};
 use crate::notify::Supervisor;
 use crate::reap::Exit;
 use crate::state::WorkerPhase;
+use crate::unfinished::Unfinished;
 
 /// Says everywhere that the start has failed.
 pub fn failed_start(supervisor: &Supervisor, failure: &Failure) {
@@ -38,23 +40,11 @@ impl Master {
                     caller.ready();
                 }
             }
-            News::WorkerReady(key) => self.about_worker(key, Said::WorkerReady, "serves"),
-            News::WorkerLeft(key, exit) => {
-                self.about_worker(key, Said::WorkerExited, &self.how_it_left(key, exit));
+            News::WorkerReady(key) => {
+                self.about_worker(key, Level::Info, Said::WorkerReady, "serves").send();
             }
-            News::WorkerDied(key, exit, delay) => {
-                let (number, pid) = self.name_of(key);
-                let next = if delay.is_zero() {
-                    "a new one is started".to_owned()
-                } else {
-                    format!("a new one is started in {} s", delay.as_secs())
-                };
-                let message = format!("worker {number} (pid {pid}) {exit}; {next}");
-                log::error(Said::WorkerDied, message)
-                    .number("RWSGI_WORKER", number)
-                    .number("WORKER_PID", pid)
-                    .send();
-            }
+            News::WorkerLeft(key, exit) => self.worker_left(key, exit),
+            News::WorkerDied(key, exit, delay) => self.worker_died(key, exit, delay),
             News::CrashLoop(number) => {
                 let message = format!(
                     "worker {number} keeps dying; see what the log says before each death. The other workers serve"
@@ -91,7 +81,10 @@ impl Master {
                 self.instance.supervisor.tell(&[NotifyState::Stopping]);
             }
             News::NoMercy(key) => {
-                self.about_worker(key, Said::WorkerDied, "does not leave: killed");
+                let unfinished = self.unfinished(key);
+                let what = format!("does not leave: killed{}", unfinished.clause());
+                let entry = self.about_worker(key, Level::Info, Said::WorkerDied, &what);
+                unfinished.add_to(entry).send();
             }
             News::Trouble(why) => {
                 let message = [why.summary.as_str(), &why.traceback].join("\n");
@@ -101,21 +94,43 @@ impl Master {
         self.tell_status();
     }
 
-    fn how_it_left(&self, key: Key, exit: Exit) -> String {
+    fn worker_died(&self, key: Key, exit: Exit, delay: Duration) {
+        let unfinished = self.unfinished(key);
+        let next = if delay.is_zero() {
+            "a new one is started".to_owned()
+        } else {
+            format!("a new one is started in {} s", delay.as_secs())
+        };
+        let what = format!("{}; {next}", exit.describe(&unfinished.clause()));
+        let entry = self.about_worker(key, Level::Error, Said::WorkerDied, &what);
+        unfinished.add_to(entry).send();
+    }
+
+    fn worker_left(&self, key: Key, exit: Exit) {
         let killed = self.workers.get(&key).is_some_and(|worker| worker.killed);
-        if killed { "is gone".to_owned() } else { exit.to_string() }
+        // Of one that was killed it was said then what it ran.
+        let unfinished = if killed { Unfinished::default() } else { self.unfinished(key) };
+        let level = if unfinished.is_empty() { Level::Info } else { Level::Warning };
+        let what = if killed { "is gone".to_owned() } else { exit.describe(&unfinished.clause()) };
+        unfinished.add_to(self.about_worker(key, level, Said::WorkerExited, &what)).send();
+    }
+
+    /// What a worker runs, or ran when it died. Its slot is its own until it is forgotten.
+    fn unfinished(&self, key: Key) -> Unfinished {
+        let worker = self.workers.get(&key).filter(|worker| worker.pid.is_some());
+        let slot = worker.and_then(|worker| self.instance.scoreboard.slot(worker.slot));
+        slot.map_or_else(Unfinished::default, |slot| Unfinished::new(slot.running()))
     }
 
     fn name_of(&self, key: Key) -> (u32, i32) {
         self.workers.get(&key).map_or((0, 0), |worker| (worker.number, worker.pid.unwrap_or(0)))
     }
 
-    fn about_worker(&self, key: Key, event: Said, what: &str) {
+    fn about_worker(&self, key: Key, level: Level, event: Said, what: &str) -> Entry {
         let (number, pid) = self.name_of(key);
-        log::info(event, format!("worker {number} (pid {pid}) {what}"))
+        Entry::new(level, event, format!("worker {number} (pid {pid}) {what}"))
             .number("RWSGI_WORKER", number)
             .number("WORKER_PID", pid)
-            .send();
     }
 
     /// `4 workers × 2 threads serve BookStore`.
@@ -156,7 +171,9 @@ impl Master {
     pub(crate) fn status(&self) -> serde_json::Value {
         let now = self.now();
         let workers = self.state.workers().iter().map(|(key, worker)| {
-            let slot = self.instance.scoreboard.slot(worker.slot).map(|slot| slot.read());
+            let slot = self.instance.scoreboard.slot(worker.slot);
+            let running = slot.as_ref().map(Slot::running).unwrap_or_default();
+            let running: Vec<_> = running.iter().map(describe).collect();
             json!({
                 "worker": worker.number,
                 "pid": self.workers.get(key).and_then(|worker| worker.pid),
@@ -167,7 +184,8 @@ impl Master {
                     WorkerPhase::Draining(_) => "draining",
                 },
                 "age_seconds": now.saturating_sub(worker.since).as_secs(),
-                "counters": slot,
+                "counters": slot.as_ref().map(Slot::read),
+                "running": running,
             })
         });
         let generation = self.state.generation();
@@ -186,4 +204,15 @@ impl Master {
             "workers": workers.collect::<Vec<_>>(),
         })
     }
+}
+
+/// A request that runs, in the answer to `status`.
+fn describe(running: &Running) -> serde_json::Value {
+    let millis = u32::try_from(running.age().as_millis()).unwrap_or(u32::MAX);
+    json!({
+        "thread": running.thread,
+        "method": running.method,
+        "path": running.path,
+        "seconds": f64::from(millis) / 1000.0,
+    })
 }

@@ -243,7 +243,7 @@ fn assemble(
 
 /// The application's half: request → environ → application → response → close.
 pub(crate) fn run(hand: &mut Hand<'_>, call: &Call) {
-    hand.worker.slot.begin_request();
+    hand.worker.slot.begin_request(hand.id, call.head.method.as_str(), call.head.uri.path());
     let reply = Reply::new(&hand.worker, hand.id, call);
     let outcome = hand.call_application(call, &reply).and_then(|result| {
         let sent = body::send(hand.py, call, &reply, &result);
@@ -257,5 +257,5 @@ pub(crate) fn run(hand: &mut Hand<'_>, call: &Call) {
             body::fail(hand.py, call, &reply, &failure);
         }
     }
-    hand.worker.slot.end_request();
+    hand.worker.slot.end_request(hand.id);
 }

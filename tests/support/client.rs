@@ -170,11 +170,29 @@ impl Client {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Reads to the end of the connection: whether it was an orderly one.
+    pub fn end(&mut self) -> Result<(), io::ErrorKind> {
+        loop {
+            match self.fill(self.buffer.len() + 1) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => return Err(error.kind()),
+            }
+        }
+    }
+
     /// Whether the server has closed the connection, within the client's patience.
     pub fn is_closed(&mut self) -> bool {
         match self.fill(self.buffer.len() + 1) {
             Ok(()) => false,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Waits until `bytes` have come; they stay to be read.
+    pub fn wait_for(&mut self, bytes: &[u8]) {
+        while !self.buffer.windows(bytes.len()).any(|window| window == bytes) {
+            self.fill(self.buffer.len() + 1).expect("the server sends more");
         }
     }
 

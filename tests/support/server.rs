@@ -100,6 +100,13 @@ impl Server {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
     }
 
+    /// A connection on which `GET path` has been sent, and nothing will follow.
+    pub fn connect_and_send(&self, path: &str) -> Client {
+        let mut client = self.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+        client
+    }
+
     /// One response to `request`, on a connection of its own.
     pub fn ask(&self, request: &str) -> Response {
         let mut client = self.connect();

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::escape_into;
+
 /// What is known of a request when its response has left. Kept raw: nothing is formatted before
 /// the log's own thread does it.
 #[derive(Debug)]
@@ -45,22 +47,6 @@ impl Access {
             line.push_str(" (aborted)");
         }
         line
-    }
-}
-
-/// Appends what a client sent so that it can neither end the line nor the quotes.
-fn escape_into(line: &mut String, text: &str) {
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => {
-                line.push('\\');
-                line.push(character);
-            }
-            c if c.is_control() => {
-                let _ = write!(line, "\\x{:02x}", u32::from(c));
-            }
-            c => line.push(c),
-        }
     }
 }
 

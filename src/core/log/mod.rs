@@ -19,6 +19,7 @@ pub use access::Access;
 pub use event::Event;
 use queue::Queue;
 use sink::Sink;
+pub use text::escape_into;
 
 use crate::config::LogTarget;
 

@@ -1,5 +1,7 @@
 //! Entries as lines for people: time, pid, who, what.
 
+use std::fmt::Write as _;
+
 use super::{Item, Level, Speaker};
 
 /// Appends one item as text to `out`.
@@ -26,6 +28,22 @@ pub(super) fn append(out: &mut String, item: &Item, speaker: &Speaker) {
         }
     }
     out.push('\n');
+}
+
+/// Appends what a client sent so that it can neither end the line nor the quotes.
+pub fn escape_into(line: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => {
+                line.push('\\');
+                line.push(character);
+            }
+            c if c.is_control() => {
+                let _ = write!(line, "\\x{:02x}", u32::from(c));
+            }
+            c => line.push(c),
+        }
+    }
 }
 
 #[cfg(test)]
