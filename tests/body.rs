@@ -49,6 +49,80 @@ fn what_is_not_bytes_is_500() {
 }
 
 #[test]
+fn a_path_cannot_forge_a_line_about_a_failure() {
+    let app = "def application(e, s):\n    raise ValueError('on purpose')\n";
+    let server = crate::support::setup::Setup::new("").app(app).start();
+    server.get("/\u{85}\u{9b}2J").expect(500);
+    server.wait_for_log("GET /\\x85\\x9b2J: ValueError: on purpose", 1);
+    assert!(!server.log().contains('\u{9b}'), "{:?}", server.log());
+}
+
+#[test]
+fn what_is_not_bytes_later_on_never_looks_complete() {
+    let server = Server::new("");
+    let response = server.get("/text_later");
+    assert_eq!((response.text().as_str(), response.complete), ("begun", false));
+    server.wait_for_log("GET /text_later: the body must consist of bytes, not str", 1);
+}
+
+#[test]
+fn bytes_instead_of_an_iterable_of_them_are_500() {
+    let server = Server::new("");
+    server.get("/bytes").expect(500);
+    server.wait_for_log("returned bytes, which is not an iterable of bytes", 1);
+}
+
+#[test]
+fn an_iterable_that_cannot_be_iterated_is_told_with_its_traceback() {
+    let server = Server::new("");
+    server.get("/bad_iterator").expect(500);
+    server.wait_for_log("TypeError: in __iter__", 1);
+}
+
+#[test]
+fn blank_chunks_are_no_end_and_line_ends_stay() {
+    let server = Server::new("");
+    let mut client = server.connect();
+    assert_eq!(client.get("/blanks").expect(200).text(), "ab\r\n\n");
+    assert_eq!(client.get("/ok").expect(200).text(), "ok");
+}
+
+#[test]
+fn a_generator_without_a_byte_has_length_zero() {
+    let response = Server::new("").get("/nothing_at_all").expect(200);
+    assert_eq!(response.field("content-length"), Some("0"));
+}
+
+#[test]
+fn an_iterable_of_length_one_gets_a_length_and_no_other() {
+    let server = Server::new("");
+    for (count, length) in [(0, Some("0")), (1, Some("5")), (2, None)] {
+        let response = server.get(&format!("/sized?{count}")).expect(200);
+        assert_eq!(response.field("content-length"), length, "{count}");
+        assert_eq!(response.text(), "chunk".repeat(count));
+    }
+}
+
+#[test]
+fn a_block_leaves_before_the_next_one_is_asked_for() {
+    let server = Server::new("");
+    let mut client = server.connect();
+    client.send("GET /gated?g HTTP/1.1\r\nHost: test\r\n\r\n");
+    server.place.wait_for_gate("g");
+    client.wait_for(b"before");
+    server.place.open_gate("g");
+    assert_eq!(client.response().expect(200).text(), "before,after");
+}
+
+#[test]
+fn of_an_iterable_only_close_is_asked_for() {
+    let server = Server::new("");
+    assert_eq!(server.get("/watched").expect(200).text(), "ab");
+    server.wait_for_log("asked for close", 1);
+    assert_eq!(server.log().matches("asked for ").count(), 1, "{}", server.log());
+}
+
+#[test]
 fn an_error_in_the_middle_never_looks_complete() {
     let server = Server::new("");
     let response = server.get("/mid");
@@ -65,6 +139,23 @@ fn an_error_in_the_middle_never_looks_complete_to_http_1_0() {
     let response = client.response();
     assert_eq!(response.text(), "begun");
     server.wait_for_log("(aborted)", 1);
+}
+
+#[test]
+fn an_aborted_response_has_no_last_chunk() {
+    let server = Server::new("");
+    let bytes = server.connect_and_send("/mid").rest();
+    assert!(bytes.ends_with(b"5\r\nbegun\r\n"), "{bytes:?}");
+}
+
+#[test]
+fn a_short_stream_is_cut_and_its_connection_closed() {
+    let server = Server::new("");
+    let mut client = server.connect();
+    let response = client.get("/short_stream");
+    assert_eq!((response.text().as_str(), response.complete), ("abc", false));
+    assert!(client.is_closed());
+    server.wait_for_log("shorter (3 bytes) than its Content-Length (10)", 1);
 }
 
 #[test]
@@ -93,6 +184,62 @@ fn close_is_called_whatever_happens() {
     }
     head(&server, "/closing?head");
     server.wait_for_log("closed head", 1);
+}
+
+#[test]
+fn iteration_stops_when_there_is_enough() {
+    let server = Server::new("");
+    let response = server.get("/closing?enough").expect(200);
+    assert_eq!(response.body, b"x".repeat(150));
+    server.wait_for_log("closed enough", 1);
+    server.wait_for_log("longer (65636 bytes) than its Content-Length (150)", 1);
+}
+
+#[test]
+fn close_is_called_once_in_each_case() {
+    let server = Server::new("");
+    let kinds = ["fine", "early", "text", "middle", "headless", "closing", "enough", "endless"];
+    for kind in kinds {
+        let mut client = server.connect_and_send(&format!("/closing?{kind}"));
+        if kind != "endless" {
+            client.rest();
+        }
+        drop(client);
+        server.wait_for_log(&format!("closed {kind}"), 1);
+    }
+    // The only thread has done with all of them before it answers this.
+    server.get("/ok").expect(200);
+    for kind in kinds {
+        assert_eq!(server.log().matches(&format!("closed {kind}")).count(), 1, "{kind}");
+    }
+}
+
+#[test]
+fn what_close_raises_is_told_and_damages_nothing() {
+    let server = Server::new("");
+    let mut client = server.connect();
+    assert_eq!(client.get("/closing?closing").expect(200).body, b"x".repeat(100));
+    server.wait_for_log("GET /closing: ValueError: closing", 1);
+    assert_eq!(client.get("/ok").expect(200).text(), "ok");
+}
+
+#[test]
+fn what_close_raises_does_not_hide_what_was_raised_before() {
+    let server = Server::new("");
+    server.get("/closing?early").expect(500);
+    server.wait_for_log("GET /closing: ValueError: early", 1);
+    server.wait_for_log("GET /closing: ValueError: closing", 1);
+}
+
+#[test]
+fn a_response_does_not_wait_for_close() {
+    let server = Server::new("");
+    let mut client = server.connect();
+    client.send("GET /closing?slow HTTP/1.1\r\nHost: test\r\n\r\n");
+    client.response().expect(200);
+    server.place.wait_for_gate("slow");
+    server.place.open_gate("slow");
+    server.get("/ok").expect(200);
 }
 
 #[test]
@@ -130,4 +277,22 @@ fn responses_204_and_304_have_no_body() {
 fn a_file_wrapper_sends_the_file() {
     let server = Server::new("");
     assert_eq!(server.get("/file").expect(200).text(), server.place.read("app.py"));
+}
+
+#[test]
+fn a_file_wrapper_reads_what_has_no_descriptor_from_where_it_stands_and_closes_it() {
+    let server = Server::new("");
+    let response = server.get("/filelike?,abc").expect(200);
+    assert_eq!(response.text(), "abc".repeat(49_999));
+    server.wait_for_log("closed the file", 1);
+    assert_eq!(server.log().matches("closed the file").count(), 1, "{}", server.log());
+}
+
+#[test]
+fn a_file_wrapper_sends_as_much_as_was_promised() {
+    let server = Server::new("");
+    let mut client = server.connect();
+    assert_eq!(client.get("/filelike?5,abc").expect(200).text(), "abcab");
+    server.wait_for_log("closed the file", 1);
+    assert_eq!(client.get("/ok").expect(200).text(), "ok");
 }

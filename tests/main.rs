@@ -12,6 +12,8 @@
 // A server in a directory of its own, and a client on raw sockets.
 mod support;
 
+// What may be an application, and how it is called.
+mod application;
 // What PEP 3333 lets the application return.
 mod body;
 // Starts that fail, and what they say.
@@ -26,6 +28,10 @@ mod control;
 mod daemonize;
 // What the application is told of a request.
 mod environ;
+// `wsgi.errors`.
+mod error_stream;
+// What the application raises, and when.
+mod exception;
 // HTTP/1.1 on raw sockets.
 mod http1;
 // The request body.

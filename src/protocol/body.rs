@@ -97,6 +97,9 @@ impl Body {
     /// Reads up to and with the next line feed, `limit` bytes at most.
     pub fn read_line(&mut self, limit: Option<usize>) -> Read {
         let limit = limit.unwrap_or(usize::MAX);
+        if limit == 0 {
+            return Read::Data(Vec::new());
+        }
         match self.line_length(limit) {
             Some(length) => Read::Data(self.take(length)),
             None => match self.end {
@@ -185,6 +188,13 @@ mod tests {
         assert_eq!(lines.read_line(Some(3)), data("abc"));
         assert_eq!(lines.read_line(Some(3)), data("def"));
         assert_eq!(lines.read_line(Some(3)), data("\n"));
+    }
+
+    #[test]
+    fn who_wants_nothing_does_not_wait_for_it() {
+        let mut open = body(&[], End::Open);
+        assert_eq!(open.read(Some(0)), data(""));
+        assert_eq!(open.read_line(Some(0)), data(""));
     }
 
     proptest::proptest! {

@@ -47,6 +47,7 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
             | "keep-alive"
             | "proxy-authenticate"
             | "proxy-authorization"
+            | "proxy-connection"
             | "te"
             | "trailer"
             | "trailers"
@@ -87,6 +88,10 @@ pub fn response_field(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderVa
     let name = HeaderName::from_bytes(name).map_err(|_| BadField::Name)?;
     if is_hop_by_hop(&name) {
         return Err(BadField::HopByHop);
+    }
+    // Of the control characters HTTP allows tabs; PEP 3333 allows none, not even around the value.
+    if value.iter().any(u8::is_ascii_control) {
+        return Err(BadField::Value);
     }
     let value = HeaderValue::from_bytes(trim(value)).map_err(|_| BadField::Value)?;
     if name == http::header::CONTENT_LENGTH && content_length(&value).is_none() {
@@ -143,11 +148,32 @@ mod tests {
     }
 
     #[test]
+    fn what_makes_or_breaks_connections_is_the_servers() {
+        for name in [
+            "Connection",
+            "Keep-Alive",
+            "Proxy-Authenticate",
+            "Proxy-Authorization",
+            "Proxy-Connection",
+            "TE",
+            "Trailer",
+            "Trailers",
+            "transfer-encoding",
+            "UPGRADE",
+        ] {
+            assert_eq!(response_field(name.as_bytes(), b"x"), Err(BadField::HopByHop), "{name}");
+        }
+    }
+
+    #[test]
     fn an_application_cannot_split_a_response() {
         assert_eq!(response_field(b"X-A", b"a\r\nSet-Cookie: b"), Err(BadField::Value));
-        assert_eq!(response_field(b"X-A", b"a\0"), Err(BadField::Value));
-        assert_eq!(response_field(b"X A", b"a"), Err(BadField::Name));
-        assert_eq!(response_field(b"Connection", b"close"), Err(BadField::HopByHop));
+        for value in [&b"a\0"[..], b"a\r\n", b"\na", b"a\tb", b"\ta", b"a\x7f", b"\x1b[2J"] {
+            assert_eq!(response_field(b"X-A", value), Err(BadField::Value), "{value:?}");
+        }
+        for name in [&b"X A"[..], b"X-A:", b"", b"X\r\nY", b"X-\xe9"] {
+            assert_eq!(response_field(name, b"a"), Err(BadField::Name), "{name:?}");
+        }
         assert_eq!(response_field(b"Content-Length", b"+5"), Err(BadField::Length));
         assert!(response_field(b"X-A", b"caf\xe9").is_ok());
     }

@@ -243,19 +243,14 @@ fn assemble(
 
 /// The application's half: request → environ → application → response → close.
 pub(crate) fn run(hand: &mut Hand<'_>, call: &Call) {
-    hand.worker.slot.begin_request(hand.id, call.head.method.as_str(), call.head.uri.path());
+    hand.worker.slot.begin_request(hand.id, call.request.method.as_str(), &call.request.path());
     let reply = Reply::new(&hand.worker, hand.id, call);
-    let outcome = hand.call_application(call, &reply).and_then(|result| {
-        let sent = body::send(hand.py, call, &reply, &result);
-        let closed = body::close(&result);
-        sent.and(closed)
-    });
-    match outcome {
-        Ok(()) => body::finish(call, &reply),
-        Err(failure) => {
-            hand.worker.slot.count_exception();
-            body::fail(hand.py, call, &reply, &failure);
-        }
+    let outcome = hand
+        .call_application(call, &reply)
+        .and_then(|result| body::send(hand.py, call, &reply, &result));
+    if let Err(failure) = outcome {
+        hand.worker.slot.count_exception();
+        body::fail(hand.py, call, &reply, &failure);
     }
     hand.worker.slot.end_request(hand.id);
 }

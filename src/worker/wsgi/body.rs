@@ -3,14 +3,16 @@
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method, Response, StatusCode};
+use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyIterator, PyList, PyString, PyTuple};
 use rwsgi_core::log::{self, Entry, Event};
 use rwsgi_protocol::header::content_length;
 use rwsgi_protocol::response::{Framing, framing, status_forbids_content};
 
+use crate::record;
 use crate::request::{Call, error_head, error_text};
 use crate::traceback;
 use crate::wsgi::file_wrapper::{self, Rest};
@@ -35,11 +37,31 @@ impl From<PyErr> for Failure {
     }
 }
 
-/// Sends what the application returned.
+/// Sends what the application returned, and closes it.
 ///
 /// # Errors
-/// The application raised while it was iterated, or broke a rule.
+/// The application raised while it was iterated or closed, or broke a rule.
 pub(crate) fn send(
+    py: Python<'_>,
+    call: &Call,
+    reply: &Reply,
+    result: &Bound<'_, PyAny>,
+) -> Result<(), Failure> {
+    let sent = iterate(py, call, reply, result);
+    // The response is complete when the iteration is: `close` can neither delay nor damage it.
+    if sent.is_ok() {
+        finish(call, reply);
+    }
+    match (sent, close(result)) {
+        (Ok(()), closed) => closed,
+        (Err(failure), closed) => {
+            closed.unwrap_or_else(|second| tell(py, call, &second));
+            Err(failure)
+        }
+    }
+}
+
+fn iterate(
     py: Python<'_>,
     call: &Call,
     reply: &Reply,
@@ -53,12 +75,7 @@ pub(crate) fn send(
     {
         return send_file(call, reply, file);
     }
-    let mut chunks = result.try_iter().map_err(|_| {
-        Failure::Contract(format!(
-            "the application returned {}, which is not an iterable of bytes",
-            type_name(result)
-        ))
-    })?;
+    let mut chunks = iterator(result)?;
     let alone = result.len().is_ok_and(|length| length == 1);
     let first = loop {
         match chunks.next() {
@@ -120,6 +137,25 @@ fn send_file(call: &Call, reply: &Reply, file: Rest) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The chunks of any other iterable. An exception of its `__iter__` is one of the application.
+fn iterator<'py>(result: &Bound<'py, PyAny>) -> Result<Bound<'py, PyIterator>, Failure> {
+    let py = result.py();
+    let wrong = || {
+        let kind = type_name(result);
+        Failure::Contract(format!(
+            "the application returned {kind}, which is not an iterable of bytes"
+        ))
+    };
+    // Both can be iterated, but what comes is never bytes.
+    if result.is_instance_of::<PyBytes>() || result.is_instance_of::<PyString>() {
+        return Err(wrong());
+    }
+    result.try_iter().map_err(|error| {
+        let none = error.is_instance_of::<PyTypeError>(py) && error.traceback(py).is_none();
+        if none { wrong() } else { error.into() }
+    })
+}
+
 /// Every chunk is there: the response has a length, and leaves at once.
 fn send_sequence(
     py: Python<'_>,
@@ -143,9 +179,11 @@ fn head_if_unsent(reply: &Reply) -> Result<Option<Response<()>>, Failure> {
     match reply.take_head() {
         Some(head) => Ok(Some(head)),
         None if reply.is_sent() => Ok(None),
-        None => {
-            Err(Failure::Contract("the application returned without calling start_response".into()))
-        }
+        None => Err(Failure::Contract(if reply.is_called() {
+            "the application went on although start_response had raised".into()
+        } else {
+            "the application returned without calling start_response".into()
+        })),
     }
 }
 
@@ -175,17 +213,7 @@ fn write(py: Python<'_>, reply: &Reply, chunk: Bytes) {
 
 /// Answers for an application that failed: 500, or an aborted connection once the head is out.
 pub(crate) fn fail(py: Python<'_>, call: &Call, reply: &Reply, failure: &Failure) {
-    let request = &call.request;
-    let what = format!("{} {}", request.method, request.path());
-    let entry = match failure {
-        Failure::Raised(error) => traceback::entry(py, error, &format!("{what}: ")),
-        Failure::Contract(rule) => {
-            log::error(Event::ApplicationError, format!("{what}: {rule} (PEP 3333)"))
-        }
-    };
-    about(entry, call)
-        .field("REMOTE_ADDR", crate::record::client(&call.connection, request))
-        .send();
+    tell(py, call, failure);
     if reply.is_sent() {
         return reply.end(false);
     }
@@ -193,12 +221,25 @@ pub(crate) fn fail(py: Python<'_>, call: &Call, reply: &Reply, failure: &Failure
     let mut response = error_head(status);
     let text = error_text(status);
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
-    let text = if request.method == Method::HEAD { Bytes::new() } else { text };
+    let text = if call.request.method == Method::HEAD { Bytes::new() } else { text };
     reply.send_whole(response, text);
+    reply.end(true);
+}
+
+/// What the log says of a failure.
+fn tell(py: Python<'_>, call: &Call, failure: &Failure) {
+    let what = what(call);
+    let entry = match failure {
+        Failure::Raised(error) => traceback::entry(py, error, &format!("{what}: ")),
+        Failure::Contract(rule) => {
+            log::error(Event::ApplicationError, format!("{what}: {rule} (PEP 3333)"))
+        }
+    };
+    about(entry, call).field("REMOTE_ADDR", record::client(&call.connection, &call.request)).send();
 }
 
 /// Ends the response; says so in the log when it was not what its head promised.
-pub(crate) fn finish(call: &Call, reply: &Reply) {
+fn finish(call: &Call, reply: &Reply) {
     let mismatch = reply.mismatch();
     if let Some(mismatch) = mismatch {
         let (how, given, promised) = match mismatch {
@@ -206,13 +247,19 @@ pub(crate) fn finish(call: &Call, reply: &Reply) {
             Mismatch::Long(given, promised) => ("longer", given, promised),
         };
         let message = format!(
-            "{} {}: the response was {how} ({given} bytes) than its Content-Length ({promised})",
-            call.request.method,
-            call.request.path()
+            "{}: the response was {how} ({given} bytes) than its Content-Length ({promised})",
+            what(call)
         );
         about(log::error(Event::ApplicationError, message), call).send();
     }
     reply.end(!matches!(mismatch, Some(Mismatch::Short(..))));
+}
+
+/// Method and path, harmless in a line: a path may have control characters beyond ASCII.
+fn what(call: &Call) -> String {
+    let mut what = format!("{} ", call.request.method);
+    log::escape_into(&mut what, &call.request.path());
+    what
 }
 
 fn about(entry: Entry, call: &Call) -> Entry {
@@ -222,7 +269,7 @@ fn about(entry: Entry, call: &Call) -> Entry {
 }
 
 /// Calls `close()`, if there is one, as PEP 3333 demands in every case.
-pub(crate) fn close(result: &Bound<'_, PyAny>) -> Result<(), Failure> {
+fn close(result: &Bound<'_, PyAny>) -> Result<(), Failure> {
     if result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>() {
         return Ok(());
     }

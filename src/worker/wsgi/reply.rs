@@ -29,6 +29,8 @@ pub(crate) struct Reply {
 
 #[derive(Debug, Default)]
 struct State {
+    /// `start_response` was called, be it in vain.
+    called: bool,
     /// What `start_response` said, until it is sent.
     head: Option<Response<()>>,
     /// The head is on its way: it cannot be changed any more.
@@ -38,6 +40,8 @@ struct State {
     framing: Option<Framing>,
     bytes: u64,
     excess: u64,
+    /// Nothing can be added any more.
+    ended: bool,
 }
 
 /// How a response differs from its Content-Length.
@@ -64,15 +68,27 @@ impl Reply {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether `start_response` has been called.
-    pub(crate) fn has_head(&self) -> bool {
-        let state = self.lock();
-        state.sent || state.head.is_some()
+    /// Whether `start_response` has been called, even if what it was called with was refused.
+    pub(crate) fn is_called(&self) -> bool {
+        self.lock().called
     }
 
     /// Whether the head is on its way.
     pub(crate) fn is_sent(&self) -> bool {
         self.lock().sent
+    }
+
+    /// Whether the response is complete, or was given up.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.lock().ended
+    }
+
+    /// `start_response` is called: what an earlier call has said does not count any more, whatever
+    /// comes of this one.
+    pub(crate) fn call(&self) {
+        let mut state = self.lock();
+        state.called = true;
+        state.head = None;
     }
 
     /// What `start_response` says.
@@ -185,6 +201,15 @@ impl Reply {
         }
     }
 
+    /// The Content-Length that what was written exceeds.
+    pub(crate) fn exceeded(&self) -> Option<u64> {
+        let state = self.lock();
+        match state.framing {
+            Some(Framing::Length(length)) if state.excess > 0 => Some(length),
+            Some(Framing::Length(_) | Framing::Nothing | Framing::Open) | None => None,
+        }
+    }
+
     /// Whether nothing that still comes can reach the client.
     pub(crate) fn is_over(&self) -> bool {
         let state = self.lock();
@@ -209,9 +234,15 @@ impl Reply {
         short.then_some(Mismatch::Short(state.bytes, length))
     }
 
-    /// Ends the response: as complete, or so that the client cannot take it for complete.
+    /// Ends the response: as complete, or so that the client cannot take it for complete. Only the
+    /// first end counts.
     pub(crate) fn end(&self, complete: bool) {
-        let pending = self.lock().pending.take();
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.ended, true) {
+            return;
+        }
+        let pending = state.pending.take();
+        drop(state);
         self.worker.reactor().run_here(|| {
             if let Some((head, payload)) = pending {
                 self.exchange.respond(head, payload);

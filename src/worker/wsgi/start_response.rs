@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -13,6 +13,8 @@ use rwsgi_protocol::{header, status};
 use crate::ffi::to_latin1;
 use crate::wsgi::body::share;
 use crate::wsgi::reply::Reply;
+
+const NOT_LATIN_1: &str = "it has characters beyond latin-1 (PEP 3333)";
 
 /// `start_response(status, headers[, exc_info])`. It returns itself: called with one argument it is
 /// the `write(data)` callable, so that a request costs one object and not two.
@@ -35,24 +37,31 @@ impl StartResponse {
         match exc_info {
             // PEP 3333: after the head is out, the exception goes on its way.
             Some(exc_info) if self.reply.is_sent() => return Err(raised(exc_info)),
-            None if self.reply.has_head() => {
+            None if self.reply.is_called() => {
                 return Err(PyAssertionError::new_err(
                     "start_response was called a second time without exc_info (PEP 3333)",
                 ));
             }
             Some(_) | None => {}
         }
+        self.reply.call();
         self.reply.set_head(head(status, fields)?);
         Ok(())
     }
 
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let Ok(data) = data.cast::<PyBytes>() else {
-            return Err(PyTypeError::new_err(format!(
-                "write() takes bytes, not {} (PEP 3333)",
-                type_name(data)
-            )));
+            let kind = type_name(data);
+            let message = if self.reply.is_called() {
+                format!("write() takes bytes, not {kind} (PEP 3333)")
+            } else {
+                "start_response takes a status and a list of headers (PEP 3333)".to_owned()
+            };
+            return Err(PyTypeError::new_err(message));
         };
+        if self.reply.is_ended() {
+            return Err(PyAssertionError::new_err("write() after the end of the response"));
+        }
         if let Some(head) = self.reply.take_head() {
             self.reply.begin(head);
         } else if !self.reply.is_sent() {
@@ -60,7 +69,12 @@ impl StartResponse {
         }
         // A client that has gone is no error of the application's.
         let _ = self.reply.write(py, share(data));
-        Ok(())
+        match self.reply.exceeded() {
+            Some(length) => Err(PyValueError::new_err(format!(
+                "write() beyond the Content-Length of {length} (PEP 3333)"
+            ))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -110,9 +124,9 @@ fn parse_status(status: &Bound<'_, PyAny>) -> PyResult<(StatusCode, Option<Reaso
             type_name(status)
         )));
     };
-    let bytes = to_latin1(text)?;
-    let (code, reason) = status::parse(bytes.as_bytes())
-        .map_err(|rule| PyValueError::new_err(format!("bad status {text:?}: {rule}")))?;
+    let bad = |rule: &str| PyValueError::new_err(format!("bad status {text:?}: {rule}"));
+    let bytes = to_latin1(text).map_err(|_| bad(NOT_LATIN_1))?;
+    let (code, reason) = status::parse(bytes.as_bytes()).map_err(bad)?;
     let usual = code.canonical_reason().is_some_and(|usual| usual.as_bytes() == reason);
     let reason = if usual { None } else { ReasonPhrase::try_from(reason).ok() };
     Ok((code, reason))
@@ -125,37 +139,50 @@ fn parse_fields(fields: &Bound<'_, PyAny>) -> PyResult<HeaderMap> {
             type_name(fields)
         )));
     };
-    let mut map = HeaderMap::with_capacity(list.len() + 3);
+    let too_many = |_| PyValueError::new_err("there are too many headers");
+    let mut map = HeaderMap::try_with_capacity(list.len() + 3).map_err(too_many)?;
     for item in list {
-        let pair = item.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
-        let pair = pair.and_then(|pair| Some((pair.get_item(0).ok()?, pair.get_item(1).ok()?)));
-        let Some((name, value)) = pair else {
-            return Err(PyTypeError::new_err(format!(
-                "a header must be a tuple (name, value), not {item:?}"
-            )));
-        };
-        let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
-            return Err(PyTypeError::new_err(format!(
-                "name and value of a header must be str, not {item:?}"
-            )));
-        };
-        let field =
-            header::response_field(to_latin1(name)?.as_bytes(), to_latin1(value)?.as_bytes());
-        match field {
-            Ok((name, value)) => drop(map.append(name, value)),
-            Err(rule) => {
-                return Err(PyValueError::new_err(format!("bad header {item:?}: {rule}")));
-            }
+        let (name, value) = parse_field(&item)?;
+        if name == CONTENT_LENGTH && map.contains_key(CONTENT_LENGTH) {
+            return Err(PyValueError::new_err("Content-Length is there twice"));
         }
+        map.try_append(name, value).map_err(too_many)?;
     }
     Ok(map)
 }
 
-/// The exception that `exc_info` is.
+fn parse_field(item: &Bound<'_, PyAny>) -> PyResult<(HeaderName, HeaderValue)> {
+    let pair = item.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
+    let pair = pair.and_then(|pair| Some((pair.get_item(0).ok()?, pair.get_item(1).ok()?)));
+    let Some((name, value)) = pair else {
+        return Err(PyTypeError::new_err(format!(
+            "a header must be a tuple (name, value), not {item:?}"
+        )));
+    };
+    let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
+        return Err(PyTypeError::new_err(format!(
+            "name and value of a header must be str, not {item:?}"
+        )));
+    };
+    // The value may be a secret, or long: the name is enough to find it.
+    let bad = |rule: &str| PyValueError::new_err(format!("bad header {name:?}: {rule}"));
+    let (Ok(name), Ok(value)) = (to_latin1(name), to_latin1(value)) else {
+        return Err(bad(NOT_LATIN_1));
+    };
+    header::response_field(name.as_bytes(), value.as_bytes()).map_err(|rule| bad(&rule.to_string()))
+}
+
+/// The exception of `exc_info`, to be raised as PEP 3333 shows it.
 fn raised(exc_info: &Bound<'_, PyAny>) -> PyErr {
-    match exc_info.get_item(1) {
-        Ok(value) => PyErr::from_value(value),
-        Err(error) => error,
+    let raise = || {
+        let traceback = exc_info.get_item(2)?;
+        exc_info.get_item(1)?.call_method1("with_traceback", (traceback,))
+    };
+    match raise() {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(_) => PyTypeError::new_err(format!(
+            "exc_info must be a tuple of sys.exc_info(), not {exc_info:?} (PEP 3333)"
+        )),
     }
 }
 
