@@ -32,6 +32,29 @@ fn reads_of_every_kind_give_the_same_bytes() {
 }
 
 #[test]
+fn every_size_is_understood_and_the_end_is_empty_for_ever() {
+    let expected = "[b'', b'', b'ab\\n', b'cd\\n', [b'ef\\n'], [b'g\\n', b'h'], b'', b'', b'', b'', \
+        b'', b'', [], [], []]";
+    for lines in ["", "post-buffering=0"] {
+        let server = Server::new(lines);
+        let response = server.ask(&post("/sizes", "ab\ncd\nef\ng\nh")).expect(200);
+        assert_eq!(response.text(), expected, "{lines}");
+        let nothing = server.get("/sizes").expect(200).text();
+        assert!(!nothing.contains(['a', 'g', 'h']), "{nothing}");
+    }
+}
+
+#[test]
+fn what_comes_behind_the_body_is_not_read() {
+    let server = Server::new("");
+    let mut client = server.connect();
+    client.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nab");
+    client.send("GET /ok HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.response().expect(200).text(), "ab");
+    assert_eq!(client.response().expect(200).text(), "ok");
+}
+
+#[test]
 fn a_chunked_upload_is_put_together() {
     let server = Server::new("");
     let response = server.ask(

@@ -1,7 +1,7 @@
 //! From a listener to a connection.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -76,7 +76,12 @@ impl Listener {
         let local = socket.local_addr().ok().and_then(|address| address.as_socket());
         let (server_name, server_port) = match (local, &listen.address) {
             (Some(address), _) if !address.ip().is_unspecified() => {
-                (address.ip().to_string(), address.port().to_string())
+                // In brackets, as a URL has it (RFC 3875, section 4.1.14).
+                let name = match address.ip() {
+                    IpAddr::V4(address) => address.to_string(),
+                    IpAddr::V6(address) => format!("[{address}]"),
+                };
+                (name, address.port().to_string())
             }
             (Some(address), _) => (host_name(), address.port().to_string()),
             // PEP 3333: neither may be empty.
@@ -135,5 +140,6 @@ fn host_name() -> String {
     nix::unistd::gethostname()
         .ok()
         .and_then(|name| name.into_string().ok())
+        .filter(|name| !name.is_empty())
         .unwrap_or_else(|| "localhost".into())
 }
