@@ -26,6 +26,8 @@ mod config_errors;
 mod control;
 // The classic INI file: background, pidfile, log file.
 mod daemonize;
+// What `docs/` says is proven.
+mod documents;
 // What the application is told of a request.
 mod environ;
 // `wsgi.errors`.
