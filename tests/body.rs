@@ -49,15 +49,6 @@ fn what_is_not_bytes_is_500() {
 }
 
 #[test]
-fn a_path_cannot_forge_a_line_about_a_failure() {
-    let app = "def application(e, s):\n    raise ValueError('on purpose')\n";
-    let server = crate::support::setup::Setup::new("").app(app).start();
-    server.get("/\u{85}\u{9b}2J").expect(500);
-    server.wait_for_log("GET /\\x85\\x9b2J: ValueError: on purpose", 1);
-    assert!(!server.log().contains('\u{9b}'), "{:?}", server.log());
-}
-
-#[test]
 fn what_is_not_bytes_later_on_never_looks_complete() {
     let server = Server::new("");
     let response = server.get("/text_later");

@@ -54,6 +54,8 @@ mod reload_bad_application;
 mod reload_bad_config;
 // Signals to the master.
 mod signals;
+// Clients that are slow, silent, or many.
+mod slow_clients;
 // How the application begins a response.
 mod start_response;
 // What runs at the same time.

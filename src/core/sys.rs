@@ -216,3 +216,12 @@ pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(u64::try_from(count).unwrap_or(0)) }
 }
+
+/// Gives memory that was freed back to the system (malloc_trim(3)), as far as the C library can.
+pub fn trim_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes the allocator's own locks, and nothing that is in use is touched.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -34,6 +34,7 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
             break;
         }
         connection.enter(worker, Phase::Parked);
+        worker.count_parked();
     }
     let refused = connection.intake().refusal();
     if let Some(refused) = refused {

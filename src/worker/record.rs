@@ -54,6 +54,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         self.worker.slot.count_response(self.bytes);
         self.connection.enter(&self.worker, Phase::Idle);
+        self.worker.make_room();
         if !self.worker.config.log.requests {
             return;
         }

@@ -32,6 +32,10 @@ use crate::template::{Generation, speaker};
 use crate::traceback;
 use crate::wsgi::application;
 
+/// Connections that have been parked before what they gave back is given to the system.
+const MANY_PARKED: u64 = 512;
+/// How long that is left alone then, in milliseconds.
+const TRIM_PAUSE: u64 = 10_000;
 /// Idle connections that are closed at a time to make room.
 const EVICTED: usize = 16;
 /// Descriptors that a worker needs beside those of its connections, until the application opens some.
@@ -55,6 +59,8 @@ pub(crate) struct Worker {
     max_connections: u64,
     /// There was no room for another connection.
     full: AtomicBool,
+    parked: AtomicU64,
+    trim_at: AtomicU64,
     reactor: Arc<Reactor>,
     crew: OnceLock<Crew<Call>>,
     connections: Mutex<Slab<Arc<Connection>>>,
@@ -244,6 +250,8 @@ impl Worker {
             origins: Origins::new(&config.proxies),
             max_connections: room_for(u64::from(config.http.max_connections)),
             full: AtomicBool::new(false),
+            parked: AtomicU64::new(0),
+            trim_at: AtomicU64::new(0),
             config,
             listeners,
             channel,
@@ -317,9 +325,7 @@ impl Worker {
         self.connections().try_remove(key);
         let open = self.open.fetch_sub(1, SeqCst) - 1;
         self.slot.set_connections(open);
-        if self.full.swap(false, SeqCst) {
-            self.watch_listeners(self.wants_listening.load(SeqCst));
-        }
+        self.make_room();
         if open == 0 && self.is_draining() {
             self.crew().stop();
         }
@@ -332,10 +338,33 @@ impl Worker {
             return true;
         }
         // Those that are closed are gone within this turn: until then the listeners rest.
-        self.evict_idle();
         self.full.store(true, SeqCst);
         self.watch_listeners(self.wants_listening.load(SeqCst));
+        self.evict_idle();
         false
+    }
+
+    /// A connection was parked. Between what lives on, the allocator keeps what it gave back.
+    pub(crate) fn count_parked(&self) {
+        if self.parked.fetch_add(1, Relaxed) >= MANY_PARKED {
+            self.deadlines.look_at(self.trim_at.load(Relaxed));
+        }
+    }
+
+    fn trim(&self, now: u64) {
+        if self.parked.load(Relaxed) < MANY_PARKED || now < self.trim_at.load(Relaxed) {
+            return;
+        }
+        self.parked.store(0, Relaxed);
+        self.trim_at.store(now + TRIM_PAUSE, Relaxed);
+        sys::trim_memory();
+    }
+
+    /// A connection has become idle, or is gone: it can make room for another one.
+    pub(crate) fn make_room(&self) {
+        if self.full.load(Relaxed) && self.full.swap(false, SeqCst) {
+            self.watch_listeners(self.wants_listening.load(SeqCst));
+        }
     }
 
     /// Closes the connections that have been idle for longest.
@@ -393,6 +422,7 @@ impl Worker {
             self.watch_listeners(self.wants_listening.load(SeqCst));
         }
         self.deadlines.look_at(self.resume_at.load(SeqCst));
+        self.trim(now);
         for (_, connection) in self.connections().iter() {
             self.deadlines.look_at(connection.look(self, now));
         }

@@ -79,6 +79,11 @@ impl Client {
         self.stream.write_all(bytes.as_ref())
     }
 
+    /// The socket itself, past what is buffered here.
+    pub fn raw(&self) -> TcpStream {
+        self.tcp.as_ref().unwrap().try_clone().unwrap()
+    }
+
     /// Sends no more.
     pub fn half_close(&self) {
         self.tcp.as_ref().unwrap().shutdown(std::net::Shutdown::Write).unwrap();

@@ -32,6 +32,7 @@ enum Part {
     /// Of an absolute target; the number is where it begins in the target.
     Authority(u8),
     Path,
+    /// With its question mark.
     Query,
     /// The target of CONNECT.
     Destination,
@@ -146,10 +147,7 @@ impl Line {
         authority::of_target(&bytes[self.start + usize::from(start)..self.at])?;
         match after {
             b'/' => Ok(Some(Part::Path)),
-            b'?' => {
-                self.at += 1;
-                Ok(Some(Part::Query))
-            }
+            b'?' => Ok(Some(Part::Query)),
             _ => self.target_end(bytes),
         }
     }
@@ -157,7 +155,6 @@ impl Line {
     fn path(&mut self, bytes: &[u8]) -> Checked<Option<Part>> {
         self.at = byte::span(bytes, self.at, PATH);
         if bytes.get(self.at) == Some(&b'?') {
-            self.at += 1;
             return Ok(Some(Part::Query));
         }
         self.target_end(bytes)
@@ -204,7 +201,7 @@ impl Line {
                 return Ok(None);
             }
             minor = version[7];
-            if minor > b'1' {
+            if minor != b'0' {
                 version[7] = b'1';
             }
         }

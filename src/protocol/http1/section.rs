@@ -81,7 +81,6 @@ impl Section {
     fn line(&mut self, first: u8, limit: usize) -> Checked<Part> {
         match first {
             b'\r' => Err(&BARE_CR),
-            b'\n' => Err(&BARE_LF),
             b' ' | b'\t' => Err(&FOLDING),
             _ if self.count as usize >= limit => Err(&FIELD_COUNT),
             _ => {
