@@ -12,7 +12,10 @@ export PYO3_NO_PYTHON := 1
 # Containers and package tests need root; everything else does not.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=RWSGI_TREES,RWSGI_MIRROR)
 
-.PHONY: run test check unit integration bookstore deb systemd clean
+# How long each fuzz target runs.
+FUZZ_SECONDS ?= 10
+
+.PHONY: run test check unit integration bookstore fuzz deb systemd clean
 
 run: $(VENV)/ready
 	packaging/prerequisites build
@@ -27,7 +30,7 @@ $(VENV)/ready: examples/bookstore/requirements.txt
 	touch $@
 
 # The order is that of cost: what fails fast comes first.
-test: check unit integration bookstore deb systemd
+test: check unit integration bookstore fuzz deb systemd
 	@echo "all checks and tests passed"
 
 check:
@@ -51,6 +54,10 @@ integration: $(VENV)/ready
 
 bookstore: $(VENV)/ready
 	cd examples/bookstore && BOOKSTORE_DATA=$$(mktemp -d) $(CURDIR)/$(VENV)/bin/python manage.py test
+
+fuzz:
+	packaging/prerequisites build fuzz
+	tests/fuzz/run $(FUZZ_SECONDS)
 
 deb:
 	packaging/prerequisites build package

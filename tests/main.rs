@@ -58,6 +58,8 @@ mod signals;
 mod slow_clients;
 // How the application begins a response.
 mod start_response;
+// Files without the application, or named by it.
+mod static_files;
 // What runs at the same time.
 mod threads;
 // A worker dies: another comes.

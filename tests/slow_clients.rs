@@ -288,7 +288,7 @@ fn connections_over_the_limit_wait_while_all_are_busy() {
     let mut next = server.connect();
     next.send(GET);
     assert!(next.is_silent_for(Duration::from_millis(300)));
-    ["a", "b", "c"].map(|gate| server.place.open_gate(gate));
+    ["a", "b", "c"].iter().for_each(|gate| server.place.open_gate(gate));
     next.response().expect(200);
     busy.iter_mut().for_each(|client| drop(client.response().expect(200)));
 }
