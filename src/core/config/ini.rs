@@ -100,6 +100,11 @@ impl Reader {
 
     fn entry(&mut self, number: u32, text: &str, findings: &mut Findings) {
         let option = self.option(number, text, findings);
+        if option.key.is_empty() {
+            let report = Report::new("there is no key before the `=`").at_key(&option.origin);
+            findings.error(report.expected("`key = value`"));
+            return;
+        }
         match self.current {
             Some(section) => self.file.entries.push((section, option)),
             None => findings.error(
@@ -229,6 +234,14 @@ mod tests {
         assert_eq!(read(text).0.sections, ["uwsgi", "other", "rwsgi"]);
         assert_eq!(read(text).0.select(&["other"]).unwrap().len(), 1);
         assert!(read(text).0.select(&["missing"]).is_none());
+    }
+
+    #[test]
+    fn a_value_without_a_key_is_an_error() {
+        let mut findings = Findings::default();
+        let file = IniFile::parse(Path::new("a.ini"), b"[uwsgi]\n = 3\n", &mut findings);
+        assert!(file.entries.is_empty());
+        assert!(findings.errors[0].to_string().contains("there is no key before the `=`"));
     }
 
     #[test]
