@@ -1,8 +1,11 @@
-//! The header of the PROXY protocol, before anything else on a connection.
+//! What comes before a request: the header of the PROXY protocol, before anything else on a
+//! connection.
 
 use std::future::poll_fn;
+use std::task::Poll;
 
 use rwsgi_core::log::{self, Event};
+use rwsgi_protocol::http1::Refusal;
 use rwsgi_protocol::proxy::{self, Parsed};
 
 use crate::accept::Peer;
@@ -26,9 +29,42 @@ pub(crate) async fn receive(worker: &Worker, connection: &Connection) -> bool {
                 return false;
             }
         }
-        if !matches!(poll_fn(|cx| connection.poll_fill(worker, cx)).await, Ok(true)) {
-            return false;
+        match more(worker, connection).await {
+            Ok(()) => {}
+            Err(Ended::Slow(refusal)) => {
+                complain(worker, connection, &refusal.to_string());
+                return false;
+            }
+            Err(Ended::Left) => {
+                // A balancer that only looks whether somebody listens says nothing.
+                if !connection.intake().bytes().is_empty() {
+                    complain(worker, connection, "it ended within a header of the PROXY protocol");
+                }
+                return false;
+            }
         }
+    }
+}
+
+/// Why no more comes.
+pub(crate) enum Ended {
+    /// The client took too long.
+    Slow(Refusal),
+    /// It has left.
+    Left,
+}
+
+/// Waits for more of what the client has begun.
+pub(crate) async fn more(worker: &Worker, connection: &Connection) -> Result<(), Ended> {
+    let filled = poll_fn(|cx| {
+        if let Some(refused) = connection.intake().refusal() {
+            return Poll::Ready(Err(Ended::Slow(refused.refusal)));
+        }
+        connection.poll_fill(worker, cx).map(Ok)
+    });
+    match filled.await? {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(Ended::Left),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{IoSlice, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -11,12 +12,14 @@ use http::Response;
 use http::header::CONTENT_LENGTH;
 use http_body::Body as _;
 use hyper::ext::ReasonPhrase;
+use nix::sys::socket::{Shutdown, shutdown};
 use rwsgi_core::log::{self, Event};
 use rwsgi_protocol::request::Request;
 use rwsgi_protocol::response::has_no_content;
 use rwsgi_protocol::uwsgi::{self, Limits, Parsed, UwsgiError, Vars};
 
 use crate::connection::{Connection, Phase};
+use crate::preface::{self, Ended};
 use crate::request;
 use crate::response::{Aborted, Outgoing};
 use crate::upload::Source;
@@ -27,28 +30,55 @@ const FOREIGN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; cha
     Connection: close\r\n\r\nThis port speaks the uwsgi protocol: use uwsgi_pass in nginx, or ask \
     the port of `http`.\n";
 
+/// What a client may still send of a body that nobody reads, before the connection is closed.
+const UNREAD: usize = 1 << 20;
+
 /// The life of a uwsgi connection.
 pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
     match receive(worker, connection).await {
-        Ok(Some((request, left))) => respond(worker, connection, request, left).await,
-        Ok(None) => {}
-        Err(error) => {
-            let message = format!("bad request refused: {error}");
-            let entry = log::info(Event::ClientError, message);
-            worker.complain(&connection.peer().address, entry);
+        Ok((request, 0)) => drop(respond(worker, connection, request, 0).await),
+        Ok((request, left)) => {
+            if respond(worker, connection, request, left).await.is_ok() {
+                part(worker, connection).await;
+            }
+        }
+        Err(Unserved::Bad(error)) => {
+            complain(worker, connection, &error);
             if error.is_foreign() {
                 connection.enter(worker, Phase::Farewell);
-                let _ = send(worker, connection, FOREIGN.as_bytes()).await;
+                if send(worker, connection, FOREIGN.as_bytes()).await.is_ok() {
+                    part(worker, connection).await;
+                }
+            }
+        }
+        Err(Unserved::Ended(Ended::Slow(refusal))) => complain(worker, connection, &refusal),
+        Err(Unserved::Ended(Ended::Left)) => {
+            if !connection.intake().bytes().is_empty() {
+                complain(worker, connection, &"the connection ended within a uwsgi packet");
             }
         }
     }
 }
 
+fn complain(worker: &Worker, connection: &Connection, what: &dyn std::fmt::Display) {
+    let entry = log::info(Event::ClientError, format!("bad request refused: {what}"));
+    worker.complain(&connection.peer().address, entry);
+}
+
+/// Why there is no request.
+enum Unserved {
+    Bad(UwsgiError),
+    Ended(Ended),
+}
+
+impl From<UwsgiError> for Unserved {
+    fn from(error: UwsgiError) -> Self {
+        Self::Bad(error)
+    }
+}
+
 /// Reads the packet; returns the request and the length of its body.
-async fn receive(
-    worker: &Worker,
-    connection: &Connection,
-) -> Result<Option<(Request, u64)>, UwsgiError> {
+async fn receive(worker: &Worker, connection: &Connection) -> Result<(Request, u64), Unserved> {
     let http = &worker.config.http;
     // A packet is never larger than its size can say.
     let limits = Limits {
@@ -59,11 +89,9 @@ async fn receive(
         if let Some((packet, modifier)) = take(connection, limits)? {
             let vars = Vars::new(packet, limits)?;
             let left = vars.content_length()?;
-            return Ok(Some((Request::uwsgi(vars, modifier)?, left)));
+            return Ok((Request::uwsgi(vars, modifier)?, left));
         }
-        if !matches!(poll_fn(|cx| connection.poll_fill(worker, cx)).await, Ok(true)) {
-            return Ok(None);
-        }
+        preface::more(worker, connection).await.map_err(Unserved::Ended)?;
     }
 }
 
@@ -75,12 +103,21 @@ fn take(connection: &Connection, limits: Limits) -> Result<Option<(Bytes, u8)>, 
     Ok(Some((variables, packet.modifier1)))
 }
 
-async fn respond(worker: &Arc<Worker>, connection: &Arc<Connection>, request: Request, left: u64) {
+/// Answers; an error when the answer could not be brought to its end.
+async fn respond(
+    worker: &Arc<Worker>,
+    connection: &Arc<Connection>,
+    request: Request,
+    left: u64,
+) -> Result<(), ()> {
     let method = request.method.clone();
     let source =
         Source::Plain { worker: Arc::clone(worker), connection: Arc::clone(connection), left };
     let answer = request::answer(Arc::clone(worker), Arc::clone(connection), request, source).await;
-    let Ok(response) = answer else { return connection.break_off() };
+    let Ok(response) = answer else {
+        connection.break_off();
+        return Err(());
+    };
     let (head, mut body) = response.into_parts();
     let mut head = Response::from_parts(head, ());
     let silent = has_no_content(&method, head.status());
@@ -98,11 +135,34 @@ async fn respond(worker: &Arc<Worker>, connection: &Arc<Connection>, request: Re
         let chunk = match next {
             None => Bytes::new(),
             Some(Ok(chunk)) => chunk,
-            Some(Err(())) => return connection.break_off(),
+            Some(Err(())) => {
+                connection.break_off();
+                return Err(());
+            }
         };
         let is_last = chunk.is_empty();
         let head = pending.take().unwrap_or_default();
-        if send_both(worker, connection, head, chunk).await.is_err() || is_last {
+        send_both(worker, connection, head, chunk).await?;
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// Closes our side, and waits for the web server to close its own: it may still be sending a body
+/// that nobody reads, and the kernel would answer that with a reset, which can destroy the response
+/// on its way (RFC 9112, section 9.6).
+async fn part(worker: &Worker, connection: &Connection) {
+    let _ = shutdown(connection.source.fd().as_raw_fd(), Shutdown::Write);
+    connection.enter(worker, Phase::Farewell);
+    let mut unread = 0;
+    while unread < UNREAD {
+        let more = poll_fn(|cx| connection.poll_fill(worker, cx)).await;
+        let mut intake = connection.intake();
+        let count = intake.bytes().len();
+        intake.consume(count);
+        unread += count;
+        if !matches!(more, Ok(true)) {
             return;
         }
     }
