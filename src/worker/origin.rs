@@ -75,7 +75,8 @@ impl Origins {
     pub(crate) fn forwarding(&self, connection: &Connection, request: &Request) -> Forwarding {
         let kept = match &self.trust {
             Some(trust) => trust.trusts(&who(connection, request)),
-            None => connection.neighbour().is_local(),
+            // A balancer that announces its clients passes on what they send.
+            None => connection.peer().is_local(),
         };
         if kept { Forwarding::Kept } else { Forwarding::Cleared }
     }
@@ -103,11 +104,15 @@ impl Origins {
         if self.trust.is_some() || self.warned.swap(true, Relaxed) {
             return;
         }
-        let address = &connection.neighbour().address;
-        let message = format!(
-            "{field} from {address} was removed, as are all fields of its kind: if that is your \
-             proxy, write `trusted-proxies = {address}`"
-        );
+        let address = &connection.peer().address;
+        let is_announced = !std::ptr::eq(connection.peer(), connection.neighbour());
+        let remedy = if is_announced {
+            "the PROXY protocol tells who the client is, and it is the client who sends them".into()
+        } else {
+            format!("if that is your proxy, write `trusted-proxies = {address}`")
+        };
+        let message =
+            format!("{field} from {address} was removed, as are all fields of its kind: {remedy}");
         log::warning(Event::ClientError, message).send();
     }
 }
