@@ -34,6 +34,8 @@ mod environ;
 mod error_stream;
 // What the application raises, and when.
 mod exception;
+// Who the client is behind proxies.
+mod forwarded;
 // HTTP/1.1 on raw sockets.
 mod http1;
 // The request body.
@@ -46,6 +48,8 @@ mod listen;
 mod master_killed;
 // What a supervisor is told, and when.
 mod notify_ready;
+// The PROXY protocol on raw sockets.
+mod proxy_protocol;
 // Reloads under load.
 mod reload;
 // Reloads of code that cannot be imported.
@@ -62,6 +66,8 @@ mod start_response;
 mod static_files;
 // What runs at the same time.
 mod threads;
+// The uwsgi protocol on raw sockets.
+mod uwsgi_protocol;
 // A worker dies: another comes.
 mod worker_killed;
 // The reference implementation's own check of servers.

@@ -1,10 +1,12 @@
 //! An HTTP client that hides nothing: bytes out, one response in.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// How long a response may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,7 +55,19 @@ impl Client {
     }
 
     pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::over(TcpStream::connect(address)?)
+    }
+
+    /// From another of this machine's addresses: all of 127.0.0.0/8 are.
+    pub fn from(source: &str, address: SocketAddr) -> Self {
+        let source: IpAddr = source.parse().unwrap();
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::over(socket.into()).unwrap()
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -64,6 +78,7 @@ impl Client {
     pub fn unix(path: &Path) -> Self {
         let stream = UnixStream::connect(path).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream: Box::new(stream), tcp: None, buffer: Vec::new() }
     }
 
@@ -145,7 +160,7 @@ impl Client {
             return Ok(self.chunks());
         }
         let Some(length) = response.field("content-length") else {
-            return Ok((self.rest(), true));
+            return Ok(self.remainder());
         };
         let length = length.parse().map_err(io::Error::other)?;
         let complete = self.fill(length).is_ok();
@@ -171,8 +186,22 @@ impl Client {
 
     /// Everything up to the end of the connection.
     pub fn rest(&mut self) -> Vec<u8> {
-        while self.fill(self.buffer.len() + 1).is_ok() {}
-        std::mem::take(&mut self.buffer)
+        self.remainder().0
+    }
+
+    /// The same, and whether the end was one and no reset.
+    pub fn remainder(&mut self) -> (Vec<u8>, bool) {
+        loop {
+            if let Err(error) = self.fill(self.buffer.len() + 1) {
+                let clean = error.kind() == io::ErrorKind::UnexpectedEof;
+                return (std::mem::take(&mut self.buffer), clean);
+            }
+        }
+    }
+
+    /// Waits until this has come, and takes it with all that came before it.
+    pub fn wait_for(&mut self, text: &str) -> Vec<u8> {
+        self.until(text.as_bytes()).unwrap()
     }
 
     /// Reads to the end of the connection: whether it was an orderly one.

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod extension;
+pub mod packet;
 pub mod place;
 pub mod server;
 pub mod setup;

@@ -91,6 +91,11 @@ impl Server {
         address(&self.place, "stderr")
     }
 
+    /// The first address where it speaks the uwsgi protocol.
+    pub fn uwsgi_address(&self) -> SocketAddr {
+        address_of(&self.place, "stderr", "uwsgi")
+    }
+
     pub fn connect(&self) -> Client {
         Client::connect(self.address())
     }
@@ -189,13 +194,17 @@ fn supervise(path: &Path) -> Arc<Mutex<Vec<String>>> {
     said
 }
 
-/// The first TCP address of a log.
+/// The first TCP address of a log where HTTP is spoken.
 pub fn address(place: &Place, log: &str) -> SocketAddr {
+    address_of(place, log, "http")
+}
+
+fn address_of(place: &Place, log: &str, protocol: &str) -> SocketAddr {
+    let before = format!("listening on {protocol}://");
     wait::until("an address in the log", || {
         let text = place.read(log);
-        let (_, rest) = text.split_once("listening on http://")?;
-        let (address, _) = rest.split_once('\n')?;
-        address.parse().ok()
+        let mut addresses = text.split(&before).skip(1).filter_map(|rest| rest.lines().next());
+        addresses.find_map(|address| address.parse().ok())
     })
 }
 

@@ -62,6 +62,12 @@ impl Setup {
         ))
     }
 
+    /// The same with the uwsgi protocol, on TCP and on the UNIX socket `app.sock`.
+    pub fn uwsgi(lines: &str) -> Self {
+        let sockets = "socket = 127.0.0.1:0\nsocket = app.sock";
+        Self::classic(&format!("[rwsgi]\n{sockets}\nchdir = %d\nwsgi-file = app.py\n{lines}\n"))
+    }
+
     /// The kitchen, with this whole configuration.
     pub fn classic(ini: &str) -> Self {
         let place = Place::new();

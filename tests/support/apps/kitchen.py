@@ -11,7 +11,7 @@ PLAIN = [('Content-Type', 'text/plain')]
 
 
 def application(environ, start_response):
-    name = environ['PATH_INFO'].strip('/') or 'ok'
+    name = environ['PATH_INFO'].strip('/').split('/')[0] or 'ok'
     return globals().get('do_' + name, do_missing)(environ, start_response)
 
 
@@ -503,6 +503,29 @@ def do_mid(environ, start_response):
     start_response('200 OK', PLAIN)
     yield b'begun'
     raise ValueError('in the middle')
+
+
+def do_stages(environ, start_response):
+    start_response('200 OK', PLAIN)
+    yield b'first,'
+    gate(environ['QUERY_STRING'])
+    yield b'second'
+
+
+def do_large(environ, start_response):
+    """As many lines as QUERY_STRING says, each with its number, bit by bit."""
+    start_response('200 OK', PLAIN)
+    lines = int(environ['QUERY_STRING'])
+    for start in range(0, lines, 4096):
+        numbers = range(start, min(start + 4096, lines))
+        yield ''.join('%015d\n' % number for number in numbers).encode()
+
+
+def do_send(environ, start_response):
+    """Has the web server send a file: QUERY_STRING is the field that says so, and its value."""
+    name, _, value = environ['QUERY_STRING'].partition('=')
+    start_response('200 OK', PLAIN + [(name, value)])
+    return [b'instead of the file']
 
 
 def do_short(environ, start_response):

@@ -1,0 +1,504 @@
+//! The uwsgi protocol on raw sockets.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::support::client::{Client, Response};
+use crate::support::packet::Packet;
+use crate::support::server::Server;
+use crate::support::setup::Setup;
+
+const SILENCE: Duration = Duration::from_millis(150);
+
+fn serve(lines: &str) -> Server {
+    Setup::uwsgi(lines).start()
+}
+
+fn connect(server: &Server) -> Client {
+    Client::connect(server.uwsgi_address())
+}
+
+/// A client of each kind of socket.
+fn both(server: &Server) -> [Client; 2] {
+    [connect(server), Client::unix(&server.place.join("app.sock"))]
+}
+
+fn ask(server: &Server, packet: &Packet) -> Response {
+    let mut client = connect(server);
+    client.send(packet.bytes());
+    client.response()
+}
+
+fn environ(response: &Response) -> Map<String, Value> {
+    let answer: Value = serde_json::from_slice(&response.body).unwrap();
+    assert_eq!(answer["type"], "dict", "PEP 3333 wants a builtin dictionary");
+    answer["environ"].as_object().unwrap().clone()
+}
+
+/// The characters of a native string, as the bytes that they stand for.
+fn latin1(text: &[u8]) -> String {
+    text.iter().map(|byte| char::from(*byte)).collect()
+}
+
+#[test]
+fn the_environ_is_what_the_packet_says() {
+    let said: [(&str, &[u8]); 20] = [
+        ("QUERY_STRING", b"a=%20b"),
+        ("REQUEST_METHOD", b"GET"),
+        ("CONTENT_TYPE", b""),
+        ("CONTENT_LENGTH", b""),
+        ("REQUEST_URI", b"/environ/caf%C3%A9?a=%20b"),
+        ("PATH_INFO", b"/environ/caf\xc3\xa9"),
+        ("SCRIPT_NAME", b"/shop"),
+        ("DOCUMENT_ROOT", b"/var/www"),
+        ("SERVER_PROTOCOL", b"HTTP/2.0"),
+        ("REQUEST_SCHEME", b"https"),
+        ("HTTPS", b"on"),
+        ("REMOTE_ADDR", b"2001:db8::7"),
+        ("REMOTE_PORT", b"40000"),
+        ("SERVER_PORT", b"443"),
+        ("SERVER_NAME", b"shop.test"),
+        ("HTTP_HOST", b"shop.test"),
+        ("HTTP_X_FORWARDED_FOR", b"198.51.100.1"),
+        ("HTTP_COOKIE", b"x=1; y=\xff"),
+        ("HTTP_CONNECTION", b"Upgrade"),
+        ("MY_OWN", b"says nginx"),
+    ];
+    let packet =
+        said.iter().fold(Packet::default(), |packet, (name, value)| packet.var(name, value));
+    let server = serve("");
+    for mut client in both(&server) {
+        client.send(packet.bytes());
+        let got = environ(&client.response().expect(200));
+        for (name, value) in said {
+            assert_eq!(got[name], latin1(value), "{name}");
+        }
+        assert_eq!(got["wsgi.url_scheme"], "https");
+        assert_eq!(got["wsgi.version"], serde_json::json!([1, 0]));
+        assert!(got.contains_key("wsgi.input") && got.contains_key("wsgi.errors"));
+    }
+}
+
+#[test]
+fn of_two_variables_with_one_name_the_last_counts() {
+    let packet = Packet::get("/environ").var("X_TWICE", "1").var("X_TWICE", "2");
+    assert_eq!(environ(&ask(&serve(""), &packet))["X_TWICE"], "2");
+}
+
+#[test]
+fn the_scheme_is_told_in_several_ways() {
+    let server = serve("");
+    for (name, value, scheme) in [
+        ("HTTPS", "on", "https"),
+        ("HTTPS", "1", "https"),
+        ("HTTPS", "off", "http"),
+        ("REQUEST_SCHEME", "https", "https"),
+        ("UWSGI_SCHEME", "https", "https"),
+        ("UWSGI_SCHEME", "gopher", "http"),
+    ] {
+        let got = environ(&ask(&server, &Packet::get("/environ").var(name, value)));
+        assert_eq!(got["wsgi.url_scheme"], scheme, "{name}={value}");
+    }
+}
+
+#[test]
+fn a_mount_point_is_taken_off_the_path_by_modifier_30_alone() {
+    let server = serve("");
+    for (modifier, path) in [(0, "/environ/environ/x"), (30, "/environ/x")] {
+        let packet = Packet::get("/environ/environ/x").var("SCRIPT_NAME", "/environ");
+        let got = environ(&ask(&server, &packet.modifier(modifier)));
+        assert_eq!((&got["PATH_INFO"], &got["SCRIPT_NAME"]), (&path.into(), &"/environ".into()));
+    }
+}
+
+#[test]
+fn a_body_has_the_length_that_the_packet_says_and_not_a_byte_more() {
+    for lines in ["", "post-buffering=0"] {
+        let server = serve(lines);
+        for mut client in both(&server) {
+            client.send(Packet::post("/echo", 3).with("abcdef"));
+            let response = client.response().expect(200);
+            assert_eq!((response.text().as_str(), response.field("x-length")), ("abc", Some("3")));
+        }
+    }
+}
+
+#[test]
+fn an_empty_length_is_no_body() {
+    for lines in ["", "post-buffering=0"] {
+        let server = serve(lines);
+        let response = ask(&server, &Packet::request("POST", "/echo", "")).expect(200);
+        assert_eq!((response.text().as_str(), response.field("x-length")), ("", Some("")));
+    }
+}
+
+#[test]
+fn a_large_body_comes_whole() {
+    let body: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    for lines in ["", "post-buffering=0"] {
+        let server = serve(lines);
+        for mut client in both(&server) {
+            client.send(Packet::post("/echo", body.len()).with(&body));
+            assert!(client.response().expect(200).body == body, "{lines}");
+        }
+    }
+}
+
+#[test]
+fn a_slow_body_is_waited_for_before_the_application_is_called() {
+    let server = serve("");
+    let mut client = connect(&server);
+    client.send(Packet::post("/count", 6).with("abc"));
+    assert!(client.is_silent_for(SILENCE));
+    assert!(!server.place.join("entered-count").exists());
+    client.send("def");
+    assert_eq!(client.response().expect(200).text(), "6");
+}
+
+#[test]
+fn an_upload_streams_where_nothing_is_buffered() {
+    let server = serve("post-buffering=0");
+    let mut client = connect(&server);
+    client.send(Packet::post("/count", 2 << 20).with(vec![b'x'; 1 << 20]));
+    server.place.wait_for_gate("count");
+    client.send(vec![b'x'; 1 << 20]);
+    assert_eq!(client.response().expect(200).text(), (2 << 20).to_string());
+}
+
+#[test]
+fn a_truncated_upload_never_passes_for_a_complete_one() {
+    let server = serve("post-buffering=0");
+    let mut client = connect(&server);
+    client.send(Packet::post("/count", 100).with("abc"));
+    server.place.wait_for_gate("count");
+    drop(client);
+    server.wait_for_log("upload broken", 1);
+    assert!(!server.log().contains("upload complete"), "{}", server.log());
+}
+
+#[test]
+fn a_truncated_upload_that_is_buffered_never_reaches_the_application() {
+    let server = serve("");
+    let mut client = connect(&server);
+    client.send(Packet::post("/count", 100).with("abc"));
+    client.half_close();
+    client.response().expect(400);
+    server.wait_for_log("left before the body", 1);
+    ask(&server, &Packet::get("/ok")).expect(200);
+    assert!(!server.log().contains("upload "), "{}", server.log());
+}
+
+#[test]
+fn a_body_above_limit_post_is_413_although_it_is_not_read() {
+    let server = serve("limit-post=10");
+    let piece = [b'x'; 10_000];
+    for mut client in both(&server) {
+        client.send(Packet::post("/echo", 90 * piece.len()).bytes());
+        for _ in 0..90 {
+            client.send(piece);
+        }
+        client.response().expect(413);
+        assert!(client.is_closed());
+    }
+    ask(&server, &Packet::get("/ok")).expect(200);
+}
+
+#[test]
+fn responses_that_are_there_as_a_whole_say_their_length() {
+    let server = serve("");
+    for (path, body) in [("/ok", "ok"), ("/list", "abc"), ("/empty", ""), ("/nowhere", "missing")] {
+        let response = ask(&server, &Packet::get(path));
+        assert_eq!(response.field("content-length"), Some(&*body.len().to_string()), "{path}");
+        assert_eq!(response.text(), body);
+    }
+}
+
+#[test]
+fn a_stream_is_sent_as_it_comes_and_ends_with_the_connection() {
+    let server = serve("threads=2");
+    for (number, mut client) in both(&server).into_iter().enumerate() {
+        let gate = format!("s{number}");
+        client.send(Packet::get(&format!("/stages?{gate}")).bytes());
+        let begun = String::from_utf8(client.wait_for("first,")).unwrap();
+        assert!(begun.starts_with("HTTP/1.1 200 OK\r\n"), "{begun}");
+        let lower = begun.to_ascii_lowercase();
+        assert!(!lower.contains("content-length") && !lower.contains("chunked"), "{begun}");
+        server.place.open_gate(&gate);
+        assert_eq!(client.remainder(), (b"second".to_vec(), true));
+    }
+}
+
+#[test]
+fn head_204_and_304_have_no_body() {
+    let server = serve("");
+    for (method, path, status, length) in [
+        ("HEAD", "/ok", 200, Some("2")),
+        ("HEAD", "/generator", 200, None),
+        ("HEAD", "/error", 500, Some("21")),
+        ("GET", "/204", 204, None),
+        ("GET", "/304", 304, None),
+    ] {
+        for mut client in both(&server) {
+            client.send(Packet::request(method, path, "").bytes());
+            let response = client.response_to_head();
+            assert_eq!((response.status, response.field("content-length")), (status, length));
+            assert_eq!(client.remainder(), (Vec::new(), true), "{method} {path}");
+        }
+    }
+    assert!(!server.log().contains("(aborted)"), "{}", server.log());
+}
+
+#[test]
+fn an_exception_is_500_with_a_traceback() {
+    let server = serve("");
+    for mut client in both(&server) {
+        client.send(Packet::get("/error").bytes());
+        assert_eq!(client.response().expect(500).text(), "Internal Server Error");
+    }
+    server.wait_for_log("KeyError: 'on purpose'", 2);
+}
+
+#[test]
+fn a_response_that_breaks_off_is_reset() {
+    let server = serve("");
+    for path in ["/mid", "/short", "/closing?middle"] {
+        let response = ask(&server, &Packet::get(path));
+        assert!(response.status == 200 && !response.complete, "{path}: {response:?}");
+    }
+    server.wait_for_log("(aborted)", 3);
+}
+
+#[test]
+fn what_http_servers_add_is_not_added() {
+    let server = serve("");
+    let response = ask(&server, &Packet::get("/ok")).expect(200);
+    let names: Vec<_> = response.fields.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["content-type", "content-length"]);
+    let response = ask(&server, &Packet::get("/missing").var("HTTP_CONNECTION", "keep-alive"));
+    for name in ["date", "server", "connection", "transfer-encoding"] {
+        assert_eq!(response.field(name), None, "{name}");
+    }
+}
+
+#[test]
+fn a_connection_is_for_one_request() {
+    let server = serve("");
+    let mut client = connect(&server);
+    client.send([Packet::get("/ok").bytes(), Packet::get("/error").bytes()].concat());
+    assert_eq!(client.response().expect(200).text(), "ok");
+    assert!(client.is_closed());
+    ask(&server, &Packet::get("/ok")).expect(200);
+    assert!(!server.log().contains("on purpose"), "{}", server.log());
+}
+
+#[test]
+fn a_client_that_expects_to_continue_is_left_to_the_web_server() {
+    let server = serve("");
+    let mut client = connect(&server);
+    client.send(Packet::post("/echo", 3).var("HTTP_EXPECT", "100-continue").with("abc"));
+    assert_eq!(client.response().expect(200).text(), "abc");
+}
+
+#[test]
+fn a_packet_may_come_in_two_pieces_wherever_it_is_cut() {
+    let server = serve("disable-logging=true");
+    let whole = Packet::default()
+        .var("REQUEST_METHOD", "POST")
+        .var("PATH_INFO", "/echo")
+        .var("CONTENT_LENGTH", "3")
+        .with("abc");
+    for cut in 1..whole.len() {
+        let mut client = connect(&server);
+        client.send(&whole[..cut]);
+        client.send(&whole[cut..]);
+        assert_eq!(client.response().expect(200).text(), "abc", "{cut}");
+    }
+}
+
+#[test]
+fn a_packet_may_come_byte_by_byte() {
+    let server = serve("");
+    for mut client in both(&server) {
+        for byte in Packet::post("/echo", 3).with("abc") {
+            client.send([byte]);
+        }
+        assert_eq!(client.response().expect(200).text(), "abc");
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_stops_the_response() {
+    let server = serve("");
+    for (count, mut client) in both(&server).into_iter().enumerate() {
+        client.send(Packet::get("/closing?endless").bytes());
+        client.wait_for("xxx");
+        drop(client);
+        server.wait_for_log("closed endless", count + 1);
+    }
+    server.wait_for_log("(aborted)", 2);
+}
+
+#[test]
+fn the_log_tells_the_client_that_the_web_server_saw() {
+    let server = serve("");
+    ask(&server, &Packet::get("/ok?a=%20b").var("SERVER_PROTOCOL", "HTTP/2.0")).expect(200);
+    server.wait_for_log("192.0.2.7 \"GET /ok?a=%20b HTTP/2.0\" 200 2 ", 1);
+}
+
+/// The packet of a GET up to its size, and one more variable that does not fit.
+fn inconsistent() -> Packet {
+    Packet::get("/ok").raw(&[1, 0, b'X', 200, 0, b'Y'])
+}
+
+/// Bytes that are no request, and what the log says of them.
+fn bad() -> Vec<(Vec<u8>, &'static str)> {
+    let method = |method: &str| Packet::request(method, "/ok", "").bytes();
+    let length = |length: &str| Packet::request("POST", "/echo", length).bytes();
+    let many = (0..130).fold(Packet::get("/ok"), |packet, _| packet.var("X", "Y"));
+    vec![
+        (vec![0, 1, 16, 0], "has 4097 bytes, larger than `buffer-size` (4096)"),
+        (vec![0, 0, 0, 0], "has no variables"),
+        (Packet::get("/ok").var("", "x").bytes(), "has no name"),
+        (inconsistent().bytes(), "exceeds the packet"),
+        (Packet::get("/ok").raw(&[1]).bytes(), "exceeds the packet"),
+        (many.bytes(), "more variables than `max-fields` (128)"),
+        (Packet::get("/ok").modifier(5).bytes(), "modifier 5 "),
+        (Packet::get("/ok").modifier(17).bytes(), "modifier 17 "),
+        (Packet::get("/ok").modifier(22).bytes(), "modifier 22 "),
+        (Packet::get("/ok").modifier(100).bytes(), "modifier 100 "),
+        (Packet::get("/ok").modifier(255).bytes(), "modifier 255 "),
+        (Packet::default().var("PATH_INFO", "/ok").bytes(), "REQUEST_METHOD is missing"),
+        (method("GE T"), "REQUEST_METHOD is missing or no token"),
+        (method(""), "REQUEST_METHOD is missing or no token"),
+        (length("12a"), "CONTENT_LENGTH is not a decimal number"),
+        (length("-1"), "CONTENT_LENGTH is not a decimal number"),
+        (length("18446744073709551616"), "CONTENT_LENGTH is not a decimal number"),
+    ]
+}
+
+#[test]
+fn a_bad_packet_is_told_and_closed_and_the_next_one_served() {
+    let server = serve("buffer-size=4096");
+    for (number, (bytes, text)) in bad().into_iter().enumerate() {
+        // The log is limited for each client.
+        let source = format!("127.0.1.{}", number + 1);
+        let mut client = Client::from(&source, server.uwsgi_address());
+        client.send(&bytes);
+        assert_eq!(client.rest(), b"", "{text}");
+        server.wait_for_log("bad request refused", number + 1);
+        let log = server.log();
+        let told = log.lines().rfind(|line| line.contains("bad request refused")).unwrap();
+        assert!(told.contains(&source) && told.contains(text), "{text}: {told}");
+        ask(&server, &Packet::get("/ok")).expect(200);
+    }
+}
+
+#[test]
+fn a_packet_of_the_largest_size_is_served() {
+    let value = "x".repeat(4096 - 300);
+    let packet = Packet::default().var("REQUEST_METHOD", "GET").var("HTTP_X_LARGE", value);
+    let rest = 4096 - (packet.bytes().len() - 4) - 4 - "PATH_INFO".len();
+    let packet = packet.var("PATH_INFO", format!("{:/>rest$}", "ok"));
+    assert_eq!(packet.bytes().len(), 4096 + 4);
+    assert_eq!(ask(&serve("buffer-size=4096"), &packet).expect(200).text(), "ok");
+}
+
+#[test]
+fn a_packet_that_ends_too_early_is_told() {
+    let server = serve("");
+    let whole = Packet::get("/ok").bytes();
+    for cut in [1, 4, whole.len() - 1] {
+        let mut client = connect(&server);
+        client.send(&whole[..cut]);
+        client.half_close();
+        assert_eq!(client.remainder(), (Vec::new(), true), "{cut}");
+    }
+    server.wait_for_log("bad request refused: the connection ended within a uwsgi packet", 3);
+    ask(&server, &Packet::get("/ok")).expect(200);
+}
+
+#[test]
+fn a_packet_that_does_not_end_is_given_up() {
+    let server = serve("http-headers-timeout=1");
+    let whole = Packet::get("/ok").bytes();
+    let mut clients = both(&server);
+    clients.iter_mut().for_each(|client| client.send(&whole[..whole.len() - 1]));
+    assert!(clients.iter_mut().all(Client::is_closed));
+    server.wait_for_log("bad request refused: the request did not come in time", 2);
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_closed_in_silence() {
+    let server = serve("http-headers-timeout=1");
+    let mut client = connect(&server);
+    assert!(client.is_closed());
+    drop(connect(&server));
+    ask(&server, &Packet::get("/ok")).expect(200);
+    assert!(!server.log().contains("refused"), "{}", server.log());
+}
+
+#[test]
+fn clients_of_other_protocols_get_a_hint() {
+    let server = serve("");
+    let filler = "x".repeat(100_000);
+    let large = format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n{filler}");
+    for bytes in [&b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\n"] {
+        for mut client in both(&server) {
+            client.send(bytes);
+            assert!(client.response().expect(400).text().contains("uwsgi_pass"));
+            assert!(client.is_closed());
+        }
+    }
+    let mut client = Client::from("127.0.1.1", server.uwsgi_address());
+    let _ = client.try_send(large);
+    client.response().expect(400);
+    server.wait_for_log("an HTTP request came to a socket that speaks uwsgi", 5);
+    let mut client = Client::from("127.0.1.2", server.uwsgi_address());
+    client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    assert_eq!(client.response().status, 400);
+    server.wait_for_log("a TLS handshake came to a socket that speaks uwsgi", 1);
+}
+
+#[test]
+fn variables_that_load_code_do_nothing_and_reach_nobody() {
+    let evil = "open('loaded', 'w').close()\ndef application(e, s):\n    \
+        s('200 OK', [])\n    return [b'evil']\n";
+    let server = Setup::uwsgi("").file("evil.py", evil).start();
+    let path = server.place.join("evil.py").display().to_string();
+    let place = server.place.path().display().to_string();
+    let names = [
+        ("UWSGI_FILE", path.as_str()),
+        ("UWSGI_SCRIPT", "evil"),
+        ("UWSGI_MODULE", "evil"),
+        ("UWSGI_CALLABLE", "application"),
+        ("UWSGI_PASTE", path.as_str()),
+        ("UWSGI_SETENV", "LOADED=1"),
+        ("UWSGI_APPID", "evil"),
+        ("UWSGI_CHDIR", "/"),
+        ("UWSGI_HOME", "/"),
+        ("UWSGI_PYHOME", "/"),
+        ("UWSGI_POSTFILE", path.as_str()),
+        ("UWSGI_TOUCH_RELOAD", place.as_str()),
+        ("UWSGI_CACHE_GET", "x"),
+        ("wsgi.input", "x"),
+        ("wsgi.file_wrapper", "x"),
+        ("wsgi.own", "x"),
+        ("HTTP_PROXY", "http://evil.test"),
+    ];
+    let packet =
+        names.iter().fold(Packet::get("/environ"), |all, (name, value)| all.var(name, value));
+    for modifier in [0, 30] {
+        let got = environ(&ask(&server, &packet.clone().modifier(modifier)).expect(200));
+        for (name, _) in names {
+            match name {
+                "wsgi.input" => assert_eq!(got[name], "Input"),
+                "wsgi.file_wrapper" => assert_eq!(got[name], "type"),
+                _ => assert_eq!(got.get(name), None, "{name}"),
+            }
+        }
+    }
+    assert!(!server.place.join("loaded").exists());
+    assert_eq!(ask(&server, &Packet::get("/ok")).expect(200).text(), "ok");
+    assert!(!server.log().contains("reload"), "{}", server.log());
+}
