@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Map, Value};
 
 use crate::support::client::{Client, Response};
@@ -263,10 +265,50 @@ fn an_exception_is_500_with_a_traceback() {
 fn a_response_that_breaks_off_is_reset() {
     let server = serve("");
     for path in ["/mid", "/short", "/closing?middle"] {
-        let response = ask(&server, &Packet::get(path));
-        assert!(response.status == 200 && !response.complete, "{path}: {response:?}");
+        for mut client in both(&server) {
+            client.send(Packet::get(path).bytes());
+            let response = client.response();
+            assert!(response.status == 200 && !response.complete, "{path}: {response:?}");
+        }
     }
-    server.wait_for_log("(aborted)", 3);
+    server.wait_for_log("(aborted)", 6);
+}
+
+#[test]
+fn a_response_that_broke_off_after_an_upload_is_reset() {
+    let server = serve("");
+    let mut client = connect(&server);
+    client.send(Packet::post("/mid", 3).with("abc"));
+    let response = client.response();
+    assert!(response.status == 200 && !response.complete, "{response:?}");
+}
+
+#[test]
+fn the_response_of_a_worker_that_was_killed_is_reset() {
+    for index in 0..2 {
+        let server = serve("");
+        let mut client = both(&server).into_iter().nth(index).unwrap();
+        client.send(Packet::get("/stages?killed").bytes());
+        client.wait_for("first,");
+        let worker = server.place.pid_at_gate("killed");
+        kill(Pid::from_raw(worker), Signal::SIGKILL).unwrap();
+        assert_eq!(client.remainder(), (Vec::new(), false), "{index}");
+        server.wait_for_log(") serves", 2);
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_while_the_application_is_silent_is_noticed() {
+    let server = serve("threads=2");
+    for (number, mut client) in both(&server).into_iter().enumerate() {
+        let gate = format!("g{number}");
+        client.send(Packet::get(&format!("/stages?{gate}")).bytes());
+        client.wait_for("first,");
+        drop(client);
+        server.wait_for_log("(aborted)", number + 1);
+        server.place.open_gate(&gate);
+    }
+    ask(&server, &Packet::get("/ok")).expect(200);
 }
 
 #[test]

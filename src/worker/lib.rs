@@ -20,6 +20,7 @@ mod http;
 mod intake;
 mod origin;
 mod pace;
+mod packet;
 mod preface;
 mod record;
 mod request;

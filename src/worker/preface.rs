@@ -1,5 +1,4 @@
-//! What comes before a request: the header of the PROXY protocol, before anything else on a
-//! connection.
+//! The header of the PROXY protocol, before anything else on a connection.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -47,15 +46,15 @@ pub(crate) async fn receive(worker: &Worker, connection: &Connection) -> bool {
 }
 
 /// Why no more comes.
-pub(crate) enum Ended {
+enum Ended {
     /// The client took too long.
     Slow(Refusal),
     /// It has left.
     Left,
 }
 
-/// Waits for more of what the client has begun.
-pub(crate) async fn more(worker: &Worker, connection: &Connection) -> Result<(), Ended> {
+/// Waits for more of the header.
+async fn more(worker: &Worker, connection: &Connection) -> Result<(), Ended> {
     let filled = poll_fn(|cx| {
         if let Some(refused) = connection.intake().refusal() {
             return Poll::Ready(Err(Ended::Slow(refused.refusal)));

@@ -14,12 +14,10 @@ use http_body::Body as _;
 use hyper::ext::ReasonPhrase;
 use nix::sys::socket::{Shutdown, shutdown};
 use rwsgi_core::log::{self, Event};
-use rwsgi_protocol::request::Request;
 use rwsgi_protocol::response::has_no_content;
-use rwsgi_protocol::uwsgi::{self, Limits, Parsed, UwsgiError, Vars};
 
 use crate::connection::{Connection, Phase};
-use crate::preface::{self, Ended};
+use crate::packet::{self, Received, Unserved};
 use crate::request;
 use crate::response::{Aborted, Outgoing};
 use crate::upload::Source;
@@ -35,10 +33,15 @@ const UNREAD: usize = 1 << 20;
 
 /// The life of a uwsgi connection.
 pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
-    match receive(worker, connection).await {
-        Ok((request, 0)) => drop(respond(worker, connection, request, 0).await),
-        Ok((request, left)) => {
-            if respond(worker, connection, request, left).await.is_ok() {
+    match packet::receive(worker, connection).await {
+        Ok(received) => {
+            let (left, is_held) = (received.left, received.is_held);
+            if respond(worker, connection, received).await.is_err() {
+                return connection.break_off();
+            }
+            if is_held {
+                packet::release(connection);
+            } else if left > 0 {
                 part(worker, connection).await;
             }
         }
@@ -51,12 +54,11 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
                 }
             }
         }
-        Err(Unserved::Ended(Ended::Slow(refusal))) => complain(worker, connection, &refusal),
-        Err(Unserved::Ended(Ended::Left)) => {
-            if !connection.intake().bytes().is_empty() {
-                complain(worker, connection, &"the connection ended within a uwsgi packet");
-            }
+        Err(Unserved::Slow(refusal)) => complain(worker, connection, &refusal),
+        Err(Unserved::Truncated) => {
+            complain(worker, connection, &"the connection ended within a uwsgi packet");
         }
+        Err(Unserved::Silent) => {}
     }
 }
 
@@ -65,60 +67,18 @@ fn complain(worker: &Worker, connection: &Connection, what: &dyn std::fmt::Displ
     worker.complain(&connection.peer().address, entry);
 }
 
-/// Why there is no request.
-enum Unserved {
-    Bad(UwsgiError),
-    Ended(Ended),
-}
-
-impl From<UwsgiError> for Unserved {
-    fn from(error: UwsgiError) -> Self {
-        Self::Bad(error)
-    }
-}
-
-/// Reads the packet; returns the request and the length of its body.
-async fn receive(worker: &Worker, connection: &Connection) -> Result<(Request, u64), Unserved> {
-    let http = &worker.config.http;
-    // A packet is never larger than its size can say.
-    let limits = Limits {
-        packet: (http.head_bytes as usize).min(usize::from(u16::MAX)),
-        variables: http.max_fields as usize,
-    };
-    loop {
-        if let Some((packet, modifier)) = take(connection, limits)? {
-            let vars = Vars::new(packet, limits)?;
-            let left = vars.content_length()?;
-            return Ok((Request::uwsgi(vars, modifier)?, left));
-        }
-        preface::more(worker, connection).await.map_err(Unserved::Ended)?;
-    }
-}
-
-fn take(connection: &Connection, limits: Limits) -> Result<Option<(Bytes, u8)>, UwsgiError> {
-    let mut intake = connection.intake();
-    let Parsed::Packet(packet) = uwsgi::parse(intake.bytes(), limits)? else { return Ok(None) };
-    let variables = Bytes::copy_from_slice(&intake.bytes()[packet.variables()]);
-    intake.consume(packet.length);
-    Ok(Some((variables, packet.modifier1)))
-}
-
 /// Answers; an error when the answer could not be brought to its end.
 async fn respond(
     worker: &Arc<Worker>,
     connection: &Arc<Connection>,
-    request: Request,
-    left: u64,
+    received: Received,
 ) -> Result<(), ()> {
+    let Received { request, left, is_held } = received;
     let method = request.method.clone();
     let source =
         Source::Plain { worker: Arc::clone(worker), connection: Arc::clone(connection), left };
     let answer = request::answer(Arc::clone(worker), Arc::clone(connection), request, source).await;
-    let Ok(response) = answer else {
-        connection.break_off();
-        return Err(());
-    };
-    let (head, mut body) = response.into_parts();
+    let (head, mut body) = answer.map_err(drop)?.into_parts();
     let mut head = Response::from_parts(head, ());
     let silent = has_no_content(&method, head.status());
     if let (false, Some(length)) = (silent, body.size_hint().exact()) {
@@ -130,16 +90,9 @@ async fn respond(
         let next = if silent || body.is_end_stream() {
             None
         } else {
-            next(worker, connection, &mut body).await
+            next(worker, connection, &mut body, is_held).await
         };
-        let chunk = match next {
-            None => Bytes::new(),
-            Some(Ok(chunk)) => chunk,
-            Some(Err(())) => {
-                connection.break_off();
-                return Err(());
-            }
-        };
+        let chunk = next.transpose()?.unwrap_or_default();
         let is_last = chunk.is_empty();
         let head = pending.take().unwrap_or_default();
         send_both(worker, connection, head, chunk).await?;
@@ -173,9 +126,13 @@ async fn next(
     worker: &Worker,
     connection: &Connection,
     body: &mut Outgoing,
+    is_held: bool,
 ) -> Option<Result<Bytes, ()>> {
     loop {
         let frame = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Pending if is_held => {
+                packet::poll_departure(connection, cx).map(|()| Some(Err(Aborted)))
+            }
             Poll::Pending if connection.intake().bytes().is_empty() => {
                 match connection.poll_fill(worker, cx) {
                     Poll::Ready(Ok(true)) | Poll::Pending => Poll::Pending,
