@@ -49,6 +49,7 @@ unit:
 	cargo run --quiet --locked --package rwsgi -- --man-ini | diff packaging/man/rwsgi.ini.5 -
 
 integration: $(VENV)/ready
+	packaging/prerequisites build python front
 	cargo build --workspace --locked
 	cargo test --package rwsgi --test rwsgi --locked
 

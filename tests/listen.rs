@@ -7,6 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 
 use crate::support::client::Client;
+use crate::support::packet::Packet;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
 
@@ -92,6 +93,15 @@ fn a_socket_of_systemd_needs_no_address_in_the_configuration() {
     assert_eq!(Client::connect(address).get("/ok").expect(200).text(), "ok");
     server.reload(1);
     assert_eq!(Client::connect(address).get("/ok").expect(200).text(), "ok");
+}
+
+#[test]
+fn a_socket_of_systemd_speaks_the_protocol_that_is_written() {
+    let (setup, address) = handed_over("[rwsgi]\nprotocol = uwsgi\nwsgi-file = app.py\n", "http");
+    let _server = setup.start();
+    let mut client = Client::connect(address);
+    client.send(Packet::get("/ok").bytes());
+    assert_eq!(client.response().expect(200).text(), "ok");
 }
 
 #[test]

@@ -36,6 +36,14 @@ mod error_stream;
 mod exception;
 // Who the client is behind proxies.
 mod forwarded;
+// Behind Apache.
+mod front_apache;
+// The examples for web servers.
+mod front_examples;
+// Behind HAProxy.
+mod front_haproxy;
+// Behind nginx.
+mod front_nginx;
 // HTTP/1.1 on raw sockets.
 mod http1;
 // The request body.
@@ -68,6 +76,8 @@ mod static_files;
 mod threads;
 // The uwsgi protocol on raw sockets.
 mod uwsgi_protocol;
+// What is no request of it.
+mod uwsgi_refusals;
 // A worker dies: another comes.
 mod worker_killed;
 // The reference implementation's own check of servers.

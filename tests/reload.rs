@@ -1,71 +1,13 @@
 //! Reloads under load.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::thread;
-
 use crate::support::client::Client;
+use crate::support::load::reload_under_load;
 use crate::support::server::Server;
 use crate::support::wait;
 
-/// What a client saw.
-#[derive(Default)]
-struct Tally {
-    answered: AtomicUsize,
-    failures: std::sync::Mutex<Vec<String>>,
-}
-
-impl Tally {
-    fn note(&self, outcome: std::io::Result<u16>) {
-        match outcome {
-            Ok(200) => drop(self.answered.fetch_add(1, Relaxed)),
-            other => self.failures.lock().unwrap().push(format!("{other:?}")),
-        }
-    }
-}
-
-/// Asks without pause until told to stop; a new connection for each request, or as few as possible.
-fn ask(server: std::net::SocketAddr, keep: bool, stop: &AtomicBool, tally: &Tally) {
-    let connection = if keep { "keep-alive" } else { "close" };
-    let request = format!("GET /ok HTTP/1.1\r\nHost: test\r\nConnection: {connection}\r\n\r\n");
-    let mut client = None;
-    while !stop.load(Relaxed) {
-        let outcome = match client.take() {
-            Some(client) => Ok(client),
-            None => Client::try_connect(server),
-        };
-        tally.note(outcome.and_then(|mut open| {
-            open.try_send(&request)?;
-            let response = open.try_response(true)?;
-            let goes_on = keep && response.field("connection") != Some("close");
-            client = goes_on.then_some(open);
-            Ok(if response.complete { response.status } else { 0 })
-        }));
-    }
-}
-
 fn loses_nothing(keep: bool) {
     let server = Server::new("processes=2\nthreads=2\ndisable-logging=true");
-    let (stop, tally, address) = (AtomicBool::new(false), Tally::default(), server.address());
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| ask(address, keep, &stop, &tally));
-        }
-        for count in 1..=10 {
-            let before = tally.answered.load(Relaxed);
-            server.signal(nix::sys::signal::Signal::SIGHUP);
-            let done = || {
-                let reloaded = server.log().matches("reloaded: ").count() >= count;
-                (reloaded && tally.answered.load(Relaxed) > before + 20).then_some(())
-            };
-            if wait::within(wait::DEADLINE, done).is_none() {
-                break;
-            }
-        }
-        stop.store(true, Relaxed);
-    });
-    let failures = tally.failures.lock().unwrap();
-    assert!(failures.is_empty(), "{} of {:?}: {failures:?}", failures.len(), tally.answered);
-    assert_eq!(server.log().matches("reloaded: ").count(), 10, "{}", server.log());
+    reload_under_load(&server, server.address(), keep, 10);
 }
 
 #[test]

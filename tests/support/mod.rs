@@ -1,7 +1,10 @@
 //! What the tests share: a server in a directory of its own, a client on raw sockets.
 
+pub mod behind;
 pub mod client;
 pub mod extension;
+pub mod front;
+pub mod load;
 pub mod packet;
 pub mod place;
 pub mod server;

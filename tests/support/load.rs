@@ -1,0 +1,73 @@
+//! A bounded stream of requests while something happens to the server.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use nix::sys::signal::Signal;
+
+use super::client::Client;
+use super::server::Server;
+use super::wait;
+
+/// What clients saw.
+#[derive(Default)]
+struct Tally {
+    answered: AtomicUsize,
+    failures: Mutex<Vec<String>>,
+}
+
+impl Tally {
+    fn note(&self, outcome: std::io::Result<u16>) {
+        match outcome {
+            Ok(200) => drop(self.answered.fetch_add(1, Relaxed)),
+            other => self.failures.lock().unwrap().push(format!("{other:?}")),
+        }
+    }
+}
+
+/// Asks without pause until told to stop; a new connection for each request, or as few as possible.
+fn ask(address: SocketAddr, keep: bool, stop: &AtomicBool, tally: &Tally) {
+    let connection = if keep { "keep-alive" } else { "close" };
+    let request = format!("GET /ok HTTP/1.1\r\nHost: test\r\nConnection: {connection}\r\n\r\n");
+    let mut client = None;
+    while !stop.load(Relaxed) {
+        let outcome = match client.take() {
+            Some(client) => Ok(client),
+            None => Client::try_connect(address),
+        };
+        tally.note(outcome.and_then(|mut open| {
+            open.try_send(&request)?;
+            let response = open.try_response(true)?;
+            let goes_on = keep && response.field("connection") != Some("close");
+            client = goes_on.then_some(open);
+            Ok(if response.complete { response.status } else { 0 })
+        }));
+    }
+}
+
+/// Reloads `server` this often, while four clients ask at `address`; fails if one request does.
+pub fn reload_under_load(server: &Server, address: SocketAddr, keep: bool, reloads: usize) {
+    let (stop, tally) = (AtomicBool::new(false), Tally::default());
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| ask(address, keep, &stop, &tally));
+        }
+        for count in 1..=reloads {
+            let before = tally.answered.load(Relaxed);
+            server.signal(Signal::SIGHUP);
+            let done = || {
+                let reloaded = server.log().matches("reloaded: ").count() >= count;
+                (reloaded && tally.answered.load(Relaxed) > before + 20).then_some(())
+            };
+            if wait::within(wait::DEADLINE, done).is_none() {
+                break;
+            }
+        }
+        stop.store(true, Relaxed);
+    });
+    let failures = tally.failures.lock().unwrap();
+    assert!(failures.is_empty(), "{} of {:?}: {failures:?}", failures.len(), tally.answered);
+    assert_eq!(server.log().matches("reloaded: ").count(), reloads, "{}", server.log());
+}
