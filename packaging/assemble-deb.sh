@@ -42,7 +42,11 @@ install_files() {
 644 $packaging/man/rwsgi.ini.5 usr/share/man/man5/rwsgi.ini.5
 644 $packaging/deb/copyright usr/share/doc/rwsgi/copyright
 644 $packaging/deb/changelog usr/share/doc/rwsgi/changelog
+644 $packaging/examples/apache.conf usr/share/doc/rwsgi/examples/apache.conf
+644 $packaging/examples/haproxy.cfg usr/share/doc/rwsgi/examples/haproxy.cfg
 644 $packaging/examples/nginx.conf usr/share/doc/rwsgi/examples/nginx.conf
+644 $packaging/examples/nginx-uwsgi.conf usr/share/doc/rwsgi/examples/nginx-uwsgi.conf
+644 $root/docs/behind-a-proxy.md usr/share/doc/rwsgi/behind-a-proxy.md
 644 $packaging/examples/strict.conf usr/share/doc/rwsgi/examples/strict.conf
 644 $root/examples/bookstore/rwsgi.ini usr/share/doc/rwsgi/examples/bookstore.ini
 644 $root/examples/bookstore/uwsgi.ini usr/share/doc/rwsgi/examples/uwsgi.ini

@@ -20,10 +20,14 @@ drwxr-xr-x root/root ./usr/lib/rwsgi/python/
 -rw-r--r-- root/root ./usr/lib/systemd/system/rwsgi@.socket
 -rw-r--r-- root/root ./usr/lib/sysusers.d/rwsgi.conf
 drwxr-xr-x root/root ./usr/share/doc/rwsgi/
+-rw-r--r-- root/root ./usr/share/doc/rwsgi/behind-a-proxy.md
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/changelog.gz
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/copyright
 drwxr-xr-x root/root ./usr/share/doc/rwsgi/examples/
+-rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/apache.conf
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/bookstore.ini
+-rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/haproxy.cfg
+-rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/nginx-uwsgi.conf
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/nginx.conf
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/strict.conf
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/uwsgi.ini
