@@ -126,3 +126,11 @@ fn a_socket_of_systemd_is_not_removed_by_a_stop() {
     waiting.send("GET /ok HTTP/1.1\r\nHost: test\r\n\r\n");
     assert!(listener.accept().is_ok());
 }
+
+#[test]
+fn two_listeners_with_port_0_are_two() {
+    let server = Server::new("socket = 127.0.0.1:0");
+    server.wait_for_log("listening on http://127.0.0.1:", 1);
+    server.wait_for_log("listening on uwsgi://127.0.0.1:", 1);
+    server.get("/ok").expect(200);
+}

@@ -35,7 +35,7 @@ fn tls(used: bool) -> Vec<u8> {
 
 /// HTTP and the uwsgi protocol, on TCP and on UNIX sockets, all behind a balancer.
 fn serve(lines: &str) -> Server {
-    let sockets = "http=127.0.0.1:0\nhttp=web.sock\nsocket=127.0.0.2:0\nsocket=app.sock";
+    let sockets = "http=127.0.0.1:0\nhttp=web.sock\nsocket=127.0.0.1:0\nsocket=app.sock";
     let ini =
         format!("[rwsgi]\n{sockets}\nproxy-protocol=true\nchdir=%d\nwsgi-file=app.py\n{lines}\n");
     Setup::classic(&ini).start()

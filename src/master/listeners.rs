@@ -92,7 +92,19 @@ impl Inherited {
 /// The open listeners of the instance.
 #[derive(Debug, Default)]
 pub struct Listeners {
-    open: BTreeMap<ListenAddr, Open>,
+    open: BTreeMap<Place, Open>,
+}
+
+/// A listener of a configuration: its address as written, and how many of the same are before it.
+/// There can be several only with port 0, where each gets a port of its own.
+pub type Place = (ListenAddr, usize);
+
+fn keys(config: &Config) -> impl Iterator<Item = (Place, &Listen)> {
+    config.listeners.iter().enumerate().map(|(index, listen)| {
+        let before = config.listeners[..index].iter();
+        let same = before.filter(|other| other.address == listen.address).count();
+        ((listen.address.clone(), same), listen)
+    })
 }
 
 #[derive(Debug)]
@@ -109,14 +121,10 @@ impl Listeners {
     ///
     /// # Errors
     /// A sentence with a remedy. What was opened before the error is closed again.
-    pub fn open(
-        &mut self,
-        config: &Config,
-        inherited: &Inherited,
-    ) -> Result<Vec<ListenAddr>, String> {
+    pub fn open(&mut self, config: &Config, inherited: &Inherited) -> Result<Vec<Place>, String> {
         let mut new = Vec::new();
-        for listen in &config.listeners {
-            if self.open.contains_key(&listen.address) {
+        for (key, listen) in keys(config) {
+            if self.open.contains_key(&key) {
                 continue;
             }
             match open(listen, config.backlog, inherited) {
@@ -127,8 +135,8 @@ impl Listeners {
                         format!("listening on {}://{address}", listen.protocol.scheme()),
                     )
                     .send();
-                    self.open.insert(listen.address.clone(), open);
-                    new.push(listen.address.clone());
+                    self.open.insert(key.clone(), open);
+                    new.push(key);
                 }
                 Err(reason) => {
                     self.close(&new);
@@ -140,9 +148,9 @@ impl Listeners {
     }
 
     /// Closes these, as after a reload that failed.
-    pub fn close(&mut self, addresses: &[ListenAddr]) {
-        for address in addresses {
-            if let Some(open) = self.open.remove(address) {
+    pub fn close(&mut self, keys: &[Place]) {
+        for key in keys {
+            if let Some(open) = self.open.remove(key) {
                 open.remove_file();
             }
         }
@@ -150,14 +158,14 @@ impl Listeners {
 
     /// Closes what `config` does not want, as after a reload.
     pub fn retain(&mut self, config: &Config) {
-        let wanted = |address: &ListenAddr| config.listeners.iter().any(|l| l.address == *address);
-        let gone: Vec<_> = self.open.keys().filter(|address| !wanted(address)).cloned().collect();
+        let wanted: Vec<_> = keys(config).map(|(key, _)| key).collect();
+        let gone: Vec<_> = self.open.keys().filter(|key| !wanted.contains(key)).cloned().collect();
         self.close(&gone);
     }
 
     /// The descriptors for `config`, in its order.
     pub fn descriptors(&self, config: &Config) -> Vec<BorrowedFd<'_>> {
-        let open = config.listeners.iter().filter_map(|listen| self.open.get(&listen.address));
+        let open = keys(config).filter_map(|(key, _)| self.open.get(&key));
         open.map(|open| open.socket.as_fd()).collect()
     }
 
@@ -167,13 +175,13 @@ impl Listeners {
         let tcp = self
             .open
             .iter()
-            .filter(|(address, open)| open.ours && matches!(address, ListenAddr::Tcp(_)));
+            .filter(|((address, _), open)| open.ours && matches!(address, ListenAddr::Tcp(_)));
         tcp.map(|(_, open)| open.socket.as_fd()).collect()
     }
 
     /// The addresses as they really are, for people.
     pub fn addresses(&self) -> Vec<String> {
-        let real = |(address, open): (&ListenAddr, &Open)| {
+        let real = |((address, _), open): (&Place, &Open)| {
             local_address(&open.socket).unwrap_or_else(|| address.clone()).to_string()
         };
         self.open.iter().map(real).collect()

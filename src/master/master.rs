@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rwsgi_core::address::ListenAddr;
 use rwsgi_core::config::{Config, Context, Sources};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Channel, Failure, FromTemplate, FromWorker, Received, ToTemplate, ToWorker};
@@ -25,7 +24,7 @@ use crate::boot::plain;
 use crate::control::{self, Request};
 use crate::daemonize::Caller;
 use crate::event::{Event, Generation, Key, Ticket};
-use crate::listeners::{Inherited, Listeners};
+use crate::listeners::{Inherited, Listeners, Place};
 use crate::notify::Supervisor;
 use crate::reap::Exit;
 use crate::report;
@@ -72,7 +71,7 @@ pub struct Instance {
 pub(crate) struct Pending {
     pub(crate) config: Config,
     pub(crate) python: PathBuf,
-    pub(crate) opened: Vec<ListenAddr>,
+    pub(crate) opened: Vec<Place>,
 }
 
 /// A running template.

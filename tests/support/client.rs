@@ -200,7 +200,7 @@ impl Client {
     }
 
     /// Waits until this has come, and takes it with all that came before it.
-    pub fn wait_for(&mut self, text: &str) -> Vec<u8> {
+    pub fn take_up_to(&mut self, text: &str) -> Vec<u8> {
         self.until(text.as_bytes()).unwrap()
     }
 

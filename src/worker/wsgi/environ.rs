@@ -10,7 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use rwsgi_protocol::forwarded::Origin;
-use rwsgi_protocol::header::{environ_key, is_forwarding};
+use rwsgi_protocol::header::{environ_key, http_name, is_forwarding};
 use rwsgi_protocol::request::Head;
 use rwsgi_protocol::uwsgi::Vars;
 
@@ -153,13 +153,17 @@ impl<'py> Environ<'py> {
             self.worker.origins.forwarding_of_variables(&call.connection, &call.request);
         for (name, value) in vars.environ() {
             let is_forwarding = name == b"HTTP_FORWARDED" || name.starts_with(b"HTTP_X_FORWARDED_");
-            if is_forwarding && forwarding == Forwarding::Cleared {
+            if is_forwarding && !(forwarding == Forwarding::Kept && self.is_set_by_proxies(name)) {
                 continue;
             }
             environ.set_item(self.name(name)?, latin1(py, value)?)?;
         }
         environ.set_item(intern!(py, "PATH_INFO"), latin1(py, vars.path_info(modifier))?)?;
         environ.set_item(intern!(py, "wsgi.url_scheme"), vars.scheme().as_str())
+    }
+
+    fn is_set_by_proxies(&self, variable: &[u8]) -> bool {
+        http_name(variable).is_some_and(|field| self.worker.origins.sets(field.as_str()))
     }
 
     /// What trusted proxies say of the client.
