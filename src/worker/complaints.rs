@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rwsgi_core::log::{self, Entry, Event};
 
+use crate::deadlines::NEVER;
+
 /// How long a count lasts, in milliseconds.
 const WINDOW: u64 = 10_000;
 /// Entries of one peer in that time.
@@ -46,6 +48,26 @@ impl Complaints {
         } else {
             entry.about(peer).field("REMOTE_ADDR", peer.to_owned()).send();
         }
+    }
+}
+
+impl Complaints {
+    /// Tells how many were not logged one by one, if it is time; returns when it will be.
+    pub(crate) fn look(&self, now: u64) -> u64 {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.silent == 0 {
+            return NEVER;
+        }
+        if counts.window != now / WINDOW {
+            counts.begin(now / WINDOW);
+            return NEVER;
+        }
+        (counts.window + 1) * WINDOW
+    }
+
+    /// The same, for nothing will be added.
+    pub(crate) fn end(&self) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).begin(0);
     }
 }
 

@@ -193,6 +193,7 @@ fn serve_with_threads(
         thread.call_method1("join", (5,))?;
     }
     py.detach(|| drop(watcher.join()));
+    worker.complaints.end();
     Ok(())
 }
 
@@ -305,7 +306,9 @@ impl Worker {
     /// Logs something that a client or a shortage can cause at any rate; `peer` is empty when nobody
     /// in particular does.
     pub(crate) fn complain(&self, peer: &str, entry: Entry) {
-        self.complaints.add(self.deadlines.advance(), peer, entry);
+        let now = self.deadlines.advance();
+        self.complaints.add(now, peer, entry);
+        self.deadlines.look_at(self.complaints.look(now));
     }
 }
 
@@ -423,6 +426,7 @@ impl Worker {
         }
         self.deadlines.look_at(self.resume_at.load(SeqCst));
         self.trim(now);
+        self.deadlines.look_at(self.complaints.look(now));
         for (_, connection) in self.connections().iter() {
             self.deadlines.look_at(connection.look(self, now));
         }
