@@ -16,5 +16,5 @@ mod reactor;
 mod source;
 
 pub use crew::{Crew, Duty, Hands};
-pub use reactor::{Reactor, Token};
+pub use reactor::{Reactor, Token, yield_now};
 pub use source::{Direction, Source};

@@ -2,10 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_task::Runnable;
@@ -41,6 +43,20 @@ thread_local! {
     static CAPTURES: Cell<bool> = const { Cell::new(false) };
     /// What it has woken so far.
     static CAPTURED: RefCell<Vec<Runnable>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lets the other tasks that are ready have their turn.
+pub async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if has_yielded {
+            return Poll::Ready(());
+        }
+        has_yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Reactor {

@@ -4,21 +4,26 @@ use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
-use nix::sys::socket::{Shutdown, shutdown};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, Shutdown, recv, shutdown};
 use rwsgi_core::config::Protocol;
 use rwsgi_reactor::{Direction, Source};
 use socket2::SockRef;
 
 use crate::accept::{Listener, Peer};
+use crate::deadlines::Deadlines;
 use crate::hole::Extent;
 use crate::intake::Intake;
 use crate::pace::{Reading, Writing};
 use crate::worker::Worker;
 use crate::{http, preface, uwsgi};
 
-/// How long a connection is idle before what HTTP needs for it is given back, in milliseconds.
-const PARK: u64 = 1000;
+/// How long a connection is idle before what HTTP needs for it is given back.
+const PARK: Duration = Duration::from_secs(1);
+/// How long one whose time is over, but whose next request has come meanwhile, may take to begin it.
+const REPRIEVE: Duration = Duration::from_secs(1);
 
 /// One connection.
 #[derive(Debug)]
@@ -64,17 +69,20 @@ pub(crate) enum Phase {
     Body,
     /// Nothing: the application works.
     Application,
+    /// To take the response: all of it is on its way.
+    Reply,
     /// To close its side, after ours said why it was refused.
     Farewell,
 }
 
-const PHASES: [Phase; 7] = [
+const PHASES: [Phase; 8] = [
     Phase::Fresh,
     Phase::Idle,
     Phase::Parked,
     Phase::Head,
     Phase::Body,
     Phase::Application,
+    Phase::Reply,
     Phase::Farewell,
 ];
 
@@ -140,11 +148,11 @@ impl Connection {
                 self.park.store(false, Relaxed);
                 self.reading.within(worker, worker.idle_timeout());
                 if phase == Phase::Idle {
-                    worker.deadlines.look_at(worker.deadlines.now() + PARK);
+                    worker.deadlines.after(PARK);
                 }
             }
             Phase::Body => self.reading.begin_body(worker),
-            Phase::Application => self.reading.stop(),
+            Phase::Application | Phase::Reply => self.reading.stop(),
             Phase::Farewell => self.reading.within(worker, http::FAREWELL),
         }
         self.phase.store(phase as u64, Relaxed);
@@ -167,9 +175,9 @@ impl Connection {
         if self.writing.is_hopeless(worker, &self.source, now) {
             self.cut();
         } else if now >= self.reading.deadline() {
-            self.expire();
+            self.expire(worker);
         } else if self.phase() == Phase::Idle {
-            let park_at = self.reading.since() + PARK;
+            let park_at = Deadlines::round(self.reading.since() + PARK.as_millis() as u64);
             if now < park_at {
                 return park_at.min(self.deadline());
             }
@@ -185,14 +193,43 @@ impl Connection {
     }
 
     /// The client has not done its part in time.
-    fn expire(&self) {
+    fn expire(&self, worker: &Worker) {
         match self.phase() {
             Phase::Head | Phase::Body => {
                 self.reading.stop();
                 self.intake().time_out();
                 self.source.wake(Direction::Read);
             }
-            _ => self.cut(),
+            Phase::Fresh | Phase::Idle | Phase::Parked => {
+                if !self.dismiss() {
+                    self.reading.within(worker, REPRIEVE);
+                }
+            }
+            Phase::Farewell => self.cut(),
+            // It has done its part in this very moment.
+            Phase::Application | Phase::Reply => {}
+        }
+    }
+
+    /// Ends the connection if it is idle, and not even unread bytes of a request have come.
+    pub(crate) fn dismiss(&self) -> bool {
+        // While this is held, nobody takes bytes out of the socket.
+        let intake = self.intake();
+        let is_idle = self.is_idle() && !intake.has_begun() && !self.has_input();
+        if is_idle {
+            self.cut();
+        }
+        is_idle
+    }
+
+    /// Whether bytes wait in the socket.
+    pub(crate) fn has_input(&self) -> bool {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        loop {
+            match recv(self.source.fd().as_raw_fd(), &mut [0], flags) {
+                Err(Errno::EINTR) => {}
+                peeked => return peeked.is_ok_and(|count| count > 0),
+            }
         }
     }
 
@@ -204,7 +241,7 @@ impl Connection {
     /// Whether our side stays open although hyper is done: it is to be parked, or has yet to be told
     /// why it is refused.
     pub(crate) fn is_kept_open(&self) -> bool {
-        self.keep_open.load(Relaxed) || self.intake().refusal().is_some()
+        self.keep_open.load(Relaxed) || self.intake().owes_answer()
     }
 
     pub(crate) fn keep_open(&self, keep: bool) {
@@ -223,12 +260,17 @@ impl Connection {
     pub(crate) fn break_off(&self) {
         self.broken.store(true, Relaxed);
     }
+
+    /// Whether a response broke off: nothing may follow it.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Relaxed)
+    }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.broken.load(Relaxed) {
-            let _ = SockRef::from(&self.source.fd()).set_linger(Some(std::time::Duration::ZERO));
+        if self.is_broken() {
+            let _ = SockRef::from(&self.source.fd()).set_linger(Some(Duration::ZERO));
         }
     }
 }

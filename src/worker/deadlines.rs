@@ -37,9 +37,14 @@ impl Deadlines {
     /// The moment `after` now, as a deadline that is looked at in time.
     pub(crate) fn after(&self, after: Duration) -> u64 {
         let after = u64::try_from(after.as_millis()).unwrap_or(NEVER / 2);
-        let at = self.now.load(Relaxed).saturating_add(after).div_ceil(1000).saturating_mul(1000);
+        let at = Self::round(self.now.load(Relaxed).saturating_add(after));
         self.look_at(at);
         at
+    }
+
+    /// The whole second that ends at `at` or after it: looks that fall together cost one look.
+    pub(crate) fn round(at: u64) -> u64 {
+        at.div_ceil(1000).saturating_mul(1000)
     }
 
     /// Makes sure that deadlines are looked at at `at`, if not earlier.

@@ -8,6 +8,7 @@
 
 use std::future::poll_fn;
 use std::os::fd::AsRawFd as _;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,16 +17,20 @@ use hyper::service::service_fn;
 use nix::sys::socket::{Shutdown, shutdown};
 use rwsgi_core::log::{self, Event};
 use rwsgi_protocol::http1::Refusal;
+use rwsgi_reactor::yield_now;
 
 use crate::connection::{Connection, Phase};
 use crate::request;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
-/// How long a client may take to close its side of a connection that ours is done with.
+/// How long a client may pause that is expected to close its side of a connection that ours is done
+/// with.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
-/// What such a client may still send before the connection is cut.
-const UNREAD: usize = 1 << 20;
+/// How long such a client may go on sending what nobody reads, before the connection is cut.
+const UNREAD: Duration = Duration::from_secs(10);
+/// Bytes of that which are read before others have their turn.
+const DISCARD: usize = 1 << 20;
 
 /// The life of an HTTP connection.
 pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
@@ -36,7 +41,10 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
         connection.enter(worker, Phase::Parked);
         worker.count_parked();
     }
-    let refused = connection.intake().refusal();
+    if connection.is_broken() {
+        return;
+    }
+    let refused = connection.intake().told_refusal();
     if let Some(refused) = refused {
         complain(worker, connection, refused.refusal);
         if !refused.in_body {
@@ -54,7 +62,7 @@ async fn speak(worker: &Arc<Worker>, connection: &Arc<Connection>) -> bool {
     let service = service_fn(move |request| {
         request::answer_http(Arc::clone(&ours), Arc::clone(&theirs), request)
     });
-    let mut speaker = Box::pin(
+    let mut speaker = Box::new(
         http1::Builder::new()
             .half_close(true)
             .keep_alive(!http.idle_timeout.is_zero())
@@ -66,14 +74,14 @@ async fn speak(worker: &Arc<Worker>, connection: &Arc<Connection>) -> bool {
     let mut parks = false;
     let served = poll_fn(|cx| {
         loop {
-            let polled = speaker.as_mut().poll(cx);
+            let polled = Pin::new(&mut *speaker).poll(cx);
             if polled.is_ready() || parks || !connection.is_to_park() {
                 return polled;
             }
             // The end of a speaker that is idle is not the end of the connection.
             parks = true;
             connection.keep_open(true);
-            speaker.as_mut().graceful_shutdown();
+            Pin::new(&mut *speaker).graceful_shutdown();
         }
     })
     .await;
@@ -83,6 +91,9 @@ async fn speak(worker: &Arc<Worker>, connection: &Arc<Connection>) -> bool {
     {
         let message = format!("bad request refused: {error}");
         worker.complain(&connection.peer().address, log::info(Event::ClientError, message));
+    }
+    if parks && served.is_ok() {
+        connection.intake().give_back(&speaker.into_parts().read_buf);
     }
     parks && served.is_ok()
 }
@@ -98,12 +109,15 @@ fn complain(worker: &Worker, connection: &Connection, refusal: Refusal) {
 async fn refuse(worker: &Worker, connection: &Connection, refusal: Refusal) {
     let status = refusal.status;
     let reason = status.canonical_reason().unwrap_or("Error");
+    // The head of the request is held as a whole.
+    let is_head = connection.intake().bytes().starts_with(b"HEAD ");
     let text = format!(
         "HTTP/1.1 {} {reason}\r\nServer: rwsgi\r\nDate: {}\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{reason}",
+         Content-Length: {}\r\nConnection: close\r\n\r\n{}",
         status.as_u16(),
         httpdate::HttpDate::from(std::time::SystemTime::now()),
         reason.len(),
+        if is_head { "" } else { reason },
     );
     connection.enter(worker, Phase::Farewell);
     let mut rest = text.as_bytes();
@@ -119,20 +133,16 @@ async fn refuse(worker: &Worker, connection: &Connection, refusal: Refusal) {
 /// Closes our side, and waits for the client to close its own if it may still be sending: the kernel
 /// would answer that with a reset, which can destroy a response on its way (RFC 9112, section 9.6).
 async fn part(worker: &Worker, connection: &Connection) {
-    if !connection.intake().has_unread() {
+    if !connection.intake().has_unread() && !connection.has_input() {
         return;
     }
     let _ = shutdown(connection.source.fd().as_raw_fd(), Shutdown::Write);
-    connection.enter(worker, Phase::Farewell);
-    let mut unread = 0;
-    while unread < UNREAD {
-        let more = poll_fn(|cx| connection.poll_fill(worker, cx)).await;
-        let mut intake = connection.intake();
-        let count = intake.bytes().len();
-        intake.consume(count);
-        unread += count;
-        if !matches!(more, Ok(true)) {
+    let end = worker.deadlines.after(UNREAD);
+    while worker.deadlines.now() < end {
+        connection.enter(worker, Phase::Farewell);
+        if poll_fn(|cx| connection.poll_discard(cx, DISCARD)).await.is_none() {
             return;
         }
+        yield_now().await;
     }
 }

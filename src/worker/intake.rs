@@ -32,6 +32,8 @@ pub(crate) struct Intake {
     /// How much of it the guard has passed.
     passed: usize,
     refusal: Option<Refused>,
+    /// Somebody has asked for more than was passed, and knows of a refusal.
+    told: bool,
     ended: bool,
 }
 
@@ -57,6 +59,7 @@ impl Intake {
             start: 0,
             passed: 0,
             refusal: None,
+            told: false,
             ended: false,
         }
     }
@@ -77,9 +80,31 @@ impl Intake {
         }
     }
 
+    /// Takes back what was passed on and has not been used.
+    pub(crate) fn give_back(&mut self, bytes: &[u8]) {
+        self.held.splice(self.start..self.start, bytes.iter().copied());
+        self.passed += bytes.len();
+    }
+
+    /// Whether a request has begun: empty lines before one are nothing.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.bytes().iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
+    }
+
     /// Why no more is taken.
     pub(crate) fn refusal(&self) -> Option<Refused> {
         self.refusal
+    }
+
+    /// The same, if somebody has asked for more: what follows the last request of a connection is
+    /// nobody's (RFC 9112, section 9.6).
+    pub(crate) fn told_refusal(&self) -> Option<Refused> {
+        self.refusal.filter(|_| self.told)
+    }
+
+    /// Whether the client has yet to be answered why no more is taken.
+    pub(crate) fn owes_answer(&self) -> bool {
+        self.told_refusal().is_some_and(|refused| !refused.in_body)
     }
 
     /// Whether the client may still be sending what nobody will read.
@@ -98,6 +123,12 @@ impl Intake {
     fn refuse(&mut self, refusal: Refusal) {
         let in_body = self.guard.position() == Position::Body;
         self.refusal.get_or_insert(Refused { refusal, in_body });
+    }
+
+    /// Whether nothing more will pass; who asks is told.
+    fn is_over(&mut self) -> bool {
+        self.told |= self.refusal.is_some();
+        self.refusal.is_some() || self.ended
     }
 
     /// Has the guard look at what is new.
@@ -137,27 +168,52 @@ impl Intake {
     }
 }
 
+// While the intake is locked nothing changes between a look at it and the wait for more, so that who
+// refuses or dismisses a connection finds either its bytes or its waker.
 impl Connection {
-    /// Reads what the client has sent into the intake, once; `false` at its end.
+    /// Reads what the client has sent into the intake, once; `false` when no more is taken.
     pub(crate) fn poll_fill(
         &self,
         worker: &Worker,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<bool>> {
+        let mut intake = self.intake();
+        if intake.is_over() {
+            return Poll::Ready(Ok(false));
+        }
+        ready!(self.poll_receive(&mut intake, cx))?;
+        self.note_beginning(worker, &intake);
+        Poll::Ready(Ok(!intake.ended))
+    }
+
+    /// Reads and forgets what nobody wants, up to `most` bytes; `None` at the end of the stream.
+    pub(crate) fn poll_discard(&self, cx: &mut Context<'_>, most: usize) -> Poll<Option<usize>> {
+        let mut intake = self.intake();
+        let mut count = 0;
+        while count < most {
+            let held = intake.bytes().len();
+            intake.consume(held);
+            count += held;
+            match self.poll_receive(&mut intake, cx) {
+                Poll::Ready(Ok(())) if !intake.ended => {}
+                Poll::Ready(_) => return Poll::Ready(None),
+                Poll::Pending if count > 0 => break,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Some(count))
+    }
+
+    fn poll_receive(&self, intake: &mut Intake, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         BUFFER.with_borrow_mut(|buffer| {
-            let count = ready!(self.poll_receive(cx, buffer))?;
-            let mut intake = self.intake();
+            let count = ready!(self.poll_socket(cx, buffer))?;
             intake.held.extend_from_slice(&buffer[..count]);
             intake.ended |= count == 0;
-            drop(intake);
-            if count > 0 && self.is_idle() {
-                self.enter(worker, Phase::Head);
-            }
-            Poll::Ready(Ok(count > 0))
+            Poll::Ready(Ok(()))
         })
     }
 
-    fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_socket(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         self.source.poll(Direction::Read, cx, |fd| {
             let count = recv(fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?;
             Ok((count, count < buffer.len()))
@@ -166,18 +222,14 @@ impl Connection {
 
     /// Waits for the head of a request to be there as a whole; `false` when none will come.
     pub(crate) fn poll_head(&self, worker: &Worker, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut intake = self.intake();
         loop {
-            {
-                let mut intake = self.intake();
-                intake.judge();
-                if intake.passed > 0 {
-                    return Poll::Ready(true);
-                }
-                if intake.refusal.is_some() || intake.ended {
-                    return Poll::Ready(false);
-                }
+            intake.judge();
+            if intake.passed > 0 || intake.is_over() {
+                return Poll::Ready(intake.passed > 0);
             }
-            if ready!(self.poll_fill(worker, cx)).is_err() {
+            self.note_beginning(worker, &intake);
+            if ready!(self.poll_receive(&mut intake, cx)).is_err() {
                 return Poll::Ready(false);
             }
         }
@@ -191,43 +243,44 @@ impl Connection {
         room: usize,
         mut put: impl FnMut(&[u8]),
     ) -> Poll<io::Result<()>> {
+        let mut intake = self.intake();
         loop {
-            let mut intake = self.intake();
             intake.judge();
             if intake.passed > 0 {
                 let count = intake.pass_on(room, &mut put);
-                drop(intake);
                 self.count(worker, count);
                 return Poll::Ready(Ok(()));
             }
-            if intake.refusal.is_some() || intake.ended {
+            if intake.is_over() {
                 return Poll::Ready(Ok(()));
             }
-            let is_empty = intake.bytes().is_empty();
-            drop(intake);
-            if !is_empty {
-                ready!(self.poll_fill(worker, cx))?;
-            } else if ready!(self.poll_direct(worker, cx, room, &mut put))? {
+            self.note_beginning(worker, &intake);
+            if !intake.bytes().is_empty() {
+                ready!(self.poll_receive(&mut intake, cx))?;
+                continue;
+            }
+            let direct = ready!(self.poll_direct(&mut intake, cx, room, &mut put))?;
+            if direct > 0 {
+                self.count(worker, direct);
                 return Poll::Ready(Ok(()));
             }
         }
     }
 
     /// Reads when nothing is held: what passes as a whole is not copied through the intake. Returns
-    /// whether it did.
+    /// how much that was.
     fn poll_direct(
         &self,
-        worker: &Worker,
+        intake: &mut Intake,
         cx: &mut Context<'_>,
         room: usize,
         put: &mut impl FnMut(&[u8]),
-    ) -> Poll<io::Result<bool>> {
+    ) -> Poll<io::Result<usize>> {
         BUFFER.with_borrow_mut(|buffer| {
-            let count = ready!(self.poll_receive(cx, buffer))?;
-            let mut intake = self.intake();
+            let count = ready!(self.poll_socket(cx, buffer))?;
             intake.ended |= count == 0;
             if count == 0 {
-                return Poll::Ready(Ok(false));
+                return Poll::Ready(Ok(0));
             }
             let bytes = &mut buffer[..count];
             let direct = match intake.guard.inspect(bytes) {
@@ -242,10 +295,15 @@ impl Connection {
                     0
                 }
             };
-            drop(intake);
-            self.count(worker, direct);
-            Poll::Ready(Ok(direct > 0))
+            Poll::Ready(Ok(direct))
         })
+    }
+
+    /// The client's time for a head runs from its first byte.
+    fn note_beginning(&self, worker: &Worker, intake: &Intake) {
+        if self.is_idle() && intake.has_begun() {
+            self.enter(worker, Phase::Head);
+        }
     }
 
     /// Bytes of a body have come into the intake.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rwsgi_core::sys;
 use rwsgi_reactor::Source;
 
-use crate::deadlines::NEVER;
+use crate::deadlines::{Deadlines, NEVER};
 use crate::worker::Worker;
 
 /// Until the least rate counts.
@@ -73,7 +73,7 @@ impl Reading {
         let bytes = self.bytes.fetch_add(bytes as u64, Relaxed) + bytes as u64;
         let pause = worker.deadlines.after(http.io_timeout);
         let deadline = match (bytes * 1000).checked_div(http.minimum_rate) {
-            Some(allowed) => pause.min(self.since() + GRACE + allowed),
+            Some(allowed) => pause.min(Deadlines::round(self.since() + GRACE + allowed)),
             None => pause,
         };
         worker.deadlines.look_at(deadline);

@@ -53,8 +53,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.worker.slot.count_response(self.bytes);
-        self.connection.enter(&self.worker, Phase::Idle);
-        self.worker.make_room();
+        self.connection.enter(&self.worker, Phase::Reply);
         if !self.worker.config.log.requests {
             return;
         }

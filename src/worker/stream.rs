@@ -10,7 +10,7 @@ use hyper::rt::ReadBufCursor;
 use nix::sys::socket::{Shutdown, shutdown};
 use rwsgi_reactor::Direction;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Phase};
 use crate::hole;
 use crate::worker::Worker;
 
@@ -87,7 +87,12 @@ impl hyper::rt::Write for Stream {
         true
     }
 
+    /// hyper calls this when it has nothing left to send.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.phase() == Phase::Reply {
+            self.connection.enter(&self.worker, Phase::Idle);
+            self.worker.make_room();
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -14,6 +14,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use rwsgi_core::log::{self, Event};
 use rwsgi_protocol::body::{Body, End};
+use rwsgi_reactor::yield_now;
 
 use crate::connection::{Connection, Phase};
 use crate::exchange::Exchange;
@@ -94,6 +95,9 @@ pub(crate) enum Received {
     File(File),
 }
 
+/// Bytes of a body that are read before others have their turn.
+const TURN: u64 = 1 << 20;
+
 /// Reads a body to its end.
 ///
 /// # Errors
@@ -105,7 +109,7 @@ pub(crate) async fn receive(
 ) -> Result<Received, StatusCode> {
     let http = &worker.config.http;
     let mut store = Store::Memory(Body::default());
-    let mut length = 0;
+    let (mut length, mut turn) = (0, 0);
     connection.enter(worker, Phase::Body);
     while let Some(data) = poll_fn(|cx| source.poll_data(cx)).await {
         let Ok(data) = data else { return Err(blame(worker, connection)) };
@@ -118,6 +122,10 @@ pub(crate) async fn receive(
             let message = format!("cannot store the body of a request: {error}");
             worker.complain("", log::error(Event::SystemError, message));
             return Err(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        if length >= turn + TURN {
+            turn = length;
+            yield_now().await;
         }
     }
     connection.enter(worker, Phase::Application);

@@ -379,7 +379,13 @@ impl Worker {
             .map(|(_, connection)| (connection.reading.since(), connection))
             .collect();
         idle.sort_unstable_by_key(|(since, _)| *since);
-        idle.iter().take(EVICTED).for_each(|(_, connection)| connection.cut());
+        let mut left = EVICTED;
+        for (_, connection) in idle {
+            if left == 0 {
+                return;
+            }
+            left -= usize::from(connection.dismiss());
+        }
     }
 
     /// Watches the listeners while new work may be taken in.
