@@ -21,6 +21,7 @@ mod intake;
 mod origin;
 mod pace;
 mod packet;
+mod persistence;
 mod preface;
 mod record;
 mod request;

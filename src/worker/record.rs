@@ -20,7 +20,7 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 pub(crate) struct Record {
     pub(crate) worker: Arc<Worker>,
     pub(crate) connection: Arc<Connection>,
-    request: Arc<Request>,
+    pub(crate) request: Arc<Request>,
     began: Instant,
     pub(crate) status: u16,
     pub(crate) bytes: u64,

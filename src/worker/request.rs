@@ -6,9 +6,10 @@
 use std::fs::File;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use rwsgi_core::config::Protocol;
@@ -21,6 +22,7 @@ use rwsgi_protocol::request::{Expectation, Request};
 use crate::connection::{Connection, Phase};
 use crate::exchange::{Exchange, Payload};
 use crate::hand::Hand;
+use crate::persistence;
 use crate::record::Record;
 use crate::response::{Aborted, Link, Outgoing};
 use crate::upload::{self, Received, Source, Upload};
@@ -81,7 +83,7 @@ pub(crate) async fn answer(
         return Ok(refuse(StatusCode::BAD_REQUEST, record));
     }
     if let Some(answer) = own_answer(&worker, &request) {
-        return Ok(own_response(answer, &source, record));
+        return Ok(own_response(answer, &request, &source, record));
     }
     let expects = request.expectation() == Expectation::Continue;
     let streams = expects || worker.config.http.buffered_bytes == 0;
@@ -99,14 +101,24 @@ pub(crate) async fn answer(
     let upload =
         (body.end() == End::Open).then(|| Upload::new(Arc::clone(&worker), source, expects));
     let exchange = Exchange::new(body, worker.config.http.response_bytes);
-    let mut link =
-        Link { exchange: Arc::clone(&exchange), connection: Arc::clone(&connection), upload };
+    let mut link = Link {
+        exchange: Arc::clone(&exchange),
+        connection: Arc::clone(&connection),
+        upload,
+        refusal: None,
+    };
     worker.submit(Call { request: Arc::clone(&request), exchange, connection, content });
     let answer = poll_fn(|cx| {
         link.pump(cx);
-        link.exchange.poll_head(cx)
+        match (link.exchange.poll_head(cx), link.refusal) {
+            (Poll::Pending, Some(status)) => Poll::Ready(Err(status)),
+            (answer, _) => answer.map(Ok),
+        }
     });
-    let (head, payload) = answer.await.ok_or(Aborted)?;
+    let (head, payload) = match answer.await {
+        Ok(answer) => answer.ok_or(Aborted)?,
+        Err(status) => return Ok(refuse(status, record)),
+    };
     Ok(assemble(&worker, &request, head, payload, link, record))
 }
 
@@ -151,7 +163,12 @@ fn own_answer(worker: &Worker, request: &Request) -> Option<OwnAnswer> {
     }
 }
 
-fn own_response(answer: OwnAnswer, source: &Source, mut record: Record) -> Response<Outgoing> {
+fn own_response(
+    answer: OwnAnswer,
+    request: &Request,
+    source: &Source,
+    mut record: Record,
+) -> Response<Outgoing> {
     let (mut head, body) = match answer {
         OwnAnswer::Refusal(status) => return refuse(status, record),
         OwnAnswer::Options => {
@@ -165,8 +182,8 @@ fn own_response(answer: OwnAnswer, source: &Source, mut record: Record) -> Respo
     };
     record.status = head.status().as_u16();
     add_server(&mut head, &record.connection);
-    if !source.is_empty() || record.worker.is_draining() {
-        head.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if !source.is_empty() || persistence::ends(&record.worker, request, false) {
+        persistence::end(request, &mut head);
     }
     match body {
         None => head.map(|()| Outgoing::whole(Bytes::new(), record)),
@@ -178,7 +195,7 @@ fn own_response(answer: OwnAnswer, source: &Source, mut record: Record) -> Respo
 fn refuse(status: StatusCode, mut record: Record) -> Response<Outgoing> {
     let mut head = error_head(status);
     let text = error_text(status);
-    head.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    persistence::end(&record.request, &mut head);
     head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     add_server(&mut head, &record.connection);
     record.status = status.as_u16();
@@ -229,11 +246,13 @@ fn assemble(
     }
     record.status = head.status().as_u16();
     add_server(&mut head, &record.connection);
-    // An upload that the application has not read to its end may still be coming.
-    if worker.is_draining() || link.upload.is_some() {
-        head.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
     let length = head.headers().get(CONTENT_LENGTH).and_then(content_length);
+    let is_open = matches!(payload, Payload::Stream) && length.is_none();
+    // An upload that the application has not read to its end may still be coming.
+    let is_unread = link.upload.is_some() || link.refusal.is_some();
+    if is_unread || persistence::ends(worker, request, is_open) {
+        persistence::end(request, &mut head);
+    }
     match payload {
         Payload::Whole(bytes) => head.map(|()| Outgoing::whole(bytes, record)),
         Payload::Stream => head.map(|()| Outgoing::stream(link, length, record)),

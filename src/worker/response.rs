@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use rwsgi_files::{FileBody, Segment};
 
@@ -14,7 +15,7 @@ use crate::connection::Connection;
 use crate::exchange::{Exchange, Next};
 use crate::hole;
 use crate::record::Record;
-use crate::upload::Upload;
+use crate::upload::{Progress, Upload};
 
 /// Files up to this many bytes are read and not sent by sendfile(2).
 const SMALL: u64 = 32 * 1024;
@@ -51,16 +52,20 @@ pub(crate) struct Link {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) connection: Arc<Connection>,
     pub(crate) upload: Option<Upload>,
+    /// Why the rest of the request body will not come.
+    pub(crate) refusal: Option<StatusCode>,
 }
 
 impl Link {
     /// Brings more of the request body, if there is more.
     pub(crate) fn pump(&mut self, cx: &mut Context<'_>) {
-        if let Some(upload) = &mut self.upload
-            && !upload.pump(&self.exchange, &self.connection, cx)
-        {
-            self.upload = None;
+        let Some(upload) = &mut self.upload else { return };
+        match upload.pump(&self.exchange, &self.connection, cx) {
+            Progress::Open => return,
+            Progress::Complete => {}
+            Progress::Refused(status) => self.refusal = Some(status),
         }
+        self.upload = None;
     }
 }
 

@@ -180,6 +180,17 @@ impl Store {
     }
 }
 
+/// How far a body has come that comes while the application runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// More of it can come.
+    Open,
+    /// All of it is there.
+    Complete,
+    /// The rest will not come; the status to refuse the request with.
+    Refused(StatusCode),
+}
+
 /// A body that comes while the application runs.
 pub(crate) struct Upload {
     source: Source,
@@ -194,35 +205,37 @@ impl Upload {
         Self { source, worker, expects, received: 0 }
     }
 
-    /// Brings what the client has sent, as far as the application wants it; `false` when nothing
-    /// more can come.
+    /// Brings what the client has sent, as far as the application wants it.
     pub(crate) fn pump(
         &mut self,
         exchange: &Exchange,
         connection: &Connection,
         cx: &mut Context<'_>,
-    ) -> bool {
+    ) -> Progress {
         while exchange.poll_wanted(cx, self.expects) {
             self.expects = false;
             if connection.phase() != Phase::Body {
                 connection.enter(&self.worker, Phase::Body);
             }
-            let Poll::Ready(data) = self.source.poll_data(cx) else { return true };
-            let end = match data {
+            let Poll::Ready(data) = self.source.poll_data(cx) else { return Progress::Open };
+            let (end, progress) = match data {
                 Some(Ok(data)) if self.is_allowed(&data) => {
                     exchange.feed(data);
                     continue;
                 }
-                Some(_) => End::Broken,
-                None => End::Complete,
+                Some(Ok(_)) => (End::Broken, Progress::Refused(StatusCode::PAYLOAD_TOO_LARGE)),
+                Some(Err(Broken)) => {
+                    (End::Broken, Progress::Refused(blame(&self.worker, connection)))
+                }
+                None => (End::Complete, Progress::Complete),
             };
             connection.enter(&self.worker, Phase::Application);
             exchange.feed_end(end);
-            return false;
+            return progress;
         }
         // The client does not have to send what nobody wants yet.
         connection.enter(&self.worker, Phase::Application);
-        true
+        Progress::Open
     }
 
     fn is_allowed(&mut self, data: &Bytes) -> bool {
