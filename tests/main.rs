@@ -18,6 +18,8 @@ mod application;
 mod body;
 // Starts that fail, and what they say.
 mod boot_failure;
+// Bodies in chunks.
+mod chunked;
 // The command line.
 mod cli;
 // What is wrong with a configuration, with the place.
@@ -26,6 +28,8 @@ mod config_errors;
 mod control;
 // The classic INI file: background, pidfile, log file.
 mod daemonize;
+// Clients that are too slow.
+mod deadlines;
 // What `docs/` says is proven.
 mod documents;
 // What the application is told of a request.
@@ -34,8 +38,14 @@ mod environ;
 mod error_stream;
 // What the application raises, and when.
 mod exception;
+// `Expect: 100-continue`.
+mod expect;
+// Header fields.
+mod fields;
 // Who the client is behind proxies.
 mod forwarded;
+// Where a request ends.
+mod framing;
 // Behind Apache.
 mod front_apache;
 // The examples for web servers.
@@ -44,6 +54,8 @@ mod front_examples;
 mod front_haproxy;
 // Behind nginx.
 mod front_nginx;
+// For whom a request is.
+mod host;
 // HTTP/1.1 on raw sockets.
 mod http1;
 // The request body.
@@ -56,14 +68,22 @@ mod listen;
 mod master_killed;
 // What a supervisor is told, and when.
 mod notify_ready;
+// Connections that go on, and those that end.
+mod persistence;
+// Requests that do not wait for responses.
+mod pipelining;
 // The PROXY protocol on raw sockets.
 mod proxy_protocol;
+// What becomes of those who are refused.
+mod refusal;
 // Reloads under load.
 mod reload;
 // Reloads of code that cannot be imported.
 mod reload_bad_application;
 // Reloads of a configuration that is wrong.
 mod reload_bad_config;
+// The first line of a request.
+mod request_line;
 // Signals to the master.
 mod signals;
 // Clients that are slow, silent, or many.

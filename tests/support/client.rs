@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
+use super::wait;
 
 /// How long a response may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -80,6 +81,13 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream: Box::new(stream), tcp: None, buffer: Vec::new() }
+    }
+
+    /// The same connection, for another thread; what has been read so far stays here.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let stream = self.tcp.as_ref().ok_or(io::ErrorKind::Unsupported)?.try_clone()?;
+        let tcp = Some(stream.try_clone()?);
+        Ok(Self { stream: Box::new(stream), tcp, buffer: Vec::new() })
     }
 
     pub fn local_port(&self) -> u16 {
@@ -228,6 +236,34 @@ impl Client {
         while !self.buffer.windows(bytes.len()).any(|window| window == bytes) {
             self.fill(self.buffer.len() + 1).expect("the server sends more");
         }
+    }
+
+    /// Whether the server closes the connection, and without a reset.
+    pub fn has_ended_well(&mut self) -> bool {
+        let ended = self.fill(self.buffer.len() + 1);
+        ended.is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+    }
+
+    /// Whether the server answers to bytes that are sent now with a reset.
+    pub fn is_reset(&mut self) -> bool {
+        let gone = |error: io::Error| {
+            matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+        };
+        self.try_send("x").is_err_and(gone)
+    }
+
+    /// Waits until the server has taken every byte that was sent out of its socket.
+    pub fn wait_until_read(&self) {
+        let tcp = self.tcp.as_ref().unwrap();
+        let end = |address: SocketAddr| format!("{:04X}", address.port());
+        let (ours, theirs) = (end(tcp.local_addr().unwrap()), end(tcp.peer_addr().unwrap()));
+        wait::until("the server to read", || {
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            // sl, local address, remote address, state, tx_queue:rx_queue
+            let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            let row = rows.find(|row| row[1].ends_with(&theirs) && row[2].ends_with(&ours));
+            row.is_none_or(|row| row[4].ends_with(":00000000")).then_some(())
+        });
     }
 
     fn until(&mut self, end: &[u8]) -> io::Result<Vec<u8>> {

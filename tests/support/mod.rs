@@ -9,4 +9,5 @@ pub mod packet;
 pub mod place;
 pub mod server;
 pub mod setup;
+pub mod verdict;
 pub mod wait;

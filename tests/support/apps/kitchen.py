@@ -402,6 +402,11 @@ def do_tuple(environ, start_response):
     return (b'a', b'bc')
 
 
+def do_large(environ, start_response):
+    start_response('200 OK', PLAIN)
+    return [b'x' * int(environ['QUERY_STRING'])]
+
+
 def do_generator(environ, start_response):
     start_response('200 OK', PLAIN)
     return (b'chunk%d,' % number for number in range(3))
