@@ -88,3 +88,13 @@ fn a_header_of_the_proxy_protocol_that_does_not_end_is_given_up() {
         assert!(client.is_closed());
     }
 }
+
+#[test]
+fn a_client_that_does_not_take_its_response_is_cut() {
+    let server = Server::new("http-timeout=1");
+    let mut client = server.connect();
+    client.send("GET /closing?endless HTTP/1.1\r\nHost: test\r\n\r\n");
+    // The application is told that nobody reads.
+    server.wait_for_log("closed endless", 1);
+    server.get("/ok").expect(200);
+}

@@ -222,7 +222,7 @@ fn a_stream_is_sent_as_it_comes_and_ends_with_the_connection() {
     for (number, mut client) in both(&server).into_iter().enumerate() {
         let gate = format!("s{number}");
         client.send(Packet::get(&format!("/stages?{gate}")).bytes());
-        let begun = String::from_utf8(client.wait_for("first,")).unwrap();
+        let begun = String::from_utf8(client.take_up_to("first,")).unwrap();
         assert!(begun.starts_with("HTTP/1.1 200 OK\r\n"), "{begun}");
         let lower = begun.to_ascii_lowercase();
         assert!(!lower.contains("content-length") && !lower.contains("chunked"), "{begun}");
@@ -289,7 +289,7 @@ fn the_response_of_a_worker_that_was_killed_is_reset() {
         let server = serve("");
         let mut client = both(&server).into_iter().nth(index).unwrap();
         client.send(Packet::get("/stages?killed").bytes());
-        client.wait_for("first,");
+        client.take_up_to("first,");
         let worker = server.place.pid_at_gate("killed");
         kill(Pid::from_raw(worker), Signal::SIGKILL).unwrap();
         assert_eq!(client.remainder(), (Vec::new(), false), "{index}");
@@ -303,7 +303,7 @@ fn a_client_that_goes_away_while_the_application_is_silent_is_noticed() {
     for (number, mut client) in both(&server).into_iter().enumerate() {
         let gate = format!("g{number}");
         client.send(Packet::get(&format!("/stages?{gate}")).bytes());
-        client.wait_for("first,");
+        client.take_up_to("first,");
         drop(client);
         server.wait_for_log("(aborted)", number + 1);
         server.place.open_gate(&gate);
@@ -374,7 +374,7 @@ fn a_client_that_goes_away_stops_the_response() {
     let server = serve("");
     for (count, mut client) in both(&server).into_iter().enumerate() {
         client.send(Packet::get("/closing?endless").bytes());
-        client.wait_for("xxx");
+        client.take_up_to("xxx");
         drop(client);
         server.wait_for_log("closed endless", count + 1);
     }

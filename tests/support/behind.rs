@@ -134,7 +134,7 @@ impl Behind {
     pub fn stops_what_nobody_waits_for(&self) {
         let mut client = self.front.connect();
         client.send("GET /closing?endless HTTP/1.1\r\nHost: shop.test\r\n\r\n");
-        client.wait_for("xxx");
+        client.take_up_to("xxx");
         drop(client);
         self.server.wait_for_log("closed endless", 1);
         self.front.get("/ok").expect(200);

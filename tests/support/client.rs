@@ -6,8 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
 use super::wait;
+use socket2::{Domain, Socket, Type};
 
 /// How long a response may take.
 const PATIENCE: Duration = Duration::from_secs(10);
