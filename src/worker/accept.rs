@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -15,6 +15,9 @@ use socket2::{SockRef, Socket};
 
 /// How long a worker does not accept after the system had no descriptor or memory left for it.
 pub(crate) const RECOVERY: Duration = Duration::from_millis(100);
+
+/// Looks at a listener after which a connection that waits is overdue.
+const OVERDUE: u32 = 4;
 
 /// A listener that the master has handed down.
 #[derive(Debug)]
@@ -28,8 +31,8 @@ pub(crate) struct Listener {
     pub(crate) protocol: Protocol,
     /// Whether connections begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
-    /// A connection waited when this was last looked at.
-    waited: AtomicBool,
+    /// How often in succession a connection waited when this was looked at.
+    waited: AtomicU32,
 }
 
 /// Where a client is.
@@ -96,16 +99,18 @@ impl Listener {
             server_port,
             protocol: listen.protocol,
             proxy_protocol,
-            waited: AtomicBool::new(false),
+            waited: AtomicU32::new(0),
         }
     }
 
-    /// Whether a connection waits, and one did when this was last asked: an idle worker would have
-    /// taken it.
+    /// Whether a connection waits, and one did whenever this was asked of late: an idle worker would
+    /// have taken it. Twice is not enough, for it can be one connection now and another one then.
     pub(crate) fn is_overdue(&self) -> bool {
         let mut poll = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         let waits = nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
-        self.waited.swap(waits, Relaxed) && waits
+        let waited = if waits { self.waited.load(Relaxed).saturating_add(1) } else { 0 };
+        self.waited.store(waited, Relaxed);
+        waited >= OVERDUE
     }
 
     /// Takes one connection, if there is one.
