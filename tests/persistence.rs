@@ -126,8 +126,8 @@ fn a_response_on_its_way_survives_the_end_of_its_worker() {
 
 #[test]
 fn a_request_that_has_begun_on_a_kept_connection_survives_a_reload() {
-    let server = Server::new("");
-    let mut kept = server.connect();
+    let server = Server::new("http=app.sock");
+    let mut kept = server.connect_locally();
     let mut idle = server.connect();
     for client in [&mut kept, &mut idle] {
         client.get("/ok").expect(200);
@@ -158,8 +158,8 @@ fn a_request_that_follows_in_the_same_piece_survives_a_reload() {
 
 #[test]
 fn a_worker_that_drains_says_close_in_every_response() {
-    let server = Server::new("");
-    let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    let server = Server::new("http=app.sock");
+    let mut clients: Vec<_> = (0..3).map(|_| server.connect_locally()).collect();
     clients[0].send("GET /gate?drain HTTP/1.1\r\nHost: test\r\n\r\n");
     server.place.wait_for_gate("drain");
     clients[1].send("GET /generator HTTP/1.1\r\nHost: test\r\n\r\n");

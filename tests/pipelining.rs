@@ -140,15 +140,15 @@ fn answers(client: &mut Client) -> String {
 
 #[test]
 fn requests_that_are_split_at_any_byte_are_answered_alike() {
-    let server = Server::new("disable-logging=true");
+    let server = Server::new("http=app.sock\ndisable-logging=true");
     for sample in samples() {
-        let mut client = server.connect();
+        let mut client = server.connect_locally();
         client.send(&sample);
         let whole = answers(&mut client);
         assert!(whole.starts_with("HTTP/1."), "{sample:?}: {whole:?}");
         for at in 1..sample.len() {
             let (first, second) = sample.split_at(at);
-            let mut client = server.connect();
+            let mut client = server.connect_locally();
             client.send(first);
             client.wait_until_read();
             // Once refused, the server may have closed.

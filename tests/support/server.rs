@@ -100,6 +100,11 @@ impl Server {
         Client::connect(self.address())
     }
 
+    /// The same, to the UNIX socket of a server with `http = app.sock`.
+    pub fn connect_locally(&self) -> Client {
+        Client::unix(&self.place.join("app.sock"))
+    }
+
     /// One response to `GET path`, on a connection of its own.
     pub fn get(&self, path: &str) -> Response {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
