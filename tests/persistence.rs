@@ -99,9 +99,9 @@ fn a_response_that_takes_longer_than_a_connection_may_idle_is_not_cut() {
     for lines in ["http-keepalive=1", "http-keepalive=0"] {
         let server = Server::new(lines);
         let mut slow = server.connect();
-        slow.send("GET /large?16000000 HTTP/1.1\r\nHost: test\r\n\r\n");
+        slow.send("GET /whole?16000000 HTTP/1.1\r\nHost: test\r\n\r\n");
         // The log has the request, and its response waits for the client.
-        server.wait_for_log("\"GET /large?16000000", 1);
+        server.wait_for_log("\"GET /whole?16000000", 1);
         let clock = Server::new("http-keepalive=2");
         let mut idle = clock.connect();
         idle.get("/ok").expect(200);
@@ -114,8 +114,8 @@ fn a_response_that_takes_longer_than_a_connection_may_idle_is_not_cut() {
 fn a_response_on_its_way_survives_the_end_of_its_worker() {
     let mut server = Server::new("");
     let mut slow = server.connect();
-    slow.send("GET /large?16000000 HTTP/1.1\r\nHost: test\r\n\r\n");
-    server.wait_for_log("\"GET /large?16000000", 1);
+    slow.send("GET /whole?16000000 HTTP/1.1\r\nHost: test\r\n\r\n");
+    server.wait_for_log("\"GET /whole?16000000", 1);
     let mut idle = server.connect();
     idle.get("/ok").expect(200);
     server.signal(nix::sys::signal::Signal::SIGTERM);

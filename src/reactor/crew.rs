@@ -28,7 +28,7 @@ const QUIET_TICKS: u32 = 10;
 /// Mean duration from which on it is measured whether jobs block.
 const MAY_BLOCK: Duration = Duration::from_micros(500);
 /// While all hands are busy, how often it is seen whether new work waits that nobody else takes.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(10);
 const WATCHER: Id = Id::MAX;
 
 /// What the leader does beside polling tasks and running jobs.

@@ -402,7 +402,7 @@ def do_tuple(environ, start_response):
     return (b'a', b'bc')
 
 
-def do_large(environ, start_response):
+def do_whole(environ, start_response):
     start_response('200 OK', PLAIN)
     return [b'x' * int(environ['QUERY_STRING'])]
 
