@@ -117,8 +117,10 @@ pub(crate) async fn answer(
     });
     let (head, payload) = match answer.await {
         Ok(answer) => answer.ok_or(Aborted)?,
+        // The application learns it from the end of the exchange.
         Err(status) => return Ok(refuse(status, record)),
     };
+    link.tell();
     Ok(assemble(&worker, &request, head, payload, link, record))
 }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use rwsgi_files::{FileBody, Segment};
+use rwsgi_protocol::body::End;
 
 use crate::connection::Connection;
 use crate::exchange::{Exchange, Next};
@@ -66,6 +67,13 @@ impl Link {
             Progress::Refused(status) => self.refusal = Some(status),
         }
         self.upload = None;
+    }
+
+    /// Tells the application if the rest of the request body will not come.
+    pub(crate) fn tell(&self) {
+        if self.refusal.is_some() {
+            self.exchange.feed_end(End::Broken);
+        }
     }
 }
 
@@ -166,6 +174,7 @@ impl Body for Outgoing {
             Content::Whole(bytes) => bytes.take().map_or(Next::End, Next::Chunk),
             Content::Stream(link) => {
                 link.pump(cx);
+                link.tell();
                 ready!(link.exchange.poll_next(cx))
             }
             Content::File(body) => {

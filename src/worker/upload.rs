@@ -187,7 +187,8 @@ pub(crate) enum Progress {
     Open,
     /// All of it is there.
     Complete,
-    /// The rest will not come; the status to refuse the request with.
+    /// The rest will not come; the status to refuse the request with. The application has yet to
+    /// be told, lest its answer overtake the refusal.
     Refused(StatusCode),
 }
 
@@ -218,20 +219,22 @@ impl Upload {
                 connection.enter(&self.worker, Phase::Body);
             }
             let Poll::Ready(data) = self.source.poll_data(cx) else { return Progress::Open };
-            let (end, progress) = match data {
+            let data = match data {
                 Some(Ok(data)) if self.is_allowed(&data) => {
                     exchange.feed(data);
                     continue;
                 }
-                Some(Ok(_)) => (End::Broken, Progress::Refused(StatusCode::PAYLOAD_TOO_LARGE)),
-                Some(Err(Broken)) => {
-                    (End::Broken, Progress::Refused(blame(&self.worker, connection)))
-                }
-                None => (End::Complete, Progress::Complete),
+                data => data,
             };
             connection.enter(&self.worker, Phase::Application);
-            exchange.feed_end(end);
-            return progress;
+            return match data {
+                Some(Ok(_)) => Progress::Refused(StatusCode::PAYLOAD_TOO_LARGE),
+                Some(Err(Broken)) => Progress::Refused(blame(&self.worker, connection)),
+                None => {
+                    exchange.feed_end(End::Complete);
+                    Progress::Complete
+                }
+            };
         }
         // The client does not have to send what nobody wants yet.
         connection.enter(&self.worker, Phase::Application);
