@@ -29,6 +29,9 @@ const QUIET_TICKS: u32 = 10;
 const MAY_BLOCK: Duration = Duration::from_micros(500);
 /// While all hands are busy, how often it is seen whether new work waits that nobody else takes.
 const PATIENCE: Duration = Duration::from_millis(10);
+/// Tasks and jobs in succession after which it is looked for new events, although there is work: as
+/// many as one look can bring, so that it costs nothing where no client is greedy.
+const STREAK: u32 = 64;
 const WATCHER: Id = Id::MAX;
 
 /// What the leader does beside polling tasks and running jobs.
@@ -173,14 +176,23 @@ impl<J: Send> Crew<J> {
     fn lead_as_hand(&self, me: Id, hands: &mut dyn Hands<J>) {
         self.take_in(true);
         let mut tokens = Vec::new();
+        let mut streak = 0;
         while !self.is_stopped() {
             let job = self.jobs().pop_front();
-            if let Some(job) = job {
-                if !self.run(me, hands, job, true) {
-                    return;
-                }
-            } else if !self.reactor.run_one() {
+            let mut worked = job.is_some();
+            if let Some(job) = job
+                && !self.run(me, hands, job, true)
+            {
+                return;
+            }
+            // One task after each job, or a client that never lets the jobs end would be the only one.
+            worked |= self.reactor.run_one();
+            streak = if worked { streak + 1 } else { 0 };
+            if !worked {
                 hands.wait(&mut || self.turn(&mut tokens, None));
+            } else if streak == STREAK {
+                hands.wait(&mut || self.turn(&mut tokens, Some(Duration::ZERO)));
+                streak = 0;
             }
         }
     }
@@ -190,9 +202,15 @@ impl<J: Send> Crew<J> {
         self.take_in(false);
         let mut tokens = Vec::new();
         let mut looked = Instant::now();
+        let mut streak = 0;
         while !self.is_stopped() && !self.wanted.swap(false, SeqCst) {
-            if !self.reactor.run_one() {
+            let polled = self.reactor.run_one();
+            streak = if polled { streak + 1 } else { 0 };
+            if !polled {
                 self.turn(&mut tokens, Some(PATIENCE));
+            } else if streak == STREAK {
+                self.turn(&mut tokens, Some(Duration::ZERO));
+                streak = 0;
             }
             if looked.elapsed() >= PATIENCE {
                 self.duty.overdue();
@@ -399,6 +417,43 @@ mod tests {
             submit(crew, move || ran.send(()).unwrap());
             has_run.recv_timeout(Duration::from_secs(20)).unwrap();
             drop(release);
+        });
+    }
+
+    #[test]
+    fn jobs_without_end_stop_neither_tasks_nor_events() {
+        with_crew(1, |crew| {
+            let over = Arc::new(AtomicBool::new(false));
+            fn again(crew: &Arc<Crew<Job>>, over: &Arc<AtomicBool>) {
+                let (theirs, ends) = (Arc::clone(crew), Arc::clone(over));
+                let job = move || {
+                    if !ends.load(SeqCst) {
+                        again(&theirs, &ends)
+                    }
+                };
+                crew.submit(Box::new(job));
+            }
+            let (theirs, ends) = (Arc::clone(crew), Arc::clone(&over));
+            crew.reactor().spawn(async move { again(&theirs, &ends) });
+            let (polled, was_polled) = mpsc::channel();
+            let (ours, peers) = std::os::unix::net::UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let source = crate::Source::new(crew.reactor(), ours.into());
+            crew.reactor().spawn(async move {
+                polled.send(()).unwrap();
+                let read = |cx: &mut std::task::Context<'_>| {
+                    source.poll(crate::Direction::Read, cx, |fd| {
+                        let count = nix::unistd::read(fd, &mut [0; 8])?;
+                        Ok((count, false))
+                    })
+                };
+                std::future::poll_fn(read).await.unwrap();
+                polled.send(()).unwrap();
+            });
+            was_polled.recv_timeout(Duration::from_secs(20)).unwrap();
+            std::io::Write::write_all(&mut &peers, b"x").unwrap();
+            was_polled.recv_timeout(Duration::from_secs(20)).unwrap();
+            over.store(true, SeqCst);
         });
     }
 
