@@ -428,7 +428,7 @@ mod tests {
                 let (theirs, ends) = (Arc::clone(crew), Arc::clone(over));
                 let job = move || {
                     if !ends.load(SeqCst) {
-                        again(&theirs, &ends)
+                        again(&theirs, &ends);
                     }
                 };
                 crew.submit(Box::new(job));
