@@ -1,6 +1,0 @@
-"""The application of the benchmark: twelve bytes."""
-
-
-def application(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "12")])
-    return [b"Hello world\n"]

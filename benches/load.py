@@ -1,0 +1,73 @@
+"""The load: wrk on a processor of its own, and no figure without right answers."""
+import collections
+import concurrent.futures
+import json
+import os
+import subprocess
+
+import needs
+import probe
+
+CONNECTIONS = 32
+SCRIPT = os.path.join(needs.HERE, "request.lua")
+
+Figure = collections.namedtuple("Figure", "rate microseconds")
+
+
+class Request:
+    """A row of a table: what is asked, and the body that has to be answered with 200."""
+
+    def __init__(self, name, path, answer, method="GET", headers=None, body=0):
+        self.name, self.path, self.answer = name, path, answer
+        self.method, self.headers, self.body = method, headers or {}, body
+
+
+def verify(servers, request):
+    """All servers at once, as nothing is timed."""
+    with concurrent.futures.ThreadPoolExecutor(len(servers)) as threads:
+        for result in [threads.submit(verify_one, server, request) for server in servers]:
+            result.result()
+
+
+def verify_one(server, request):
+    """One answer to the byte, then a second of load in which each is 200 and as long as it has to be."""
+    answer = exchange(server, request)
+    if (answer.status, answer.body) != (200, request.answer):
+        server.fail(f"answers {request.name} with {answer.status} and {len(answer.body)} bytes")
+    wrk(server, request, 1, len(request.answer))
+
+
+def measure(server, request, seconds):
+    """Requests per second, and the processor time of the server for each in microseconds."""
+    answer = exchange(server, request)
+    before = server.cpu_seconds()
+    done = wrk(server, request, seconds, -1)
+    spent = server.cpu_seconds() - before
+    check_bytes(server, request, answer, done)
+    return Figure(done["requests"] / done["microseconds"] * 1e6, spent / done["requests"] * 1e6)
+
+
+def exchange(server, request):
+    try:
+        return probe.ask(server.port, request.path, request.method, request.headers, b"x" * request.body)
+    except (OSError, probe.HTTPException) as error:
+        return server.fail(f"does not answer {request.name}: {error}")
+
+
+def wrk(server, request, seconds, length):
+    headers = [word for name, value in request.headers.items() for word in ("-H", f"{name}: {value}")]
+    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--timeout", "10", "-s", SCRIPT,
+               *headers, server.url(request.path), "--", request.method, str(request.body), str(length)]
+    output = subprocess.run(command, stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
+    done = json.loads(output.rpartition("done: ")[2])
+    if any(done["failed"].values()) or not done["requests"]:
+        server.fail(f"failed requests of {request.name}: {done}")
+    return done
+
+
+def check_bytes(server, request, answer, done):
+    """All answers together are as long as so many answers are, and those that were on the way when time was up."""
+    # Pieces of a body may be put together differently each time.
+    least, most = (len(request.answer), answer.size * 1.05) if answer.chunked else (answer.size, answer.size)
+    if not done["requests"] * least <= done["bytes"] <= (done["requests"] + CONNECTIONS) * most:
+        server.fail(f"sent {done['bytes']} bytes for {done['requests']} requests of {request.name}, {answer.size} each")

@@ -1,0 +1,53 @@
+"""How each server is started: one process with one thread, no access log, and otherwise what its documentation advises for speed."""
+import needs
+from server import Server, free_port
+
+PYTHON = f"{needs.VENV}/bin/python"
+APPLICATION = "pages:application"
+FASTWSGI = "import fastwsgi, pages; fastwsgi.run(pages.application, '127.0.0.1', {port}, loglevel=0)"
+
+
+def rwsgi(*more, name="rwsgi"):
+    port = free_port()
+    return Server(name, rwsgi_command("--http", f"127.0.0.1:{port}", *more), port)
+
+
+def rwsgi_command(*more):
+    return [needs.RWSGI, "--wsgi-file", "pages.py", "--disable-logging", "--virtualenv", needs.VENV, *more]
+
+
+def granian():
+    port = free_port()
+    return Server("granian", [
+        f"{needs.VENV}/bin/granian", "--interface", "wsgi", "--http", "1", "--no-ws", "--workers", "1",
+        "--blocking-threads", "1", "--no-access-log", "--log-level", "error", "--port", str(port), APPLICATION], port)
+
+
+def gunicorn():
+    """Four threads, as with one it would serve one connection at a time."""
+    port = free_port()
+    return Server("gunicorn 1x4", [
+        f"{needs.VENV}/bin/gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads", "4",
+        "--worker-tmp-dir", "/dev/shm", "--no-control-socket", "--log-level", "error",
+        "--bind", f"127.0.0.1:{port}", APPLICATION], port)
+
+
+def fastwsgi():
+    port = free_port()
+    return Server("fastwsgi", [PYTHON, "-c", FASTWSGI.format(port=port)], port)
+
+
+def uwsgi():
+    """`http-socket`, which serves one request for each connection and does not say so: wrk would take the end for an error.
+
+    `http11-socket` keeps connections, but a process that keeps one waits for it and leaves the others alone. Chunks it sends
+    only where a route says so; without, wrk takes the end of the body for an error, too."""
+    port = free_port()
+    return Server("uWSGI", uwsgi_command(
+        "--http-socket", f"127.0.0.1:{port}", "--add-header", "Connection: close", "--route", "^/stream$ chunked:"), port)
+
+
+def uwsgi_command(*more):
+    return [
+        "uwsgi-core", "--plugins", "python3,transformation_chunked", "--wsgi-file", "pages.py", "--home", needs.VENV,
+        "--master", "--processes", "1", "--single-interpreter", "--need-app", "--die-on-term", "--disable-logging", *more]

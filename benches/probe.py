@@ -1,0 +1,31 @@
+"""One request, and its answer to the byte."""
+import collections
+import http.client
+import socket
+
+HTTPException = http.client.HTTPException
+Answer = collections.namedtuple("Answer", "status body size chunked")
+
+
+class CountingSocket(socket.socket):
+    received = 0
+
+    def recv_into(self, *arguments):
+        count = super().recv_into(*arguments)
+        self.received += count
+        return count
+
+
+def ask(port, path, method="GET", headers=None, body=b"", timeout=5):
+    """`size` of the answer is that of head and body on the wire."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    with CountingSocket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall("\r\n".join(lines + ["", ""]).encode() + body)
+        with http.client.HTTPResponse(connection, method=method) as response:
+            response.begin()
+            return Answer(response.status, response.read(), connection.received, bool(response.chunked))

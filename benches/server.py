@@ -1,0 +1,115 @@
+"""A server: started on its processor, asked, weighed, and ended with all of its processes."""
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import needs
+import probe
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Server:
+    """A context: what it starts has ended when it is left. `port` is where HTTP is answered, be it by a proxy in front."""
+
+    def __init__(self, name, command, port, path="/", cwd=needs.APPS, env=None, cpu="0"):
+        self.name, self.command, self.port, self.path = name, command, port, path
+        self.cwd, self.cpu = cwd, cpu
+        self.env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **(env or {}))
+        self.log = self.process = None
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def __enter__(self):
+        self.log = tempfile.TemporaryFile()
+        # A session of its own: Ctrl-C in the terminal is for us, who then end it in order; and it ends if we are killed.
+        self.process = subprocess.Popen(
+            ["taskset", "-c", self.cpu, "setpriv", "--pdeathsig", "TERM", *self.command],
+            cwd=self.cwd, env=self.env, start_new_session=True,
+            stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        return self
+
+    def __exit__(self, *_):
+        self.signal(signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            pass
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+        self.log.close()
+
+    def signal(self, number):
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def wait_until_it_answers(self):
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                if probe.ask(self.port, self.path).status == 200:
+                    return
+            except (OSError, probe.HTTPException):
+                pass
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                self.fail("does not answer")
+            time.sleep(0.05)
+
+    def fail(self, what):
+        """Ends the run, with the server's own words."""
+        self.log.seek(0)
+        log = self.log.read().decode(errors="replace")
+        sys.exit(f"{self.name} {what}\n{log[-4000:]}")
+
+    def processes(self):
+        """The numbers of all processes of its session."""
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.getsid(int(pid)) == self.process.pid:
+                    yield pid
+            except OSError:
+                continue
+
+    def cpu_seconds(self):
+        """Processor time, user's and system's, of all its processes since they began."""
+        total = 0
+        for pid in self.processes():
+            try:
+                with open(f"/proc/{pid}/stat") as stat:
+                    fields = stat.read().rpartition(")")[2].split()
+            except OSError:
+                continue
+            total += int(fields[11]) + int(fields[12])
+        return total / TICK
+
+    def proportional_set_size(self):
+        """KiB of all its processes, with shared pages shared out."""
+        total = 0
+        for pid in self.processes():
+            try:
+                with open(f"/proc/{pid}/smaps_rollup") as rollup:
+                    total += int(re.search(r"^Pss:\s+(\d+)", rollup.read(), re.M).group(1))
+            except (OSError, AttributeError):
+                continue
+        return total
+
+
+def wait_for(servers):
+    """Started together, they get ready together."""
+    for server in servers:
+        server.wait_until_it_answers()
+    return servers
