@@ -1,4 +1,6 @@
 """How each server is started: one process with one thread, no access log, and otherwise what its documentation advises for speed."""
+import os
+
 import needs
 from server import Server, free_port
 
@@ -51,3 +53,33 @@ def uwsgi_command(*more):
     return [
         "uwsgi-core", "--plugins", "python3,transformation_chunked", "--wsgi-file", "pages.py", "--home", needs.VENV,
         "--master", "--processes", "1", "--single-interpreter", "--need-app", "--die-on-term", "--disable-logging", *more]
+
+
+NGINX = """\
+daemon off;
+worker_processes 1;
+pid {directory}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    default_type application/octet-stream;
+    keepalive_requests 1000000;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+{servers}
+}}
+"""
+
+
+def nginx(directory, servers, port, path="/"):
+    """`servers` are the server blocks of its configuration."""
+    configuration = os.path.join(directory, "nginx.conf")
+    with open(configuration, "w") as file:
+        file.write(NGINX.format(directory=directory, servers=servers))
+    return Server("nginx", [needs.program("nginx"), "-p", directory, "-c", configuration, "-e", "stderr"], port, path)
