@@ -61,7 +61,7 @@ def turn(client, kind):
 
 
 def ports_connected_to(port):
-    """The ports of clients whose connection the server has not ended. The client would learn that only after what was sent before."""
+    """The clients' ports of connections that the server has not ended. A client learns of an end after all that was sent before."""
     with open("/proc/net/tcp") as table:
         fields = [line.split() for line in table][1:]
     ends = [(local.split(":")[1], remote.split(":")[1]) for _, local, remote, state, *_ in fields if state == ESTABLISHED]

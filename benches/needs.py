@@ -8,6 +8,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 APPS = os.path.join(HERE, "apps")
 VENV = os.path.join(ROOT, "target", "bench")
+# What is measured; `compare --rwsgi` sets it.
 RWSGI = os.path.join(ROOT, "target", "release", "rwsgi")
 
 PEERS = ["granian", "gunicorn", "fastwsgi", "Django>=4.2,<6"]
@@ -29,12 +30,12 @@ def uwsgi_is_there():
 def check(*programs):
     """Ends the run and names what is missing; else installs the peers."""
     if not os.path.exists(RWSGI):
-        sys.exit("build it first: cargo build --release --workspace")
+        sys.exit(f"{RWSGI} is missing: cargo build --release --workspace")
     missing = [PACKAGES[name] for name in programs if not program(name)]
     if missing:
         sys.exit("missing: apt install " + " ".join(missing))
-    if len(os.sched_getaffinity(0)) < 2:
-        sys.exit("two processors are needed, one for the servers and one for the load")
+    if not {0, 1} <= os.sched_getaffinity(0):
+        sys.exit("processors 0 and 1 are needed, one for the servers and one for the load")
     install_peers()
 
 

@@ -1,4 +1,4 @@
-"""How each server is started: one process with one thread, no access log, and otherwise what its documentation advises for speed."""
+"""How each server is started: one process, one thread, no access log, otherwise what its documentation advises for speed."""
 import os
 
 import needs

@@ -42,7 +42,7 @@ def run(rounds, seconds):
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.sched_setaffinity(0, {1})
     figures = table.interleave(rounds, KINDS, list(SERVERS), lambda kind, name: measure(kind, SERVERS[name](), seconds))
-    print(f"quick requests, a new connection for each, beside {CLIENTS} slow clients; {rounds} rounds of {seconds} s, interleaved")
+    print(f"quick requests, each on a new connection, beside {CLIENTS} slow clients; {rounds} rounds of {seconds} s, interleaved")
     print("milliseconds (lowest and highest round); ratios are medians of those to `alone` in the same round")
     for name in SERVERS:
         print_latencies(name, {kind: figures[kind, name] for kind in KINDS})

@@ -66,6 +66,6 @@ def compare_running(rows, servers, rounds, seconds):
     for row in rows:
         load.verify(servers, row)
     figures = table.interleave(rounds, rows, servers, lambda row, server: load.measure(server, row, seconds))
-    print(f"{load.CONNECTIONS} connections; {rounds} rounds of {seconds} s, interleaved; ratios are medians of those within a round")
+    print(f"{load.CONNECTIONS} connections; {rounds} rounds of {seconds} s, interleaved; ratios are medians of those of a round")
     for row in rows:
         table.print_rates(row.name, {server.name: figures[row, server] for server in servers})
