@@ -59,6 +59,11 @@ pub enum News {
     WorkerLeft(Key, Exit),
     /// A worker ended as it should not; the next attempt follows after this time.
     WorkerDied(Key, Exit, Duration),
+    /// A worker is being replaced; why, in words.
+    Replacing(Key, String),
+    /// The successor of a worker that serves on has failed, in these words; the next attempt follows
+    /// after this time.
+    ReplacementFailed(Key, String, Duration),
     /// The worker of this number keeps dying.
     CrashLoop(u32),
     /// A template is gone and will be started again after this time.

@@ -127,6 +127,7 @@ impl Master {
             FromWorker::Forked { .. } => {}
             FromWorker::Ready => self.queue.push_back(Event::WorkerReady(key)),
             FromWorker::Failed(failure) => self.queue.push_back(Event::WorkerFailed(key, failure)),
+            FromWorker::Retire { reason } => self.queue.push_back(Event::Retire(key, reason)),
             FromWorker::Draining => self.queue.push_back(Event::WorkerDraining(key)),
         }
     }

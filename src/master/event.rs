@@ -31,6 +31,8 @@ pub enum Event {
     WorkerFailed(Key, Failure),
     /// A worker drains by itself.
     WorkerDraining(Key),
+    /// A worker is to be replaced; why, in words.
+    Retire(Key, String),
     /// A worker is gone.
     WorkerExited(Key, Exit),
     /// SIGHUP, or `rwsgi reload`. The configuration of the new generation has been read.

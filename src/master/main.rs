@@ -18,6 +18,7 @@ mod notify;
 mod pidfile;
 mod privileges;
 mod reap;
+mod renewal;
 mod report;
 mod respawn;
 mod signals;

@@ -45,6 +45,11 @@ impl Master {
             }
             News::WorkerLeft(key, exit) => self.worker_left(key, exit),
             News::WorkerDied(key, exit, delay) => self.worker_died(key, exit, delay),
+            News::Replacing(key, why) => {
+                let what = format!("is replaced: {why}");
+                self.about_worker(key, Level::Info, Said::WorkerRespawned, &what).send();
+            }
+            News::ReplacementFailed(key, how, delay) => self.replacement_failed(key, &how, delay),
             News::CrashLoop(number) => {
                 let message = format!(
                     "worker {number} keeps dying; see what the log says before each death. The other workers serve"
@@ -104,6 +109,12 @@ impl Master {
         let what = format!("{}; {next}", exit.describe(&unfinished.clause()));
         let entry = self.about_worker(key, Level::Error, Said::WorkerDied, &what);
         unfinished.add_to(entry).send();
+    }
+
+    fn replacement_failed(&self, key: Key, how: &str, delay: Duration) {
+        let seconds = delay.as_secs();
+        let what = format!("serves on: its successor {how}; the next is started in {seconds} s");
+        self.about_worker(key, Level::Error, Said::WorkerRespawned, &what).send();
     }
 
     fn worker_left(&self, key: Key, exit: Exit) {

@@ -9,12 +9,15 @@
 //!                                      Stopping ── no worker left ──▶ exit 0
 //!
 //!  a worker:  starting ──▶ ready ──▶ draining ──▶ gone
+//!                            │           ▲
+//!                            └ replaced ─┘ its successor: starting ──▶ ready ──▶ …
 //! ```
 //! A reload starts a generation beside the one that serves: its template imports, all its workers
 //! become ready, and only then the old ones drain. Whatever fails before that ends the new
 //! generation and nothing else. Workers that die are forked again by the template of the generation
 //! that serves, after a delay that grows when they keep dying; a template that dies is started again
-//! likewise, while its workers serve on.
+//! likewise, while its workers serve on. A worker that is to be replaced serves until its successor
+//! does ([`crate::renewal`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,20 +27,25 @@ use rwsgi_core::ipc::Failure;
 use crate::action::{Action, News, Outcome};
 use crate::event::{Event, Generation, Key, Ticket};
 use crate::reap::Exit;
+use crate::renewal::{Part, Renewal};
 use crate::respawn;
 use crate::team::{Plan, Team, Template};
 
-/// How long an idle connection is kept by a worker that a reload retires.
-const RELOAD_LINGER: Duration = Duration::from_secs(2);
+/// How long an idle connection is kept by a worker that has a successor.
+pub(crate) const RELOAD_LINGER: Duration = Duration::from_secs(2);
 /// The same when the instance stops.
 const STOP_LINGER: Duration = Duration::from_millis(200);
 /// What a worker gets beyond its mercy before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Where the instance stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(crate) enum Phase {
+    /// The first workers do not serve yet.
     Starting,
+    /// As it should be.
     Serving,
+    /// It was told to.
     Stopping,
     /// The start has failed: nothing that follows makes it a stop.
     Failed,
@@ -78,10 +86,11 @@ impl Worker {
 /// The whole state.
 #[derive(Debug)]
 pub struct State {
-    phase: Phase,
-    current: Team,
-    next: Option<Team>,
-    workers: BTreeMap<Key, Worker>,
+    pub(crate) phase: Phase,
+    pub(crate) current: Team,
+    pub(crate) next: Option<Team>,
+    pub(crate) workers: BTreeMap<Key, Worker>,
+    pub(crate) renewal: Renewal,
     last_generation: Generation,
     last_key: Key,
     /// Who waits for the reload that is going on.
@@ -90,7 +99,7 @@ pub struct State {
     again: Option<Vec<Ticket>>,
 }
 
-type Out<'a> = &'a mut Vec<Action>;
+pub(crate) type Out<'a> = &'a mut Vec<Action>;
 
 impl State {
     /// A new instance, and what to do first.
@@ -100,6 +109,7 @@ impl State {
             current: Team::new(1, plan, now),
             next: None,
             workers: BTreeMap::new(),
+            renewal: Renewal::default(),
             last_generation: 1,
             last_key: 0,
             tickets: Vec::new(),
@@ -124,6 +134,7 @@ impl State {
             Event::WorkerReady(key) => self.worker_ready(key, now, out),
             Event::WorkerFailed(key, why) => self.worker_failed(key, why, now, out),
             Event::WorkerDraining(key) => self.worker_draining(key, now, out),
+            Event::Retire(key, why) => self.retire(key, why),
             Event::WorkerExited(key, exit) => self.worker_exited(key, exit, now, out),
             Event::Reload(ticket) => self.reload(ticket, plan, now, out),
             Event::BadConfiguration(ticket, why) => {
@@ -140,6 +151,7 @@ impl State {
             }
             Event::Tick => self.tick(now, out),
         }
+        self.replace_next(now, out);
         actions
     }
 
@@ -180,7 +192,7 @@ impl State {
             WorkerPhase::Starting | WorkerPhase::Ready => None,
         });
         let due = if self.is_stopping() { None } else { self.current.deadline() };
-        drains.chain(due).min()
+        drains.chain(due).chain(self.replacement_due()).min()
     }
 }
 
@@ -200,12 +212,24 @@ impl State {
         }
         let due = self.team(generation).map(|team| team.take_due(now));
         for number in due.into_iter().flatten() {
-            self.last_key += 1;
-            let (key, slot) = (self.last_key, self.free_slot());
-            let phase = WorkerPhase::Starting;
-            self.workers.insert(key, Worker { number, generation, slot, phase, since: now });
-            out.push(Action::Fork { generation, key, number, slot });
+            self.fork(generation, number, now, out);
         }
+    }
+
+    /// Asks for one worker.
+    pub(crate) fn fork(
+        &mut self,
+        generation: Generation,
+        number: u32,
+        now: Duration,
+        out: Out<'_>,
+    ) -> Key {
+        self.last_key += 1;
+        let (key, slot) = (self.last_key, self.free_slot());
+        let phase = WorkerPhase::Starting;
+        self.workers.insert(key, Worker { number, generation, slot, phase, since: now });
+        out.push(Action::Fork { generation, key, number, slot });
+        key
     }
 
     fn free_slot(&self) -> usize {
@@ -254,9 +278,11 @@ impl State {
     /// The new generation serves: the old one goes.
     fn commit(&mut self, next: Team, now: Duration, out: Out<'_>) {
         let old = std::mem::replace(&mut self.current, next);
+        self.renewal.begin_generation();
         out.push(Action::Commit);
         out.push(Action::LeaveTemplate(old.generation));
-        self.drain(old.generation, RELOAD_LINGER, old.plan.mercy, now, out);
+        let mercy = old.plan.mercy;
+        self.drain(|_, w| w.generation == old.generation, RELOAD_LINGER, mercy, now, out);
         out.push(Action::Tell(News::Reloaded));
         let workers = self.current.plan.processes;
         let serve = if workers == 1 { "worker serves" } else { "workers serve" };
@@ -268,7 +294,8 @@ impl State {
         let Some(team) = self.next.take() else { return };
         out.push(Action::Tell(News::ReloadFailed(why.clone())));
         out.push(Action::LeaveTemplate(team.generation));
-        self.drain(team.generation, Duration::ZERO, team.plan.mercy, now, out);
+        let mercy = team.plan.mercy;
+        self.drain(|_, w| w.generation == team.generation, Duration::ZERO, mercy, now, out);
         out.push(Action::Discard);
         let summary = [why.summary, why.traceback].join("\n").trim_end().to_owned();
         self.answer(&Err(summary), out);
@@ -304,10 +331,8 @@ impl State {
         worker.phase = WorkerPhase::Ready;
         let generation = worker.generation;
         out.push(Action::Tell(News::WorkerReady(key)));
-        let of_it = |worker: &&Worker| {
-            worker.generation == generation && worker.phase == WorkerPhase::Ready
-        };
-        let ready = self.workers.values().filter(of_it).count();
+        self.succeed(key, now, out);
+        let ready = self.ready(generation);
         let complete = self.team(generation).is_some_and(|t| ready >= t.plan.processes as usize);
         if !complete || self.is_stopping() {
             return;
@@ -318,6 +343,14 @@ impl State {
         } else if let Some(next) = self.next.take_if(|team| team.generation == generation) {
             self.commit(next, now, out);
         }
+    }
+
+    /// How many workers of a generation serve.
+    pub(crate) fn ready(&self, generation: Generation) -> usize {
+        let of_it = |worker: &&Worker| {
+            worker.generation == generation && worker.phase == WorkerPhase::Ready
+        };
+        self.workers.values().filter(of_it).count()
     }
 
     fn worker_failed(&mut self, key: Key, why: Failure, now: Duration, out: Out<'_>) {
@@ -341,10 +374,17 @@ impl State {
         }
         worker.phase = WorkerPhase::Draining(now + mercy + GRACE);
         let (number, generation) = (worker.number, worker.generation);
-        if let Some(team) = self.team(generation) {
-            team.vacancies.entry(number).or_default().due = Some(now);
+        let lived = now.saturating_sub(worker.since);
+        match self.renewal.part(key) {
+            Part::Old => self.renewal.settle(),
+            Part::New => self.fail_replacement(lived, "was told to leave".into(), now, out),
+            Part::Neither => {
+                if let Some(team) = self.team(generation) {
+                    team.vacancies.entry(number).or_default().due = Some(now);
+                }
+                self.fill(generation, now, out);
+            }
         }
-        self.fill(generation, now, out);
     }
 
     fn worker_exited(&mut self, key: Key, exit: Exit, now: Duration, out: Out<'_>) {
@@ -356,17 +396,30 @@ impl State {
             self.fail_start(failure(summary), out);
         } else if self.next.as_ref().is_some_and(|team| team.generation == worker.generation) {
             self.abandon(failure(summary), now, out);
-        } else {
+        } else if self.renewal.part(key) == Part::New {
             let lived = now.saturating_sub(worker.since);
-            let (delay, failures) = self.current.vacate(worker.number, lived, now);
-            out.push(Action::Tell(News::WorkerDied(key, exit, delay)));
-            if failures == respawn::LOOP {
-                out.push(Action::Tell(News::CrashLoop(worker.number)));
-            }
-            self.fill(self.current.generation, now, out);
+            self.fail_replacement(lived, exit.to_string(), now, out);
+        } else {
+            self.worker_died(key, worker, exit, now, out);
         }
         out.push(Action::Forget(key));
         self.exit_if_empty(out);
+    }
+
+    /// One that served is missing, unless it has a successor already.
+    fn worker_died(&mut self, key: Key, worker: Worker, exit: Exit, now: Duration, out: Out<'_>) {
+        let lived = now.saturating_sub(worker.since);
+        let (delay, failures) = if self.renewal.part(key) == Part::Old {
+            self.renewal.settle();
+            (Duration::ZERO, self.current.count_failure(worker.number, lived))
+        } else {
+            self.current.vacate(worker.number, lived, now)
+        };
+        out.push(Action::Tell(News::WorkerDied(key, exit, delay)));
+        if failures == respawn::LOOP {
+            out.push(Action::Tell(News::CrashLoop(worker.number)));
+        }
+        self.fill(self.current.generation, now, out);
     }
 
     fn fork_failed(
@@ -391,16 +444,17 @@ impl State {
         }
     }
 
-    fn drain(
+    /// Tells those of `whom` to leave that were not told yet.
+    pub(crate) fn drain(
         &mut self,
-        generation: Generation,
+        whom: impl Fn(Key, &Worker) -> bool,
         linger: Duration,
         mercy: Duration,
         now: Duration,
         out: Out<'_>,
     ) {
         for (key, worker) in &mut self.workers {
-            if worker.generation == generation && !worker.is_draining() {
+            if whom(*key, worker) && !worker.is_draining() {
                 worker.phase = WorkerPhase::Draining(now + mercy + GRACE);
                 out.push(Action::Drain { key: *key, linger });
             }
@@ -409,14 +463,16 @@ impl State {
 
     fn stop(&mut self, now: Duration, out: Out<'_>) {
         self.phase = Phase::Stopping;
+        self.renewal = Renewal::default();
         out.push(Action::Tell(News::Stopping));
         if let Some(team) = self.next.take() {
             out.push(Action::LeaveTemplate(team.generation));
-            self.drain(team.generation, Duration::ZERO, team.plan.mercy, now, out);
+            let mercy = team.plan.mercy;
+            self.drain(|_, w| w.generation == team.generation, Duration::ZERO, mercy, now, out);
             out.push(Action::Discard);
         }
         let Team { generation, plan, .. } = self.current;
-        self.drain(generation, STOP_LINGER, plan.mercy, now, out);
+        self.drain(|_, w| w.generation == generation, STOP_LINGER, plan.mercy, now, out);
         out.push(Action::LeaveTemplate(generation));
         self.tickets.extend(self.again.take().into_iter().flatten());
         self.answer(&Err("the instance is stopping".into()), out);

@@ -7,6 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+#[path = "renewal_tests.rs"]
+mod replacement;
+
 const MERCY: Duration = Duration::from_secs(60);
 const KILLED: Exit = Exit::Signal(Signal::SIGKILL, false);
 
@@ -619,6 +622,7 @@ impl World {
             17 if whom < 90 => self.happen(Event::StopNow),
             18 => self.pass(Duration::from_millis(u64::from(whom) * 100)),
             19 | 20 => self.pass_until_due(),
+            21..=23 => self.retire(whom),
             _ => self.be_impossible(whom),
         }
     }
@@ -627,11 +631,15 @@ impl World {
         let stopping = self.scene.state.is_stopping();
         let serving = self.scene.state.generation();
         let is_tick = event == Event::Tick;
+        let is_loss = matches!(event, Event::WorkerExited(..) | Event::WorkerDraining(_));
+        let before = self.scene.state.ready(serving);
         let actions = self.scene.step(event);
         for action in &actions {
             self.perform(action, stopping);
         }
-        self.check_drains(&actions, serving);
+        let all_leave = self.check_drains(&actions, serving);
+        let ready = self.scene.state.ready(serving);
+        assert!(ready >= before || is_loss || all_leave, "fewer serve: {actions:?}");
         self.check_workers();
         if is_tick {
             let due = self.scene.state.deadline();
@@ -670,12 +678,20 @@ impl World {
         }
     }
 
-    /// Workers of the generation that serves are drained by a reload that is complete or by a stop.
-    fn check_drains(&self, actions: &[Action], serving: Generation) {
-        let may = count(actions, &Action::Commit) + count(actions, &Action::Tell(News::Stopping));
-        for key in drained(actions) {
-            assert!(may == 1 || self.workers[&key].0 != serving, "{actions:?}");
+    /// Workers of the generation that serves are drained by a reload that is complete, by a stop, or
+    /// one alone because its successor serves. Whether it is one of the former.
+    fn check_drains(&self, actions: &[Action], serving: Generation) -> bool {
+        let all = count(actions, &Action::Commit) + count(actions, &Action::Tell(News::Stopping));
+        let of_it = |key: &Key| self.workers[key].0 == serving;
+        let drained: Vec<Key> = drained(actions).into_iter().filter(of_it).collect();
+        if let (0, [old, more @ ..]) = (all, &drained[..]) {
+            let succeeds = |(key, new): (&Key, &(Generation, u32, usize, Life))| {
+                let same = (new.0, new.1) == (serving, self.workers[old].1);
+                key > old && same && new.3 == Life::Serves
+            };
+            assert!(more.is_empty() && self.workers.iter().any(succeeds), "{actions:?}");
         }
+        all == 1
     }
 
     fn check_workers(&self) {
@@ -685,7 +701,16 @@ impl World {
         assert_eq!(slots.len(), known.len());
         let lasting = || known.values().filter(|worker| !worker.is_draining());
         let names: BTreeSet<_> = lasting().map(|w| (w.generation, w.number)).collect();
-        assert_eq!(names.len(), lasting().count(), "{known:?}");
+        let successors = lasting().count() - names.len();
+        assert!(successors <= 1, "two replacements at once: {known:?}");
+        if successors == 1 {
+            let twins = |one: &Worker| {
+                let same = |w: &&Worker| (w.generation, w.number) == (one.generation, one.number);
+                lasting().filter(same).map(|worker| worker.phase).collect::<Vec<_>>()
+            };
+            let pair = lasting().map(twins).find(|phases| phases.len() == 2);
+            assert_eq!(pair, Some(vec![WorkerPhase::Ready, WorkerPhase::Starting]));
+        }
     }
 
     fn pick(&self, whom: u8, life: Option<Life>) -> Option<Key> {
@@ -745,6 +770,47 @@ impl World {
         self.happen(Event::WorkerExited(key, KILLED));
     }
 
+    fn retire(&mut self, whom: u8) {
+        let Some(key) = self.pick(whom, Some(Life::Serves)) else { return };
+        self.happen(Event::Retire(key, "it is old".into()));
+    }
+
+    /// Whether everybody serves, and nobody else is asked for.
+    fn is_settled(&self) -> bool {
+        let State { current, .. } = &self.scene.state;
+        let serves = self.scene.state.ready(current.generation);
+        self.scene.state.can_reload()
+            && current.template == Template::Imported
+            && serves == current.plan.processes as usize
+            && self.workers.values().all(|worker| worker.3 != Life::Asked)
+    }
+
+    /// From now on all goes well. Every worker that serves then asks to be replaced, and is.
+    fn renew_all(&mut self) {
+        let mut rounds = 0;
+        while !self.is_settled() {
+            self.import(0);
+            self.advance(0, Life::Asked, Life::Serves);
+            self.pass_until_due();
+            rounds += 1;
+            assert!(rounds < 200, "it does not come to rest: {:?}", self.scene.state);
+        }
+        let old: Vec<Key> = self.workers.keys().copied().collect();
+        for key in &old {
+            self.happen(Event::Retire(*key, "it is old".into()));
+        }
+        for _ in 0..2 * old.len() {
+            self.pass_until_due();
+            self.advance(0, Life::Asked, Life::Serves);
+        }
+        let state = &self.scene.state;
+        for key in old {
+            let stays = state.workers().get(&key).is_some_and(|worker| !worker.is_draining());
+            assert!(!stays, "{key} was not replaced: {state:?}");
+        }
+        assert!(state.ready(state.generation()) > 0);
+    }
+
     fn reload(&mut self, whom: u8) {
         self.scene.plan.processes = u32::from(whom % 4) + 1;
         self.asked += 1;
@@ -772,6 +838,7 @@ impl World {
             Event::WorkerReady(key),
             Event::WorkerFailed(key, why()),
             Event::WorkerDraining(key),
+            Event::Retire(key, "it is old".into()),
             Event::WorkerExited(key, KILLED),
         ];
         for event in events {
@@ -805,7 +872,7 @@ proptest! {
     #[test]
     fn whatever_happens_it_stays_in_order_and_ends_once(
         processes in 1u32..5,
-        moves in prop::collection::vec((0u8..22, any::<u8>()), 0..=60),
+        moves in prop::collection::vec((0u8..25, any::<u8>()), 0..=60),
     ) {
         let mut world = World::new(processes);
         moves.into_iter().for_each(|one| world.play(one));
@@ -815,12 +882,27 @@ proptest! {
     #[test]
     fn whatever_happens_to_an_instance_that_serves_it_stops_as_asked(
         processes in 1u32..5,
-        moves in prop::collection::vec((0u8..22, any::<u8>()), 0..=60),
+        moves in prop::collection::vec((0u8..25, any::<u8>()), 0..=60),
     ) {
         let mut world = World::new(processes);
         world.import(0);
         (0..processes).for_each(|_| world.advance(0, Life::Asked, Life::Serves));
         moves.into_iter().for_each(|one| world.play(one));
+        prop_assert_eq!(world.end(), Some(Outcome::Stopped));
+    }
+
+    #[test]
+    fn whatever_has_happened_who_asks_to_be_replaced_is(
+        processes in 1u32..5,
+        moves in prop::collection::vec((0u8..25, any::<u8>()), 0..=60),
+    ) {
+        let mut world = World::new(processes);
+        world.import(0);
+        (0..processes).for_each(|_| world.advance(0, Life::Asked, Life::Serves));
+        moves.into_iter().for_each(|one| world.play(one));
+        if !world.scene.state.is_stopping() {
+            world.renew_all();
+        }
         prop_assert_eq!(world.end(), Some(Outcome::Stopped));
     }
 }

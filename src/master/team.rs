@@ -81,11 +81,17 @@ impl Team {
 
     /// The worker of this number has failed after `lived`: how long to wait, and how often it was.
     pub fn vacate(&mut self, number: u32, lived: Duration, now: Duration) -> (Duration, u32) {
+        let failures = self.count_failure(number, lived);
+        let delay = respawn::delay(failures);
+        self.vacancies.entry(number).or_default().due = Some(now + delay);
+        (delay, failures)
+    }
+
+    /// The worker of this number has failed after `lived`, but none is missing: how often it was.
+    pub fn count_failure(&mut self, number: u32, lived: Duration) -> u32 {
         let vacancy = self.vacancies.entry(number).or_default();
         vacancy.failures = respawn::count(vacancy.failures, lived);
-        let delay = respawn::delay(vacancy.failures);
-        vacancy.due = Some(now + delay);
-        (delay, vacancy.failures)
+        vacancy.failures
     }
 
     /// The template has gone: how long until the next.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! master ── Start, Fork, Leave ──▶ template        template ── Hello, Imported, Failed ──▶ master
-//! master ── Drain ──▶ worker                       worker ── Forked, Ready, Failed, Draining ──▶ master
+//! master ── Drain ──▶ worker                       worker ── Forked, Ready, Failed, Retire, Draining ──▶ master
 //! ```
 //! The end of the channel is a message, too: the other side is gone.
 
@@ -86,6 +86,11 @@ pub enum FromWorker {
     Ready,
     /// The application cannot be used (`lazy-apps`). The worker exits after this.
     Failed(Failure),
+    /// It asks to be replaced, and serves on until it is told to drain.
+    Retire {
+        /// What the log says of it: "it has answered 5000 requests (max-requests)".
+        reason: String,
+    },
     /// It drains, by order or because it was signalled; it exits when done.
     Draining,
 }

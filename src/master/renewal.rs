@@ -1,0 +1,141 @@
+//! Workers that are replaced while they serve: the successor first, and one at a time.
+//!
+//! ```text
+//!  waiting ──fork──▶ under way ──the successor serves──▶ the old one drains
+//!     ▲                 │ it fails: later, ever later     or either of them goes by itself:
+//!     └─────────────────┘                                 the other one stays
+//! ```
+//! A replacement begins only while everything else is in order: all workers of the generation
+//! serve, its template can fork, and no reload is going on (that would replace them all).
+
+use std::time::Duration;
+
+use crate::action::{Action, News};
+use crate::event::Key;
+use crate::respawn;
+use crate::state::{Out, Phase, RELOAD_LINGER, State, WorkerPhase};
+use crate::team::Template;
+
+/// Who is to be replaced, and who is.
+#[derive(Debug, Default)]
+pub struct Renewal {
+    /// In the order in which it was asked for, and why.
+    waiting: Vec<(Key, String)>,
+    /// Who is replaced now.
+    under_way: Option<Replacement>,
+    /// The last attempt has failed: the next one comes at this time.
+    not_before: Duration,
+}
+
+#[derive(Debug)]
+struct Replacement {
+    old: Key,
+    new: Key,
+    why: String,
+}
+
+/// What a worker is to the replacement that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// It is replaced.
+    Old,
+    /// It is the successor, and does not serve yet.
+    New,
+    /// Nothing.
+    Neither,
+}
+
+impl Renewal {
+    /// What `key` is to the replacement that is under way.
+    pub fn part(&self, key: Key) -> Part {
+        match &self.under_way {
+            Some(replacement) if replacement.old == key => Part::Old,
+            Some(replacement) if replacement.new == key => Part::New,
+            Some(_) | None => Part::Neither,
+        }
+    }
+
+    /// The worker that goes because `key`, its successor, serves.
+    fn complete(&mut self, key: Key) -> Option<Key> {
+        self.under_way.take_if(|replacement| replacement.new == key).map(|done| done.old)
+    }
+
+    /// Another generation serves: what failed in the old one says nothing of it.
+    pub fn begin_generation(&mut self) {
+        self.settle();
+        self.not_before = Duration::ZERO;
+    }
+
+    /// What is under way will not be finished, and need not be: who is left stays.
+    pub fn settle(&mut self) {
+        self.under_way = None;
+    }
+}
+
+impl State {
+    /// A worker is to be replaced. Who does not serve is, or will not be needed.
+    pub(crate) fn retire(&mut self, key: Key, why: String) {
+        let serves = self.workers.get(&key).is_some_and(|w| w.phase == WorkerPhase::Ready);
+        let is_known = self.renewal.waiting.iter().any(|(waiting, _)| *waiting == key)
+            || self.renewal.part(key) == Part::Old;
+        if serves && !is_known && !self.is_stopping() {
+            self.renewal.waiting.push((key, why));
+        }
+    }
+
+    /// Begins the next replacement, if there is one to begin.
+    pub(crate) fn replace_next(&mut self, now: Duration, out: Out<'_>) {
+        let workers = &self.workers;
+        let serves = |key: &Key| workers.get(key).is_some_and(|w| w.phase == WorkerPhase::Ready);
+        self.renewal.waiting.retain(|(key, _)| serves(key));
+        if self.renewal.waiting.is_empty() || now < self.renewal.not_before || !self.can_replace() {
+            return;
+        }
+        let (old, why) = self.renewal.waiting.remove(0);
+        let Some(number) = self.workers.get(&old).map(|worker| worker.number) else { return };
+        out.push(Action::Tell(News::Replacing(old, why.clone())));
+        let new = self.fork(self.current.generation, number, now, out);
+        self.renewal.under_way = Some(Replacement { old, new, why });
+    }
+
+    fn can_replace(&self) -> bool {
+        let serving = self.ready(self.current.generation);
+        self.phase == Phase::Serving
+            && self.next.is_none()
+            && self.renewal.under_way.is_none()
+            && self.current.template == Template::Imported
+            && serving >= self.current.plan.processes as usize
+    }
+
+    /// When the next replacement is to begin, if only time is in its way.
+    pub(crate) fn replacement_due(&self) -> Option<Duration> {
+        let is_due = !self.renewal.waiting.is_empty() && self.can_replace();
+        is_due.then_some(self.renewal.not_before)
+    }
+
+    /// `key` serves: if it is a successor, its predecessor goes.
+    pub(crate) fn succeed(&mut self, key: Key, now: Duration, out: Out<'_>) {
+        if let Some(old) = self.renewal.complete(key) {
+            let mercy = self.current.plan.mercy;
+            self.drain(|key, _| key == old, RELOAD_LINGER, mercy, now, out);
+        }
+    }
+
+    /// A successor is gone, or goes, before it served: its predecessor serves on and is replaced
+    /// later. How it went, in words.
+    pub(crate) fn fail_replacement(
+        &mut self,
+        lived: Duration,
+        how: String,
+        now: Duration,
+        out: Out<'_>,
+    ) {
+        let Some(Replacement { old, why, .. }) = self.renewal.under_way.take() else { return };
+        let Some(number) = self.workers.get(&old).map(|worker| worker.number) else { return };
+        // Nobody is missing: there is no hurry, not even after the first failure.
+        let delay = respawn::delay(self.current.count_failure(number, lived) + 1);
+        self.renewal.not_before = now + delay;
+        self.renewal.waiting.push((old, why));
+        out.push(Action::Tell(News::ReplacementFailed(old, how, delay)));
+    }
+}
