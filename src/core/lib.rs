@@ -6,12 +6,14 @@
 //! - [`ipc`]: the channel between the master and each process it starts, and its messages;
 //! - [`scoreboard`]: shared memory in which workers say what they are doing;
 //! - [`running`]: which requests those are;
+//! - [`age`]: when a worker is old enough to be replaced;
 //! - [`log`]: one entry for each thing that happened, to the journal, stderr, a file or syslog;
 //! - [`output`]: text that an application writes, cut into entries;
 //! - [`exit`]: the exit codes;
 //! - [`sys`]: the system calls for which there is no safe wrapper elsewhere.
 
 pub mod address;
+pub mod age;
 pub mod config;
 pub mod exit;
 pub mod ipc;

@@ -151,10 +151,11 @@ impl Slot {
         self.entries().read()
     }
 
-    /// A response has left, or broke off, after `bytes` of its body.
-    pub fn count_response(&self, bytes: u64) {
-        self.word(REQUESTS).fetch_add(1, Relaxed);
+    /// A response has left, or broke off, after `bytes` of its body. Returns how many there were, of
+    /// every worker that ever had this slot.
+    pub fn count_response(&self, bytes: u64) -> u64 {
         self.word(BYTES_SENT).fetch_add(bytes, Relaxed);
+        self.word(REQUESTS).fetch_add(1, Relaxed) + 1
     }
 
     /// The application raised.

@@ -52,7 +52,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.worker.slot.count_response(self.bytes);
+        self.worker.count_response(self.bytes);
         self.connection.enter(&self.worker, Phase::Reply);
         if !self.worker.config.log.requests {
             return;

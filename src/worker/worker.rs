@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use rwsgi_core::age::{self, Age};
 use rwsgi_core::config::{Config, Listen};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Channel, Failure, FromWorker};
@@ -72,6 +73,7 @@ pub(crate) struct Worker {
     linger_ms: AtomicU64,
     leave_at: AtomicU64,
     complaints: Complaints,
+    age: Age,
 }
 
 impl std::fmt::Debug for Worker {
@@ -232,6 +234,7 @@ impl Worker {
         let slot = scoreboard.slot(slot).ok_or(io::ErrorKind::InvalidInput)?;
         slot.take();
         let config = generation.config;
+        let age = Age::new(&config.recycling, slot.read().requests, age::lots());
         let pairs = generation.listeners.into_iter().zip(&config.listeners);
         let listener = |(fd, listen): (_, &Listen)| {
             let proxy_protocol = config.proxy_protocol.is_expected_at(&listen.address);
@@ -269,7 +272,9 @@ impl Worker {
             linger_ms: AtomicU64::new(0),
             leave_at: AtomicU64::new(NEVER),
             complaints: Complaints::default(),
+            age,
         });
+        worker.deadlines.look_at(worker.age.look(0).0);
         let post = Box::new(Post { worker: Arc::clone(&worker), signals });
         let _ = worker.crew.set(Crew::new(Arc::clone(&worker.reactor), post));
         Ok(worker)
@@ -300,6 +305,25 @@ impl Worker {
             Duration::from_millis(self.linger_ms.load(Relaxed))
         } else {
             self.config.http.idle_timeout
+        }
+    }
+
+    /// A response has left, or broke off, after `bytes` of its body.
+    pub(crate) fn count_response(&self, bytes: u64) {
+        let answered = self.slot.count_response(bytes);
+        if self.age.is_last(answered) {
+            self.deadlines.look_at(self.age.be_done());
+            self.retire_if_due(self.deadlines.advance());
+        }
+    }
+
+    /// Asks to be replaced when it is time, and serves on.
+    fn retire_if_due(&self, now: u64) {
+        let (next, reason) = self.age.look(now);
+        self.deadlines.look_at(next);
+        let Some(reason) = reason.filter(|_| !self.is_draining()) else { return };
+        if self.channel.send(&FromWorker::Retire { reason }, &[]).is_err() {
+            self.deadlines.look_at(self.age.ask_again(now));
         }
     }
 
@@ -432,6 +456,7 @@ impl Worker {
         }
         self.deadlines.look_at(self.resume_at.load(SeqCst));
         self.trim(now);
+        self.retire_if_due(now);
         self.deadlines.look_at(self.complaints.look(now));
         for (_, connection) in self.connections().iter() {
             self.deadlines.look_at(connection.look(self, now));

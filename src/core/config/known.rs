@@ -168,28 +168,6 @@ const LATER: &[Known] = &[
         NotYet("a request may run without a time limit"),
     ),
     valued(&["harakiri-*"], NotYet("a request may run without a time limit")),
-    valued(&["max-requests"], NotYet("workers are not renewed after a number of requests"))
-        .short('R'),
-    valued(
-        &[
-            "max-requests-delta",
-            "max-worker-lifetime",
-            "max-worker-lifetime-delta",
-            "min-worker-lifetime",
-        ],
-        NotYet("workers are not renewed after a time"),
-    ),
-    valued(
-        &[
-            "reload-on-rss",
-            "reload-on-as",
-            "reload-on-pss",
-            "reload-on-uss",
-            "evil-reload-on-rss",
-            "evil-reload-on-as",
-        ],
-        NotYet("workers are not renewed when their memory grows"),
-    ),
     valued(&["limit-as", "limit-nproc"], NotYet("use MemoryMax= and TasksMax= of the service")),
     flag(&["cheap"], NotYet("all workers start at once")),
     valued(&["cheaper", "cheaper-*"], NotYet("the number of workers does not change")),

@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(described("thread"), "~ threads");
         assert_eq!(described("worker"), "~ processes");
         assert_eq!(described("virtual"), "~ virtualenv");
-        assert_eq!(described("max-request"), "known ~ max-requests");
+        assert_eq!(described("max-request"), "~ max-requests");
         assert_eq!(described("threaded-log"), "known ~ threaded-logger");
     }
 

@@ -10,7 +10,7 @@
 //! - [`options`]: the table of options; [`known`]: uWSGI's others; [`lookup`]: from name to option;
 //! - [`value`]: from text to typed value; [`pattern`]: regular expressions;
 //! - [`resolve`](mod@resolve): the rules between options, and what the system has to say;
-//!   [`mod@files`]: the same for static files;
+//!   [`mod@files`]: the same for static files; [`mod@recycling`]: for the renewal of workers;
 //! - [`error`]: how mistakes are shown; [`help`]: how the table is.
 
 mod application;
@@ -27,6 +27,7 @@ pub mod options;
 mod paths;
 pub mod pattern;
 pub mod raw;
+pub mod recycling;
 pub mod resolve;
 mod settings;
 pub mod value;
@@ -42,6 +43,7 @@ use crate::address::ListenAddr;
 pub use error::{ConfigError, Severity, Warning};
 pub use files::Files;
 pub use load::{Argument, Sources, load, read};
+pub use recycling::Recycling;
 pub use resolve::needs_restart;
 
 /// What a configuration is seen from.
@@ -89,6 +91,8 @@ pub struct Config {
     /// How long a worker may take to finish its requests when it is to leave
     /// (`worker-reload-mercy`).
     pub mercy: Duration,
+    /// When a worker is replaced.
+    pub recycling: Recycling,
     /// Pairs as written, in order, for `uwsgi.opt` and `--show-config`.
     pub options: Vec<(String, String)>,
 }

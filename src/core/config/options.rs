@@ -138,6 +138,10 @@ pub fn excludes_comments(key: &str) -> bool {
 }
 
 const DAY: u64 = 24 * 60 * 60;
+const YEAR: u64 = 365 * DAY;
+/// More than is ever counted to.
+const MANY: u64 = 1 << 48;
+const MEGABYTES: Kind = Kind::Number { min: 0, max: 1 << 30, unit: "megabytes" };
 
 /// Every option that does something in this version.
 pub static OPTIONS: &[OptionSpec] = &[
@@ -328,6 +332,77 @@ pub static OPTIONS: &[OptionSpec] = &[
         .doc(
             "How long a worker that is to leave may take to finish its requests, before it is \
              killed.",
+        ),
+    option("max-requests", Group::Workers, Kind::Number { min: 0, max: MANY, unit: "requests" })
+        .short('R')
+        .default("0")
+        .example("5000")
+        .doc(
+            "Replace a worker that has answered about so many requests. Its successor is forked \
+             first, and only when that serves the old one finishes what it has and leaves: one \
+             worker at a time, and never fewer than `processes` serve. `0` is no limit.",
+        ),
+    option(
+        "max-requests-delta",
+        Group::Workers,
+        Kind::Number { min: 0, max: MANY, unit: "requests" },
+    )
+    .example("500")
+    .doc(
+        "Each worker draws its own limit at random, from `max-requests` to so many more, so that \
+         they are not all replaced at once. Without it that is a tenth of `max-requests`; `0` is \
+         the same limit for all. In uWSGI the limit grows by this with the number of the worker.",
+    ),
+    option("max-worker-lifetime", Group::Workers, Kind::Seconds { min: 0, max: YEAR })
+        .default("0")
+        .example("86400")
+        .doc(
+            "Replace a worker that has served for about so many seconds, as `max-requests` does; \
+             also one that is younger than `min-worker-lifetime`. `0` is no limit.",
+        ),
+    option("max-worker-lifetime-delta", Group::Workers, Kind::Seconds { min: 0, max: YEAR })
+        .example("3600")
+        .doc(
+            "Each worker draws its own lifetime at random, from `max-worker-lifetime` to so many \
+             seconds more. Without it that is a tenth of `max-worker-lifetime`.",
+        ),
+    option("min-worker-lifetime", Group::Workers, Kind::Seconds { min: 0, max: YEAR })
+        .default("60")
+        .example("10")
+        .doc(
+            "How old a worker has to be before it is replaced for `max-requests` or for its \
+             memory.",
+        ),
+    option("reload-on-rss", Group::Workers, MEGABYTES).default("0").example("512").doc(
+        "Replace a worker, as `max-requests` does, when its resident memory has been larger than \
+         so many megabytes in three samples in a row. It includes what is shared with other \
+         processes. `0` is no limit.",
+    ),
+    option("reload-on-pss", Group::Workers, MEGABYTES).default("0").example("256").doc(
+        "As `reload-on-rss`, for its proportional memory, of which a page that several processes \
+         share counts for each of them in part.",
+    ),
+    option("reload-on-uss", Group::Workers, MEGABYTES)
+        .default("0")
+        .example("256")
+        .doc("As `reload-on-rss`, for the memory that is its own and that nobody shares."),
+    option("reload-on-as", Group::Workers, MEGABYTES)
+        .default("0")
+        .example("4096")
+        .doc("As `reload-on-rss`, for its address space."),
+    option("evil-reload-on-rss", Group::Workers, MEGABYTES).default("0").example("1024").doc(
+        "The same as `reload-on-rss`, with a warning: uWSGI kills the worker amid its requests, \
+         rwsgi never does. Of both, the smaller counts.",
+    ),
+    option("evil-reload-on-as", Group::Workers, MEGABYTES).default("0").example("8192").doc(
+        "The same as `reload-on-as`, with a warning, as for `evil-reload-on-rss`.",
+    ),
+    option("mem-collector-freq", Group::Workers, Kind::Seconds { min: 1, max: DAY })
+        .default("10")
+        .example("30")
+        .doc(
+            "How often the memory of workers is looked at, if it has a limit. In uWSGI the \
+             default is 3 seconds.",
         ),
     option("buffer-size", Group::Http, Kind::Bytes { min: 1024, max: 1 << 20 })
         .short('b')
@@ -653,5 +728,8 @@ mod tests {
         assert_eq!(default("response-buffering"), http.response_bytes);
         assert_eq!(default("minimum-rate"), http.minimum_rate);
         assert_eq!(default("max-connections"), u64::from(http.max_connections));
+        let recycling = super::super::Recycling::default();
+        assert_eq!(default("min-worker-lifetime"), recycling.min_lifetime.as_secs());
+        assert_eq!(default("mem-collector-freq"), recycling.sample_every.as_secs());
     }
 }

@@ -12,7 +12,7 @@ use super::paths;
 use super::raw::RawConfig;
 use super::settings::Settings;
 use super::value::Value;
-use super::{Config, Context, Http, Log, LogTarget, Process, Proxies, files, listening};
+use super::{Config, Context, Http, Log, LogTarget, Process, Proxies, files, listening, recycling};
 
 /// Makes a configuration of what was written.
 ///
@@ -32,6 +32,7 @@ pub fn resolve(
     let process = process(&settings, context, &mut findings);
     let log = log(&settings, context, &mut findings);
     let files = files::files(&settings, &base, &mut findings);
+    let recycling = recycling::recycling(&settings, &mut findings);
     let Some(application) = application else { return Err(findings.errors) };
     findings.into_result(Config {
         name: name(raw, context, &application),
@@ -49,6 +50,7 @@ pub fn resolve(
         proxy_protocol,
         files,
         mercy: seconds(&settings, "worker-reload-mercy").unwrap_or(Duration::from_secs(60)),
+        recycling,
         options: raw.options.iter().map(|o| (o.key.clone(), o.value.clone())).collect(),
     })
 }

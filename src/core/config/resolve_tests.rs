@@ -1,6 +1,7 @@
 //! The rules between options, as an administrator meets them.
 
 use super::super::load::{Argument, Sources, load};
+use super::super::recycling::{Limit, Recycling};
 use super::super::{Protocol, Severity, Target};
 use super::*;
 use crate::address::ListenAddr;
@@ -363,7 +364,7 @@ fn other_options_of_uwsgi_are_answered_by_class() {
     let project = Project::new("classes");
     let text = "thunder-lock=true\nharakiri=30\nmaster=false\nmax-requests=0\nmax-request=9\n";
     let warnings = project.warnings(&with(text));
-    assert_eq!(warnings.len(), 5, "{warnings:#?}");
+    assert_eq!(warnings.len(), 4, "{warnings:#?}");
     assert!(warnings[0].starts_with("info: uwsgi.ini:4:1: `thunder-lock` is not needed: "));
     assert!(warnings[1].starts_with("warning: uwsgi.ini:5:1: `harakiri` is not in this version: "));
     assert!(warnings[2].starts_with("info: uwsgi.ini:6:8: `master = false` has no effect: "));
@@ -373,6 +374,38 @@ fn other_options_of_uwsgi_are_answered_by_class() {
     let block = project.error(&with("if-env=X\nprocesses=2\nendif="));
     assert!(block.contains("`for` and `if` blocks are not in this version"));
     assert!(project.error(&with("ini=other.ini")).contains("including other files is not in this"));
+}
+
+#[test]
+fn a_worker_is_replaced_for_what_was_written_and_for_nothing_else() {
+    let project = Project::new("recycling");
+    let read = |text: &str| project.config(&with(text)).recycling;
+    assert_eq!(read("max-requests=0\nmax-worker-lifetime=0\nreload-on-rss=0"), read(""));
+    assert_eq!(read(""), Recycling::default());
+    let limit = |least, delta| Some(Limit { least, delta });
+    assert_eq!(read("max-requests=5000").requests, limit(5000, 500));
+    assert_eq!(read("max-requests=50\nmax-requests-delta=7").requests, limit(50, 7));
+    assert_eq!(read("max-requests=5\nmax-requests-delta=0").requests, limit(5, 0));
+    assert_eq!(read("max-worker-lifetime=3600").lifetime, limit(3600, 360));
+    let lives = "max-worker-lifetime=9\nmax-worker-lifetime-delta=2\nmin-worker-lifetime=5";
+    assert_eq!(read(lives).lifetime, limit(9, 2));
+    assert_eq!(read(lives).min_lifetime, Duration::from_secs(5));
+    let text = "reload-on-rss=1\nreload-on-pss=2\nreload-on-uss=3\nreload-on-as=4";
+    let memory = read(text).memory;
+    let limits = [memory.rss, memory.pss, memory.uss, memory.address_space];
+    assert_eq!(limits, [1, 2, 3, 4].map(|megabytes| Some(megabytes << 20)));
+    assert_eq!(read("mem-collector-freq=3").sample_every, Duration::from_secs(3));
+}
+
+#[test]
+fn an_evil_limit_is_a_limit_with_a_warning() {
+    let project = Project::new("evil");
+    let text = with("evil-reload-on-rss=64\nreload-on-rss=128\nevil-reload-on-as=0");
+    let (config, warnings) = project.load(&text).unwrap();
+    assert_eq!((config.recycling.memory.rss, warnings.len()), (Some(64 << 20), 1));
+    assert!(warnings[0].to_string().contains(
+        "`evil-reload-on-rss = 64` is taken for `reload-on-rss`: the worker finishes its requests"
+    ));
 }
 
 #[test]
