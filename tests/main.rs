@@ -74,6 +74,8 @@ mod persistence;
 mod pipelining;
 // The PROXY protocol on raw sockets.
 mod proxy_protocol;
+// Workers that have served enough.
+mod recycling;
 // What becomes of those who are refused.
 mod refusal;
 // Reloads under load.

@@ -14,6 +14,7 @@ mod event;
 mod interpreter;
 mod listeners;
 mod master;
+mod memory;
 mod notify;
 mod pidfile;
 mod privileges;

@@ -25,6 +25,7 @@ use crate::control::{self, Request};
 use crate::daemonize::Caller;
 use crate::event::{Event, Generation, Key, Ticket};
 use crate::listeners::{Inherited, Listeners, Place};
+use crate::memory::Samples;
 use crate::notify::Supervisor;
 use crate::reap::Exit;
 use crate::report;
@@ -120,6 +121,7 @@ pub(crate) struct Master {
     pub(crate) began: Instant,
     pub(crate) trouble: Option<String>,
     pub(crate) extend_at: Instant,
+    pub(crate) samples: Samples,
     pub(crate) outcome: Option<Outcome>,
 }
 
@@ -173,6 +175,7 @@ impl Master {
             began: Instant::now(),
             trouble: None,
             extend_at: Instant::now() + EXTEND_EVERY,
+            samples: Samples::new(),
             outcome: None,
         };
         master.perform(actions);
@@ -238,7 +241,7 @@ impl Master {
         let far = Instant::now() + Duration::from_secs(3600);
         let state = self.state.deadline().map_or(far, |at| self.began + at);
         let fork = self.overdue_fork().map_or(far, |(at, _)| at);
-        let state = state.min(fork);
+        let state = state.min(fork).min(self.memory_due().unwrap_or(far));
         let extend = self.instance.supervisor.is_there() && self.is_busy();
         if extend { state.min(self.extend_at) } else { state }
     }
@@ -254,6 +257,9 @@ impl Master {
         {
             log::error(Said::SystemError, "the template does not fork: it is killed").send();
             let _ = kill(Pid::from_raw(template.pid), Signal::SIGKILL);
+        }
+        if self.memory_due().is_some_and(|due| Instant::now() >= due) {
+            self.look_at_memory();
         }
         self.queue.push_back(Event::Tick);
     }

@@ -47,27 +47,35 @@ fn ask(address: SocketAddr, keep: bool, stop: &AtomicBool, tally: &Tally) {
     }
 }
 
-/// Reloads `server` this often, while four clients ask at `address`; fails if one request does.
-pub fn reload_under_load(server: &Server, address: SocketAddr, keep: bool, reloads: usize) {
+/// Has four clients ask at `address` while `meanwhile` runs, which is given the number of answers so
+/// far; fails if one request does.
+pub fn under_load(address: SocketAddr, keep: bool, meanwhile: impl FnOnce(&dyn Fn() -> usize)) {
     let (stop, tally) = (AtomicBool::new(false), Tally::default());
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| ask(address, keep, &stop, &tally));
         }
+        meanwhile(&|| tally.answered.load(Relaxed));
+        stop.store(true, Relaxed);
+    });
+    let failures = tally.failures.lock().unwrap();
+    assert!(failures.is_empty(), "{} of {:?}: {failures:?}", failures.len(), tally.answered);
+}
+
+/// Reloads `server` this often under such a load.
+pub fn reload_under_load(server: &Server, address: SocketAddr, keep: bool, reloads: usize) {
+    under_load(address, keep, |answered| {
         for count in 1..=reloads {
-            let before = tally.answered.load(Relaxed);
+            let before = answered();
             server.signal(Signal::SIGHUP);
             let done = || {
                 let reloaded = server.log().matches("reloaded: ").count() >= count;
-                (reloaded && tally.answered.load(Relaxed) > before + 20).then_some(())
+                (reloaded && answered() > before + 20).then_some(())
             };
             if wait::within(wait::DEADLINE, done).is_none() {
                 break;
             }
         }
-        stop.store(true, Relaxed);
     });
-    let failures = tally.failures.lock().unwrap();
-    assert!(failures.is_empty(), "{} of {:?}: {failures:?}", failures.len(), tally.answered);
     assert_eq!(server.log().matches("reloaded: ").count(), reloads, "{}", server.log());
 }
