@@ -23,6 +23,9 @@ pub struct Renewal {
     waiting: Vec<(Key, String)>,
     /// Who is replaced now.
     under_way: Option<Replacement>,
+    /// Attempts in succession that failed: of successors, which have nothing to do with how often
+    /// workers die that serve.
+    failures: u32,
     /// The last attempt has failed: the next one comes at this time.
     not_before: Duration,
 }
@@ -63,6 +66,7 @@ impl Renewal {
     /// Another generation serves: what failed in the old one says nothing of it.
     pub fn begin_generation(&mut self) {
         self.settle();
+        self.failures = 0;
         self.not_before = Duration::ZERO;
     }
 
@@ -100,7 +104,11 @@ impl State {
 
     fn can_replace(&self) -> bool {
         let serving = self.ready(self.current.generation);
-        self.phase == Phase::Serving
+        // Not more may be on their way out than a reload and one round of replacements send there, or
+        // long requests would pile processes up.
+        let leaving = self.workers.values().filter(|worker| worker.is_draining()).count();
+        leaving < 2 * self.current.plan.processes as usize
+            && self.phase == Phase::Serving
             && self.next.is_none()
             && self.renewal.under_way.is_none()
             && self.current.template == Template::Imported
@@ -116,6 +124,7 @@ impl State {
     /// `key` serves: if it is a successor, its predecessor goes.
     pub(crate) fn succeed(&mut self, key: Key, now: Duration, out: Out<'_>) {
         if let Some(old) = self.renewal.complete(key) {
+            self.renewal.failures = 0;
             let mercy = self.current.plan.mercy;
             self.drain(|key, _| key == old, RELOAD_LINGER, mercy, now, out);
         }
@@ -123,17 +132,12 @@ impl State {
 
     /// A successor is gone, or goes, before it served: its predecessor serves on and is replaced
     /// later. How it went, in words.
-    pub(crate) fn fail_replacement(
-        &mut self,
-        lived: Duration,
-        how: String,
-        now: Duration,
-        out: Out<'_>,
-    ) {
+    pub(crate) fn fail_replacement(&mut self, how: String, now: Duration, out: Out<'_>) {
         let Some(Replacement { old, why, .. }) = self.renewal.under_way.take() else { return };
-        let Some(number) = self.workers.get(&old).map(|worker| worker.number) else { return };
-        // Nobody is missing: there is no hurry, not even after the first failure.
-        let delay = respawn::delay(self.current.count_failure(number, lived) + 1);
+        // Nobody is missing: there is no hurry, not even after the first failure. It never served, so
+        // it has failed however long that took.
+        self.renewal.failures = self.renewal.failures.saturating_add(1);
+        let delay = respawn::delay(self.renewal.failures.saturating_add(1));
         self.renewal.not_before = now + delay;
         self.renewal.waiting.push((old, why));
         out.push(Action::Tell(News::ReplacementFailed(old, how, delay)));

@@ -108,6 +108,35 @@ fn a_successor_that_fails_leaves_the_old_one_serving_and_the_next_attempts_wait_
 }
 
 #[test]
+fn a_successor_that_takes_long_to_fail_has_failed_all_the_same() {
+    let mut scene = replacing();
+    let (mut key, mut waits) = (3, Vec::new());
+    for _ in 0..4 {
+        scene.tick_at(scene.now + Duration::from_secs(60));
+        let actions = scene.step(Event::WorkerExited(key, Exit::Code(1)));
+        waits.push(failure_of(&actions).unwrap().1);
+        key = forked(&scene.tick_when_due())[0];
+    }
+    assert_eq!(waits, [1, 2, 4, 8]);
+    // It says nothing of those that serve: when one dies, it is replaced at once.
+    scene.step(Event::WorkerReady(key));
+    let actions = scene.step(Event::WorkerExited(key, Exit::Code(1)));
+    assert_eq!(forked(&actions).len(), 1);
+}
+
+#[test]
+fn no_more_leave_at_a_time_than_twice_those_that_serve() {
+    let mut scene = Scene::serving(1);
+    for old in [1, 2] {
+        assert_eq!(forked(&retire(&mut scene, old)), [old + 1]);
+        assert_eq!(drained(&scene.step(Event::WorkerReady(old + 1))), [old]);
+    }
+    assert_eq!(retire(&mut scene, 3), []);
+    let actions = scene.step(Event::WorkerExited(1, Exit::Code(0)));
+    assert_eq!(forked(&actions), [4]);
+}
+
+#[test]
 fn a_successor_that_cannot_serve_or_cannot_be_forked_or_is_told_to_leave_has_failed() {
     let mut scene = replacing();
     assert_eq!(scene.step(Event::WorkerFailed(3, why())), [Action::Tell(News::Trouble(why()))]);

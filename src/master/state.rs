@@ -78,7 +78,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         matches!(self.phase, WorkerPhase::Draining(_))
     }
 }
@@ -374,10 +374,9 @@ impl State {
         }
         worker.phase = WorkerPhase::Draining(now + mercy + GRACE);
         let (number, generation) = (worker.number, worker.generation);
-        let lived = now.saturating_sub(worker.since);
         match self.renewal.part(key) {
             Part::Old => self.renewal.settle(),
-            Part::New => self.fail_replacement(lived, "was told to leave".into(), now, out),
+            Part::New => self.fail_replacement("was told to leave".into(), now, out),
             Part::Neither => {
                 if let Some(team) = self.team(generation) {
                     team.vacancies.entry(number).or_default().due = Some(now);
@@ -397,8 +396,7 @@ impl State {
         } else if self.next.as_ref().is_some_and(|team| team.generation == worker.generation) {
             self.abandon(failure(summary), now, out);
         } else if self.renewal.part(key) == Part::New {
-            let lived = now.saturating_sub(worker.since);
-            self.fail_replacement(lived, exit.to_string(), now, out);
+            self.fail_replacement(exit.to_string(), now, out);
         } else {
             self.worker_died(key, worker, exit, now, out);
         }

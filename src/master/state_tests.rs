@@ -770,6 +770,17 @@ impl World {
         self.happen(Event::WorkerExited(key, KILLED));
     }
 
+    /// One that was told to leave does.
+    fn leave(&mut self) {
+        let mut workers = self.scene.state.workers().iter();
+        let Some(key) = workers.find(|(_, worker)| worker.is_draining()).map(|(key, _)| *key)
+        else {
+            return;
+        };
+        self.workers.remove(&key);
+        self.happen(Event::WorkerExited(key, Exit::Code(0)));
+    }
+
     fn retire(&mut self, whom: u8) {
         let Some(key) = self.pick(whom, Some(Life::Serves)) else { return };
         self.happen(Event::Retire(key, "it is old".into()));
@@ -802,6 +813,7 @@ impl World {
         for _ in 0..2 * old.len() {
             self.pass_until_due();
             self.advance(0, Life::Asked, Life::Serves);
+            self.leave();
         }
         let state = &self.scene.state;
         for key in old {
