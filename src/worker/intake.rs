@@ -35,6 +35,8 @@ pub(crate) struct Intake {
     /// Somebody has asked for more than was passed, and knows of a refusal.
     told: bool,
     ended: bool,
+    /// Bytes of a body that has no framing of its own (uwsgi) and that nobody has read yet.
+    pub(crate) body_left: u64,
 }
 
 /// Why no more is taken from a client.
@@ -61,6 +63,7 @@ impl Intake {
             refusal: None,
             told: false,
             ended: false,
+            body_left: 0,
         }
     }
 
@@ -78,6 +81,11 @@ impl Intake {
             self.held = Vec::new();
             self.start = 0;
         }
+    }
+
+    /// Adds what was read past it.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.held.extend_from_slice(bytes);
     }
 
     /// Takes back what was passed on and has not been used.

@@ -36,8 +36,6 @@ thread_local! {
 /// A request whose packet has come.
 pub(crate) struct Received {
     pub(crate) request: Request,
-    /// Bytes of body behind it.
-    pub(crate) left: u64,
     /// Whether its last byte is still to be read, by [`release`].
     pub(crate) is_held: bool,
 }
@@ -122,16 +120,15 @@ impl Arrival {
         })
     }
 
-    /// Looks at what there is, and reads what belongs to the packet, but for its last byte.
+    /// Looks at what there is, and reads it, but for the last byte of a packet that ends it. What is
+    /// behind a packet is a body, which goes to the intake.
     fn take(&mut self, fd: i32, buffer: &mut [u8], limits: Limits) -> io::Result<(usize, bool)> {
         let there = recv(fd, buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK)?;
-        let before = self.bytes.len();
         self.bytes.extend_from_slice(&buffer[..there]);
         let (read, is_drained) = match uwsgi::parse(&self.bytes, limits) {
             Ok(Parsed::Packet(packet)) => {
-                self.bytes.truncate(packet.length);
-                self.is_held = true;
-                (packet.length - before - 1, false)
+                self.is_held = self.bytes.len() == packet.length;
+                (there - usize::from(self.is_held), false)
             }
             Ok(Parsed::More) | Err(_) => (there, there < buffer.len()),
         };
@@ -147,7 +144,10 @@ impl Arrival {
         packet: uwsgi::Packet,
         limits: Limits,
     ) -> Result<Received, Unserved> {
-        connection.intake().consume(self.in_intake.min(packet.length));
+        let mut intake = connection.intake();
+        intake.consume(self.in_intake);
+        intake.add(&self.bytes[packet.length..]);
+        drop(intake);
         self.bytes.truncate(packet.length);
         let variables = Bytes::from(self.bytes).slice(packet.variables());
         let vars = Vars::new(variables, limits)?;
@@ -156,7 +156,8 @@ impl Arrival {
         if self.is_held && left > 0 {
             let _ = recv(connection.source.fd().as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT);
         }
-        Ok(Received { request, left, is_held: self.is_held && left == 0 })
+        connection.intake().body_left = left;
+        Ok(Received { request, is_held: self.is_held && left == 0 })
     }
 }
 

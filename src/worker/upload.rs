@@ -24,8 +24,8 @@ use crate::worker::Worker;
 pub(crate) enum Source {
     /// From hyper, which knows where the body ends.
     Http(Incoming),
-    /// From the connection as they are, `left` of them.
-    Plain { worker: Arc<Worker>, connection: Arc<Connection>, left: u64 },
+    /// From the connection as they are, as many as its intake says.
+    Plain(Arc<Worker>, Arc<Connection>),
 }
 
 /// The client left, or broke the framing.
@@ -36,7 +36,7 @@ impl Source {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Http(incoming) => incoming.is_end_stream(),
-            Self::Plain { left, .. } => *left == 0,
+            Self::Plain(_, connection) => connection.intake().body_left == 0,
         }
     }
 
@@ -52,7 +52,7 @@ impl Source {
                     Err(_) => return Poll::Ready(Some(Err(Broken))),
                 }
             },
-            Self::Plain { worker, connection, left } => poll_plain(worker, connection, left, cx),
+            Self::Plain(worker, connection) => poll_plain(worker, connection, cx),
         }
     }
 }
@@ -60,20 +60,20 @@ impl Source {
 fn poll_plain(
     worker: &Worker,
     connection: &Connection,
-    left: &mut u64,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Bytes, Broken>>> {
     loop {
-        if *left == 0 {
+        let mut intake = connection.intake();
+        let left = intake.body_left;
+        if left == 0 {
             return Poll::Ready(None);
         }
-        let mut intake = connection.intake();
         let held = intake.bytes();
-        let count = held.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+        let count = held.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         if count > 0 {
             let data = Bytes::copy_from_slice(&held[..count]);
             intake.consume(count);
-            *left -= count as u64;
+            intake.body_left -= count as u64;
             return Poll::Ready(Some(Ok(data)));
         }
         if intake.refusal().is_some() {

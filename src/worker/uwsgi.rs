@@ -35,13 +35,13 @@ const UNREAD: usize = 1 << 20;
 pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
     match packet::receive(worker, connection).await {
         Ok(received) => {
-            let (left, is_held) = (received.left, received.is_held);
+            let is_held = received.is_held;
             if respond(worker, connection, received).await.is_err() {
                 return connection.break_off();
             }
             if is_held {
                 packet::release(connection);
-            } else if left > 0 {
+            } else if connection.intake().body_left > 0 {
                 part(worker, connection).await;
             }
         }
@@ -73,10 +73,9 @@ async fn respond(
     connection: &Arc<Connection>,
     received: Received,
 ) -> Result<(), ()> {
-    let Received { request, left, is_held } = received;
+    let Received { request, is_held } = received;
     let method = request.method.clone();
-    let source =
-        Source::Plain { worker: Arc::clone(worker), connection: Arc::clone(connection), left };
+    let source = Source::Plain(Arc::clone(worker), Arc::clone(connection));
     let answer = request::answer(Arc::clone(worker), Arc::clone(connection), request, source).await;
     let (head, mut body) = answer.map_err(drop)?.into_parts();
     let mut head = Response::from_parts(head, ());
