@@ -54,6 +54,10 @@ mod front_examples;
 mod front_haproxy;
 // Behind nginx.
 mod front_nginx;
+// Requests that take too long.
+mod harakiri;
+// The time in which a worker was stopped does not count.
+mod harakiri_after_suspend;
 // For whom a request is.
 mod host;
 // HTTP/1.1 on raw sockets.
@@ -90,6 +94,8 @@ mod request_line;
 mod signals;
 // Clients that are slow, silent, or many.
 mod slow_clients;
+// `rwsgi stacks`: where Python is.
+mod stacks;
 // How the application begins a response.
 mod start_response;
 // Files without the application, or named by it.

@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
 use rwsgi_core::config;
 use rwsgi_core::ipc::{FromTemplate, FromWorker, Received, ToWorker};
-use rwsgi_core::log::{self, Event as Said};
+use rwsgi_core::log::{self, Event as Said, Level};
 
 use crate::boot::adapt;
 use crate::control::{Command, Request};
@@ -82,6 +84,7 @@ impl Master {
             Arrival::Worker(key, message) => self.on_worker(key, message),
             Arrival::Control(request) => self.on_control(request),
             Arrival::Closed(key) => self.on_closed(key),
+            Arrival::StacksDue(ticket) => self.answer_stacks(ticket),
         }
     }
 
@@ -129,6 +132,17 @@ impl Master {
             FromWorker::Failed(failure) => self.queue.push_back(Event::WorkerFailed(key, failure)),
             FromWorker::Retire { reason } => self.queue.push_back(Event::Retire(key, reason)),
             FromWorker::Draining => self.queue.push_back(Event::WorkerDraining(key)),
+            FromWorker::Stuck { reason } => self.on_stuck(key, &reason),
+            FromWorker::Stacks { ticket, threads } => self.on_stacks(ticket, key, threads),
+        }
+    }
+
+    /// Its death is one like any other, and another worker follows.
+    fn on_stuck(&self, key: Key, reason: &str) {
+        let what = format!("is killed: {reason}");
+        self.about_worker(key, Level::Error, Said::WorkerStuck, &what).send();
+        if let Some(pid) = self.workers.get(&key).and_then(|worker| worker.pid) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
 
@@ -142,6 +156,7 @@ impl Master {
     fn on_control(&mut self, request: Request) {
         match request.command {
             Command::Status => drop(request.answer.send(self.status())),
+            Command::Stacks => self.ask_stacks(request.answer),
             Command::Stop => {
                 self.stop_waiters.push(request.answer);
                 if !self.state.is_stopping() {

@@ -45,12 +45,28 @@ pub enum Mode {
         /// The name.
         name: String,
     },
+    /// Tell where the Python threads of an instance are.
+    Stacks {
+        /// Of which.
+        of: Instance,
+        /// As JSON, and not as text.
+        json: bool,
+    },
     /// Print the help text.
     Help,
     /// Print the version.
     Version,
     /// Print the manual page of the INI file.
     ManIni,
+}
+
+/// How an instance is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Instance {
+    /// By its name, or the path of its control socket.
+    Name(String),
+    /// By its pidfile.
+    Pidfile(PathBuf),
 }
 
 /// What an instance can be asked for by name.
@@ -103,6 +119,8 @@ struct Line {
     options: Vec<Argument>,
     positional: Vec<OsString>,
     errors: Vec<ConfigError>,
+    /// `--json` of `stacks`.
+    json: bool,
     /// After an unknown option, a word alone may be its value.
     confused: bool,
 }
@@ -113,6 +131,7 @@ enum Asked {
     ShowConfig,
     Stop(OsString),
     Reload(OsString),
+    Stacks(OsString),
     Help,
     Version,
     ManIni,
@@ -149,6 +168,12 @@ impl Line {
             "show-config" => Asked::ShowConfig,
             "stop" => Asked::Stop(value(&typed, parser)?),
             "reload" => Asked::Reload(value(&typed, parser)?),
+            "stacks" => Asked::Stacks(value(&typed, parser)?),
+            // Elsewhere it is an option of uWSGI.
+            "json" if self.asks_for_stacks() => {
+                self.json = true;
+                return Ok(());
+            }
             "help" => Asked::Help,
             "version" => Asked::Version,
             "man-ini" => Asked::ManIni,
@@ -204,6 +229,9 @@ impl Line {
         if self.confused {
             return Err(self.errors);
         }
+        if self.asks_for_stacks() {
+            return self.stacks();
+        }
         let first = self.positional.first().and_then(|word| word.to_str());
         let command = match (first, &self.mode) {
             (Some("reload"), None) => Some(Command::Reload),
@@ -219,6 +247,32 @@ impl Line {
         match command {
             Some(command) => self.control(command),
             None => self.with_sources(environment),
+        }
+    }
+
+    fn asks_for_stacks(&self) -> bool {
+        let word = self.mode.is_none() && self.positional.first().is_some_and(|w| w == "stacks");
+        word || matches!(self.mode, Some(Asked::Stacks(_)))
+    }
+
+    fn stacks(self) -> Result<Mode, Vec<ConfigError>> {
+        let json = self.json;
+        let names = &self.positional[usize::from(self.mode.is_none())..];
+        let of = match (self.mode, names) {
+            (Some(Asked::Stacks(pidfile)), []) => Some(Instance::Pidfile(pidfile.into())),
+            (None, [name]) => {
+                let name = name.to_str().filter(|name| is_name(name));
+                name.map(|name| Instance::Name(name.to_owned()))
+            }
+            _ => None,
+        };
+        match of.filter(|_| self.options.is_empty() && self.errors.is_empty()) {
+            Some(of) => Ok(Mode::Stacks { of, json }),
+            None => {
+                let report = Report::new("the name of one instance is needed");
+                let expected = "`rwsgi stacks NAME` or `--stacks PIDFILE`, and perhaps `--json`";
+                Err(vec![report.expected(expected).into()])
+            }
         }
     }
 
@@ -255,7 +309,9 @@ impl Line {
             Some(Asked::Reload(pidfile)) => Mode::Reload { pidfile: pidfile.into() },
             Some(Asked::Check) => Mode::Check { sources },
             Some(Asked::ShowConfig) => Mode::ShowConfig { sources },
-            Some(Asked::Help | Asked::Version | Asked::ManIni) | None => Mode::Serve { sources },
+            Some(Asked::Stacks(_) | Asked::Help | Asked::Version | Asked::ManIni) | None => {
+                Mode::Serve { sources }
+            }
         })
     }
 
@@ -393,6 +449,12 @@ mod tests {
         assert_eq!(mode("reload shop"), control(Command::Reload));
         assert_eq!(mode("stop shop"), control(Command::Stop));
         assert_eq!(mode("status shop"), control(Command::Status));
+        let stacks = |of, json| Ok(Mode::Stacks { of, json });
+        assert_eq!(mode("stacks shop"), stacks(Instance::Name(name()), false));
+        assert_eq!(mode("stacks --json shop"), stacks(Instance::Name(name()), true));
+        assert_eq!(mode("stacks shop --json"), stacks(Instance::Name(name()), true));
+        let pidfile = Instance::Pidfile("x.pid".into());
+        assert_eq!(mode("--stacks x.pid --json"), stacks(pidfile, true));
         assert_eq!(mode("-h --frob"), Ok(Mode::Help));
         assert_eq!(mode("--version"), Ok(Mode::Version));
         assert_eq!(mode("--man-ini"), Ok(Mode::ManIni));
@@ -412,6 +474,9 @@ mod tests {
         assert!(mode("frob").unwrap_err().contains("neither a command nor an INI file"));
         assert!(mode("--processes").unwrap_err().contains("`--processes` needs a value"));
         assert!(mode("reload").unwrap_err().contains("the name of one instance is needed"));
+        assert!(mode("stacks").unwrap_err().contains("the name of one instance is needed"));
+        assert!(mode("stacks a b").unwrap_err().contains("the name of one instance is needed"));
+        assert!(mode("stacks a -p 4").unwrap_err().contains("the name of one instance is needed"));
         assert!(mode("reload a/b").unwrap_err().contains("the name of one instance is needed"));
     }
 }

@@ -22,6 +22,8 @@ pub enum Command {
     Stop,
     /// The state, at once.
     Status,
+    /// Where the Python threads of the workers are; answered when all have told, or in two seconds.
+    Stacks,
 }
 
 /// Something that is asked, and where the answer goes.
@@ -35,9 +37,13 @@ pub struct Request {
 
 /// Where the control socket of this process belongs; `None` without a runtime directory.
 pub fn path() -> Option<PathBuf> {
-    let directory = std::env::var("RWSGI_RUNTIME_DIRECTORY")
-        .or_else(|_| std::env::var("RUNTIME_DIRECTORY"))
-        .ok()?;
+    path_by(|name| std::env::var(name).ok())
+}
+
+/// The same for a process with this environment.
+pub fn path_by(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let directory =
+        variable("RWSGI_RUNTIME_DIRECTORY").or_else(|| variable("RUNTIME_DIRECTORY"))?;
     let first = directory.split(':').next().filter(|first| !first.is_empty())?;
     Some(Path::new(first).join("control"))
 }
@@ -86,7 +92,8 @@ fn parse(line: &str) -> Result<Command, String> {
         Some("reload") => Ok(Command::Reload),
         Some("stop") => Ok(Command::Stop),
         Some("status") => Ok(Command::Status),
-        Some(other) => Err(format!("unknown command {other:?}: reload, stop or status")),
+        Some("stacks") => Ok(Command::Stacks),
+        Some(other) => Err(format!("unknown command {other:?}: reload, stop, status or stacks")),
         None => Err("the request has no \"command\"".into()),
     }
 }

@@ -1,4 +1,5 @@
-//! `rwsgi reload|stop|status NAME`, `--stop PIDFILE` and `--reload PIDFILE`: the other end.
+//! `rwsgi reload|stop|status|stacks NAME`, `--stop PIDFILE`, `--reload PIDFILE` and `--stacks PIDFILE`:
+//! the other end.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -11,8 +12,8 @@ use rwsgi_core::exit::ExitCode;
 use rwsgi_core::sys;
 use serde_json::Value;
 
-use crate::cli::Command;
-use crate::pidfile;
+use crate::cli::{Command, Instance};
+use crate::{control, pidfile, stacks};
 
 const RUNTIME: &str = "/run/rwsgi";
 
@@ -23,21 +24,76 @@ pub fn control(command: Command, name: &str) -> ExitCode {
         Command::Stop => "stop",
         Command::Status => "status",
     };
-    let path = if name.contains('/') {
-        PathBuf::from(name)
-    } else {
-        Path::new(RUNTIME).join(name).join("control")
+    match ask(&socket_of(name), word) {
+        Ok(answer) => print(&answer, |answer| match command {
+            Command::Status => serde_json::to_string_pretty(answer).unwrap_or_default(),
+            Command::Reload | Command::Stop => message(answer).to_owned(),
+        }),
+        Err(error) => nobody(name, &error),
+    }
+}
+
+/// Prints where the Python threads of an instance are.
+pub fn stacks(of: &Instance, json: bool) -> ExitCode {
+    let path = match of {
+        Instance::Name(name) => socket_of(name),
+        Instance::Pidfile(pidfile) => match socket_of_pidfile(pidfile) {
+            Ok(path) => path,
+            Err(code) => return code,
+        },
     };
-    match ask(&path, word) {
-        Ok(answer) => print(command, &answer),
-        Err(error) => {
-            let path = path.display();
-            complain(&format!(
-                "{name}: nobody answers at {path}: {error}\nSee: systemctl status rwsgi@{name}, journalctl -u rwsgi@{name}"
-            ));
+    let show = |answer: &Value| {
+        if json {
+            serde_json::to_string_pretty(&answer["workers"]).unwrap_or_default()
+        } else {
+            stacks::text(answer).trim_end().to_owned()
+        }
+    };
+    match (ask(&path, "stacks"), of) {
+        (Ok(answer), _) => print(&answer, show),
+        (Err(error), Instance::Name(name)) => nobody(name, &error),
+        (Err(error), Instance::Pidfile(pidfile)) => {
+            let (pidfile, path) = (pidfile.display(), path.display());
+            complain(&format!("{pidfile}: nobody answers at {path}: {error}"));
             ExitCode::Unavailable
         }
     }
+}
+
+fn socket_of(name: &str) -> PathBuf {
+    if name.contains('/') {
+        PathBuf::from(name)
+    } else {
+        Path::new(RUNTIME).join(name).join("control")
+    }
+}
+
+/// Where the instance with this pidfile was told to have its control socket.
+fn socket_of_pidfile(pidfile: &Path) -> Result<PathBuf, ExitCode> {
+    let pid = holder(pidfile)?;
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).map_err(|error| {
+        complain(&format!("cannot see the environment of pid {pid}: {error}"));
+        ExitCode::Permission
+    })?;
+    let value = |name: &str| {
+        let mut variables = environment.split(|byte| *byte == 0);
+        let value = variables.find_map(|one| one.strip_prefix(format!("{name}=").as_bytes()))?;
+        String::from_utf8(value.to_vec()).ok()
+    };
+    control::path_by(value).ok_or_else(|| {
+        let advice = "start it with RWSGI_RUNTIME_DIRECTORY, or as a service";
+        complain(&format!("pid {pid} has no control socket: {advice}"));
+        ExitCode::Unavailable
+    })
+}
+
+fn nobody(name: &str, error: &io::Error) -> ExitCode {
+    let path = socket_of(name);
+    let path = path.display();
+    complain(&format!(
+        "{name}: nobody answers at {path}: {error}\nSee: systemctl status rwsgi@{name}, journalctl -u rwsgi@{name}"
+    ));
+    ExitCode::Unavailable
 }
 
 fn ask(path: &Path, command: &str) -> io::Result<Value> {
@@ -51,18 +107,17 @@ fn ask(path: &Path, command: &str) -> io::Result<Value> {
     Ok(serde_json::from_str(&line)?)
 }
 
-fn print(command: Command, answer: &Value) -> ExitCode {
+fn message(answer: &Value) -> &str {
+    answer.get("message").and_then(Value::as_str).unwrap_or("")
+}
+
+fn print(answer: &Value, show: impl FnOnce(&Value) -> String) -> ExitCode {
     let ok = answer.get("ok").and_then(Value::as_bool).unwrap_or(false);
-    let message = answer.get("message").and_then(Value::as_str).unwrap_or("");
     if !ok {
-        complain(message);
+        complain(message(answer));
         return ExitCode::Failed;
     }
-    let text = match command {
-        Command::Status => serde_json::to_string_pretty(answer).unwrap_or_default(),
-        Command::Reload | Command::Stop => message.to_owned(),
-    };
-    let _ = writeln!(io::stdout(), "{text}");
+    let _ = writeln!(io::stdout(), "{}", show(answer));
     ExitCode::Ok
 }
 
@@ -99,22 +154,27 @@ pub fn stop(pidfile: &Path) -> ExitCode {
 
 /// Signals the process that holds the lock on `pidfile`.
 fn signal(pidfile: &Path, signal: Signal) -> Result<i32, ExitCode> {
-    let shown = pidfile.display();
-    let pid = match pidfile::holder(pidfile) {
-        Ok(Some(pid)) => pid,
-        Ok(None) => {
-            complain(&format!("{shown}: no instance of rwsgi holds this pid file; it is stale"));
-            return Err(ExitCode::Unavailable);
-        }
-        Err(error) => {
-            complain(&format!("{shown}: {error}; is the instance running?"));
-            return Err(ExitCode::Unavailable);
-        }
-    };
+    let pid = holder(pidfile)?;
     kill(Pid::from_raw(pid), signal).map(|()| pid).map_err(|error| {
         complain(&format!("cannot signal pid {pid}: {}", error.desc()));
         ExitCode::Permission
     })
+}
+
+/// The process that holds the lock on `pidfile`.
+fn holder(pidfile: &Path) -> Result<i32, ExitCode> {
+    let shown = pidfile.display();
+    match pidfile::holder(pidfile) {
+        Ok(Some(pid)) => Ok(pid),
+        Ok(None) => {
+            complain(&format!("{shown}: no instance of rwsgi holds this pid file; it is stale"));
+            Err(ExitCode::Unavailable)
+        }
+        Err(error) => {
+            complain(&format!("{shown}: {error}; is the instance running?"));
+            Err(ExitCode::Unavailable)
+        }
+    }
 }
 
 fn complain(message: &str) {

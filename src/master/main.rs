@@ -24,6 +24,7 @@ mod report;
 mod respawn;
 mod signals;
 mod spawn;
+mod stacks;
 mod state;
 mod team;
 mod unfinished;
@@ -43,6 +44,7 @@ fn main() -> std::process::ExitCode {
         Ok(Mode::Stop { pidfile }) => ctl::stop(&pidfile),
         Ok(Mode::Reload { pidfile }) => ctl::reload(&pidfile),
         Ok(Mode::Control { command, name }) => ctl::control(command, &name),
+        Ok(Mode::Stacks { of, json }) => ctl::stacks(&of, json),
         Ok(Mode::Help) => print(&config::help::help()),
         Ok(Mode::Version) => print(concat!("rwsgi ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Mode::ManIni) => print(&config::help::man_ini()),

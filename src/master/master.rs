@@ -31,6 +31,7 @@ use crate::reap::Exit;
 use crate::report;
 use crate::signals::{Meaning, Signals};
 use crate::spawn;
+use crate::stacks::Inquiries;
 use crate::state::State;
 use crate::team::Plan;
 
@@ -102,6 +103,8 @@ pub(crate) enum Arrival {
     Control(Request),
     /// A worker's channel is closed.
     Closed(Key),
+    /// Who has asked for stacks has waited long enough.
+    StacksDue(Ticket),
 }
 
 /// The master: what it was given, what it knows, and the processes it has.
@@ -115,6 +118,7 @@ pub(crate) struct Master {
     pub(crate) unclaimed: HashMap<i32, Exit>,
     pub(crate) tickets: HashMap<Ticket, Vec<oneshot::Sender<serde_json::Value>>>,
     pub(crate) last_ticket: Ticket,
+    pub(crate) inquiries: Inquiries,
     pub(crate) stop_waiters: Vec<oneshot::Sender<serde_json::Value>>,
     pub(crate) queue: VecDeque<Event>,
     pub(crate) arrivals: mpsc::UnboundedSender<Arrival>,
@@ -169,6 +173,7 @@ impl Master {
             unclaimed: HashMap::new(),
             tickets: HashMap::new(),
             last_ticket: 0,
+            inquiries: Inquiries::default(),
             stop_waiters: Vec::new(),
             queue: VecDeque::new(),
             arrivals,

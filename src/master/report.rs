@@ -137,7 +137,7 @@ impl Master {
         self.workers.get(&key).map_or((0, 0), |worker| (worker.number, worker.pid.unwrap_or(0)))
     }
 
-    fn about_worker(&self, key: Key, level: Level, event: Said, what: &str) -> Entry {
+    pub(crate) fn about_worker(&self, key: Key, level: Level, event: Said, what: &str) -> Entry {
         let (number, pid) = self.name_of(key);
         Entry::new(level, event, format!("worker {number} (pid {pid}) {what}"))
             .number("RWSGI_WORKER", number)
@@ -218,7 +218,7 @@ impl Master {
 }
 
 /// A request that runs, in the answer to `status`.
-fn describe(running: &Running) -> serde_json::Value {
+pub(crate) fn describe(running: &Running) -> serde_json::Value {
     let millis = u32::try_from(running.age().as_millis()).unwrap_or(u32::MAX);
     json!({
         "thread": running.thread,

@@ -9,15 +9,19 @@
 //!
 //! When jobs are known to block (long by the clock, short by the CPU), the lead is passed on before
 //! the job and not a tick later.
+//!
+//! With deadlines for jobs ([`Duty::watches`]) the watcher also has the duty look at them, every
+//! [`LOOK`], for as long as any hand is in a job, whoever leads.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::ladder::LOOK;
 use crate::lead::{Id, Lead, Word};
 use crate::reactor::{Reactor, Token};
 
@@ -47,6 +51,10 @@ pub trait Duty: Send + Sync {
     /// All hands have been busy for another while, and new work is not taken in: what has waited
     /// since the last time is to be taken in all the same, or it would wait for ever.
     fn overdue(&self);
+    /// Whether jobs have deadlines, so that `look` is wanted while one runs.
+    fn watches(&self) -> bool;
+    /// Jobs run: are they in time? Called by the watcher, which must not wait for any of them.
+    fn look(&self);
 }
 
 /// One thread that runs jobs.
@@ -71,6 +79,10 @@ pub struct Crew<J> {
     wanted: AtomicBool,
     takes_in: AtomicBool,
     stopped: AtomicBool,
+    /// Jobs have deadlines.
+    watches: bool,
+    /// Jobs that run, if they have deadlines.
+    running: AtomicUsize,
 }
 
 /// How long jobs take, as far as it decides who leads.
@@ -83,6 +95,7 @@ struct Pace {
 impl<J: Send> Crew<J> {
     /// A crew without threads.
     pub fn new(reactor: Arc<Reactor>, duty: Box<dyn Duty>) -> Self {
+        let watches = duty.watches();
         Self {
             reactor,
             duty,
@@ -95,6 +108,8 @@ impl<J: Send> Crew<J> {
             wanted: AtomicBool::new(false),
             takes_in: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            watches,
+            running: AtomicUsize::new(0),
         }
     }
 
@@ -148,12 +163,14 @@ impl<J: Send> Crew<J> {
         let _ = self.watcher.set(std::thread::current());
         let mut seen = self.lead.read();
         let mut quiet = 0;
+        let mut looked = Instant::now();
         while !self.is_stopped() {
             self.pause(seen, &mut quiet);
+            self.look(&mut looked);
             let now = self.lead.read();
             let unled = now.holder().is_none() || (now == seen && self.lead.free_from(now));
             if unled && !self.wake_idle() && self.lead.take(WATCHER, false) {
-                self.lead_as_watcher();
+                self.lead_as_watcher(&mut looked);
             }
             seen = self.lead.read();
         }
@@ -165,11 +182,23 @@ impl<J: Send> Crew<J> {
         } else {
             self.watcher_sleeps.store(true, SeqCst);
             if self.lead.read() == seen && seen.holder().is_some() && !self.is_stopped() {
-                std::thread::park();
+                // Counted before `watcher_sleeps` is read by who counts: what begins now wakes us.
+                match self.running.load(SeqCst) {
+                    0 => std::thread::park(),
+                    _ => std::thread::park_timeout(LOOK),
+                }
             }
             self.watcher_sleeps.store(false, SeqCst);
         }
         *quiet = if self.lead.read() == seen { *quiet + 1 } else { 0 };
+    }
+
+    /// Has the deadlines of jobs looked at, if it is time.
+    fn look(&self, looked: &mut Instant) {
+        if self.watches && looked.elapsed() >= LOOK && self.running.load(SeqCst) > 0 {
+            *looked = Instant::now();
+            self.duty.look();
+        }
     }
 
     /// Leads until the lead is lost, or the end.
@@ -198,7 +227,7 @@ impl<J: Send> Crew<J> {
     }
 
     /// Leads, without running jobs, until a hand wants to.
-    fn lead_as_watcher(&self) {
+    fn lead_as_watcher(&self, jobs_looked: &mut Instant) {
         self.take_in(false);
         let mut tokens = Vec::new();
         let mut looked = Instant::now();
@@ -216,6 +245,7 @@ impl<J: Send> Crew<J> {
                 self.duty.overdue();
                 looked = Instant::now();
             }
+            self.look(jobs_looked);
         }
         self.lead.release(WATCHER);
         self.wake_idle();
@@ -232,17 +262,25 @@ impl<J: Send> Crew<J> {
 
     /// Runs one job; returns whether `me` leads afterwards.
     fn run(&self, me: Id, hands: &mut dyn Hands<J>, job: J, leads: bool) -> bool {
+        if self.watches {
+            self.running.fetch_add(1, SeqCst);
+        }
         if leads {
             self.lead.begin_job(me);
-            if self.watcher_sleeps.load(SeqCst) {
-                self.wake_watcher();
-            }
+        }
+        if (leads || self.watches) && self.watcher_sleeps.load(SeqCst) {
+            self.wake_watcher();
+        }
+        if leads {
             // Who is free takes over at once from a job that will block anyway.
             if self.pace.blocks.load(Relaxed) {
                 self.wake_idle();
             }
         }
         self.pace.measure(|| hands.run(job));
+        if self.watches {
+            self.running.fetch_sub(1, SeqCst);
+        }
         leads && self.lead.end_job(me)
     }
 
@@ -326,8 +364,10 @@ mod tests {
 
     use super::*;
 
-    struct NoDuty;
-    impl Duty for NoDuty {
+    /// Counts looks, if there is somewhere to count them.
+    #[derive(Default)]
+    struct Looks(Option<mpsc::Sender<()>>);
+    impl Duty for Looks {
         fn timeout(&self) -> Option<Duration> {
             None
         }
@@ -335,6 +375,12 @@ mod tests {
         fn on_token(&self, _: Token) {}
         fn take_in(&self, _: bool) {}
         fn overdue(&self) {}
+        fn watches(&self) -> bool {
+            self.0.is_some()
+        }
+        fn look(&self) {
+            let _ = self.0.as_ref().unwrap().send(());
+        }
     }
 
     type Job = Box<dyn FnOnce() + Send>;
@@ -349,7 +395,11 @@ mod tests {
     }
 
     fn with_crew(hands: Id, test: impl FnOnce(&Arc<Crew<Job>>)) {
-        let crew = Arc::new(Crew::<Job>::new(Reactor::new().unwrap(), Box::new(NoDuty)));
+        with_duty(hands, Looks::default(), test);
+    }
+
+    fn with_duty(hands: Id, duty: Looks, test: impl FnOnce(&Arc<Crew<Job>>)) {
+        let crew = Arc::new(Crew::<Job>::new(Reactor::new().unwrap(), Box::new(duty)));
         std::thread::scope(|scope| {
             scope.spawn(|| crew.watch());
             for me in 1..=hands {
@@ -469,6 +519,27 @@ mod tests {
                 done.send(food.recv_timeout(Duration::from_secs(20)).is_ok()).unwrap();
             });
             assert!(is_done.recv().unwrap());
+        });
+    }
+    #[test]
+    fn jobs_are_looked_at_while_one_runs_and_no_longer() {
+        let (look, looks) = mpsc::channel();
+        with_duty(3, Looks(Some(look)), |crew| {
+            let (release, stuck) = mpsc::channel::<()>();
+            submit(crew, move || {
+                let _ = stuck.recv();
+            });
+            // Another hand leads, and has nothing to do.
+            (0..4).for_each(|_| looks.recv_timeout(Duration::from_secs(20)).unwrap());
+            release.send(()).unwrap();
+            // The watcher goes to sleep between the jobs: it has to be woken.
+            while looks.recv_timeout(LOOK * 3).is_ok() {}
+            let (release, stuck) = mpsc::channel::<()>();
+            submit(crew, move || {
+                let _ = stuck.recv();
+            });
+            (0..4).for_each(|_| looks.recv_timeout(Duration::from_secs(20)).unwrap());
+            release.send(()).unwrap();
         });
     }
 }

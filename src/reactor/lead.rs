@@ -18,7 +18,7 @@ const IN_JOB: u64 = 1 << 47;
 const COUNT: u64 = IN_JOB - 1;
 
 /// A thread of the crew, 1 or more.
-pub(crate) type Id = u16;
+pub type Id = u16;
 
 /// The word.
 #[derive(Debug, Default)]

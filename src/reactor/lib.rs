@@ -4,17 +4,21 @@
 //! - [`Reactor`]: epoll(7), and the tasks that are ready to run;
 //! - [`Crew`]: the threads. One of them *leads*: it waits for events, polls the tasks, and runs the
 //!   jobs that they submit (calls of the application) itself, without handing anything to anybody.
-//!   The others stand by. Only when a job turns out to be long or blocking does the lead pass on.
+//!   The others stand by. Only when a job turns out to be long or blocking does the lead pass on;
+//! - [`Ladder`]: what happens to a job that goes on for too long, and when.
 //!
 //! Why not tokio here: a runtime of tokio that is inside a task cannot be taken over by another
 //! thread, so that one long call would stop every connection of the worker, and a hand-off for each
 //! request costs more than the request (`docs/performance.md`).
 
 mod crew;
+mod ladder;
 mod lead;
 mod reactor;
 mod source;
 
 pub use crew::{Crew, Duty, Hands};
+pub use ladder::{Job, LOOK, Ladder, Reached};
+pub use lead::Id;
 pub use reactor::{Reactor, Token, yield_now};
 pub use source::{Direction, Source};

@@ -59,6 +59,14 @@ impl Duty for Post {
             }
         }
     }
+
+    fn watches(&self) -> bool {
+        self.worker.overtime.watches()
+    }
+
+    fn look(&self) {
+        self.worker.overtime.look(&self.worker);
+    }
 }
 
 impl Post {
@@ -70,6 +78,10 @@ impl Post {
                 self.worker.drain(DrainReason::Order { linger, mercy });
             }
             Ok(Received::Message(ToWorker::ReopenLog, _)) => log::reopen(),
+            Ok(Received::Message(ToWorker::Stacks { ticket }, _)) => {
+                let worker = Arc::clone(&self.worker);
+                self.worker.inquirer.ask(move |py| worker.tell_stacks(py, ticket));
+            }
             Ok(Received::Closed) => {
                 let _ = self.worker.reactor().unwatch(self.worker.channel.as_fd());
                 self.worker.drain(DrainReason::MasterGone);

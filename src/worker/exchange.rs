@@ -218,6 +218,18 @@ impl Exchange {
         self.end(End::Broken);
     }
 
+    /// The application has had its time: what of the response has not left never will, and nothing
+    /// that the application waits for will come.
+    pub(crate) fn cancel(&self) {
+        let mut state = self.lock();
+        state.gone = true;
+        self.notify(&state);
+        if state.end == End::Open {
+            state.end = End::Broken;
+        }
+        Self::wake(state);
+    }
+
     /// Whether the connection is gone.
     pub(crate) fn is_gone(&self) -> bool {
         self.lock().gone

@@ -33,3 +33,17 @@ pub(crate) fn to_latin1<'py>(string: &Bound<'py, PyString>) -> PyResult<Bound<'p
         Ok(Bound::from_owned_ptr_or_err(string.py(), bytes)?.cast_into_unchecked())
     }
 }
+
+/// Has `exception`, a class, be raised in the thread that Python numbers `ident`, before its next
+/// step of Python code; `None` takes back one that has not arrived. `false`: there is no such thread.
+pub(crate) fn raise_in_thread(
+    _py: Python<'_>,
+    ident: u64,
+    exception: Option<&Bound<'_, PyAny>>,
+) -> bool {
+    let exception = exception.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    // SAFETY: the GIL is held (`_py`); the exception is a borrowed reference, of which CPython takes
+    // its own, or NULL; `ident` is only compared with the numbers of the threads that there are. The
+    // parameter is an unsigned long in C, of the same size and bits.
+    unsafe { ffi::PyThreadState_SetAsyncExc(ident as std::ffi::c_long, exception) == 1 }
+}

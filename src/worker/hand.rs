@@ -31,6 +31,7 @@ impl<'py> Hand<'py> {
         worker: &Arc<Worker>,
         application: &Py<PyAny>,
     ) -> PyResult<Self> {
+        worker.desks.occupy(py, id)?;
         Ok(Self {
             py,
             id,

@@ -11,14 +11,17 @@ mod complaints;
 mod connection;
 mod control;
 mod deadlines;
+mod desk;
 mod exchange;
 #[expect(unsafe_code, reason = "one of the two files that may: raw calls of CPython")]
 mod ffi;
 mod hand;
 mod hole;
 mod http;
+mod inquirer;
 mod intake;
 mod origin;
+mod overtime;
 mod pace;
 mod packet;
 mod persistence;
@@ -27,6 +30,7 @@ mod record;
 mod request;
 mod response;
 mod spool;
+mod stacks;
 mod stream;
 mod template;
 mod traceback;
@@ -56,9 +60,11 @@ mod _rwsgi {
         crate::template::main(py) as u8
     }
 
-    /// The version of rwsgi.
+    /// The version of rwsgi, and what it raises.
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let timeout = module.py().get_type::<crate::overtime::RequestTimeout>();
+        module.add("RequestTimeout", timeout)?;
         module.add("__version__", rwsgi_core::VERSION)
     }
 }

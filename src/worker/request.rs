@@ -266,9 +266,11 @@ fn assemble(
 pub(crate) fn run(hand: &mut Hand<'_>, call: &Call) {
     hand.worker.slot.begin_request(hand.id, call.request.method.as_str(), &call.request.path());
     let reply = Reply::new(&hand.worker, hand.id, call);
+    hand.worker.desks.begin(hand.id, &call.request, &reply);
     let outcome = hand
         .call_application(call, &reply)
         .and_then(|result| body::send(hand.py, call, &reply, &result));
+    hand.worker.desks.end(hand.py, hand.id);
     if let Err(failure) = outcome {
         hand.worker.slot.count_exception();
         body::fail(hand.py, call, &reply, &failure);

@@ -25,10 +25,14 @@ use crate::complaints::Complaints;
 use crate::connection::Connection;
 use crate::control::{CHANNEL, Post, SIGNAL};
 use crate::deadlines::{Deadlines, NEVER};
+use crate::desk::Desks;
 use crate::hand::{Hand, HandMain};
+use crate::inquirer::Inquirer;
 use crate::origin::Origins;
+use crate::overtime::Overtime;
 use crate::request::Call;
 use crate::spool::Spool;
+use crate::stacks;
 use crate::template::{Generation, speaker};
 use crate::traceback;
 use crate::wsgi::application;
@@ -57,6 +61,9 @@ pub(crate) struct Worker {
     pub(crate) files: Files,
     pub(crate) spool: Spool,
     pub(crate) origins: Origins,
+    pub(crate) desks: Desks,
+    pub(crate) overtime: Overtime,
+    pub(crate) inquirer: Inquirer,
     max_connections: u64,
     /// There was no room for another connection.
     full: AtomicBool,
@@ -195,6 +202,7 @@ fn serve_with_threads(
         thread.call_method1("join", (5,))?;
     }
     py.detach(|| drop(watcher.join()));
+    py.detach(|| worker.inquirer.end());
     worker.complaints.end();
     Ok(())
 }
@@ -243,6 +251,7 @@ impl Worker {
         let listeners: Vec<_> = pairs.map(listener).collect();
         listeners.iter().try_for_each(|listener| listener.set_nonblocking())?;
         let reactor = Reactor::new()?;
+        let overtime = Overtime::new(&config.harakiri);
         let (signals, notify) = UnixStream::pair()?;
         signals.set_nonblocking(true)?;
         signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, notify)?;
@@ -252,6 +261,9 @@ impl Worker {
             files: Files::new(&config.files),
             spool: Spool::new(),
             origins: Origins::new(&config.proxies),
+            desks: Desks::new(config.threads, overtime.watches()),
+            overtime,
+            inquirer: Inquirer::default(),
             max_connections: room_for(u64::from(config.http.max_connections)),
             full: AtomicBool::new(false),
             parked: AtomicU64::new(0),
@@ -325,6 +337,15 @@ impl Worker {
         if self.channel.send(&FromWorker::Retire { reason }, &[]).is_err() {
             self.deadlines.look_at(self.age.ask_again(now));
         }
+    }
+
+    /// Tells the master where the Python threads are.
+    pub(crate) fn tell_stacks(&self, py: Python<'_>, ticket: u64) {
+        let threads = stacks::of_all(py, &self.desks).unwrap_or_else(|error| {
+            traceback::entry(py, &error, "cannot tell where threads are: ").send();
+            Vec::new()
+        });
+        let _ = self.channel.send(&FromWorker::Stacks { ticket, threads }, &[]);
     }
 
     /// Logs something that a client or a shortage can cause at any rate; `peer` is empty when nobody

@@ -97,6 +97,10 @@ const UNNECESSARY: &[Known] = &[
         &["auto-procname", "procname-master"],
         Ignored("processes are always named after what they do"),
     ),
+    flag(
+        &["harakiri-verbose"],
+        Ignored("the log says where the request was, with the Python stack of its thread"),
+    ),
     flag(&["log-master", "threaded-logger"], Ignored("logging never blocks a worker")),
     valued(&["log-master-bufsize"], Ignored("log entries have no such bound")),
     flag(
@@ -162,12 +166,11 @@ const UNNECESSARY: &[Known] = &[
 
 /// Not in this version; the instance can serve without them.
 const LATER: &[Known] = &[
-    valued(&["harakiri"], NotYet("a request may run without a time limit")).short('t'),
-    flag(
-        &["harakiri-verbose", "harakiri-no-arh"],
-        NotYet("a request may run without a time limit"),
+    flag(&["harakiri-no-arh"], NotYet("`harakiri` ends with the response of the application")),
+    valued(
+        &["harakiri-*"],
+        NotYet("a worker is only ended when a request outlasts `harakiri-grace`"),
     ),
-    valued(&["harakiri-*"], NotYet("a request may run without a time limit")),
     valued(&["limit-as", "limit-nproc"], NotYet("use MemoryMax= and TasksMax= of the service")),
     flag(&["cheap"], NotYet("all workers start at once")),
     valued(&["cheaper", "cheaper-*"], NotYet("the number of workers does not change")),

@@ -80,6 +80,8 @@ pub struct Config {
     pub log: Log,
     /// Limits and timeouts of HTTP.
     pub http: Http,
+    /// How long the application may take.
+    pub harakiri: Harakiri,
     /// Who may say on whose behalf it asks.
     pub proxies: Proxies,
     /// What is spoken on sockets of systemd that no option names (`protocol`).
@@ -236,6 +238,17 @@ pub enum LogTarget {
     Syslog,
     /// A file, absolute; created with mode 0640.
     File(PathBuf),
+}
+
+/// How long the application may take for a request, and what happens then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Harakiri {
+    /// Then it is interrupted (`harakiri`).
+    pub deadline: Option<Duration>,
+    /// Then the log says where it is (`harakiri-warn`).
+    pub warn: Option<Duration>,
+    /// So long after the deadline its worker is given up (`harakiri-grace`).
+    pub grace: Duration,
 }
 
 /// Limits and timeouts of HTTP connections.

@@ -404,6 +404,36 @@ pub static OPTIONS: &[OptionSpec] = &[
             "How often the memory of workers is looked at, if it has a limit. In uWSGI the \
              default is 3 seconds.",
         ),
+    option("harakiri", Group::Workers, Kind::Seconds { min: 0, max: DAY })
+        .short('t')
+        .default("0")
+        .example("30")
+        .doc(
+            "How long the application may take for a request. Then the log says where its thread \
+             is, the client gets 504 (or a response that breaks off, when it has begun), and \
+             `RequestTimeout`, an `Exception`, is raised in the thread, so that `finally`, \
+             transactions and the application's own handlers do their work. Only a request that \
+             does not end in spite of that takes its worker with it, see `harakiri-grace`. The \
+             time in which the process or the machine was stopped does not count. `0` is no limit. \
+             In uWSGI the worker is killed at once, with all of its requests, and the client gets \
+             nothing.",
+        ),
+    option("harakiri-warn", Group::Workers, Kind::Seconds { min: 0, max: DAY })
+        .default("0")
+        .example("5")
+        .doc(
+            "After this time the log says, once for each request, where in Python its thread is. \
+             `0` is never. Only rwsgi has this option.",
+        ),
+    option("harakiri-grace", Group::Workers, Kind::Seconds { min: 1, max: DAY })
+        .default("5")
+        .example("10")
+        .doc(
+            "How long after `harakiri` a request may take to end. Then its worker is replaced: the \
+             exception arrives only between two steps of Python code, not in a call that waits. \
+             A worker in which code that does not return holds Python's lock, so that nothing else \
+             runs there, is killed. Only rwsgi has this option.",
+        ),
     option("buffer-size", Group::Http, Kind::Bytes { min: 1024, max: 1 << 20 })
         .short('b')
         .default("65536")

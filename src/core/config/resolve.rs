@@ -12,7 +12,9 @@ use super::paths;
 use super::raw::RawConfig;
 use super::settings::Settings;
 use super::value::Value;
-use super::{Config, Context, Http, Log, LogTarget, Process, Proxies, files, listening, recycling};
+use super::{
+    Config, Context, Harakiri, Http, Log, LogTarget, Process, Proxies, files, listening, recycling,
+};
 
 /// Makes a configuration of what was written.
 ///
@@ -33,6 +35,7 @@ pub fn resolve(
     let log = log(&settings, context, &mut findings);
     let files = files::files(&settings, &base, &mut findings);
     let recycling = recycling::recycling(&settings, &mut findings);
+    let harakiri = harakiri(&settings, &mut findings);
     let Some(application) = application else { return Err(findings.errors) };
     findings.into_result(Config {
         name: name(raw, context, &application),
@@ -45,6 +48,7 @@ pub fn resolve(
         process,
         log,
         http: http(&settings),
+        harakiri,
         proxies: proxies(&settings),
         inherited_protocol: listening::inherited_protocol(&settings),
         proxy_protocol,
@@ -110,6 +114,22 @@ fn http(settings: &Settings<'_>) -> Http {
         idle_timeout: seconds(settings, "http-keepalive").unwrap_or(default.idle_timeout),
         io_timeout: seconds(settings, "http-timeout").unwrap_or(default.io_timeout),
     }
+}
+
+fn harakiri(settings: &Settings<'_>, findings: &mut Findings) -> Harakiri {
+    let given = |name: &str| seconds(settings, name).filter(|time| !time.is_zero());
+    let (deadline, warn) = (given("harakiri"), given("harakiri-warn"));
+    if let (Some(setting), Some(deadline), Some(warn)) =
+        (settings.last("harakiri-warn"), deadline, warn)
+        && warn >= deadline
+    {
+        let report = Report::new(format!("{} has no effect", quoted(setting.raw)));
+        let report = report.at_value(&setting.raw.origin);
+        findings.warn(report.help("`harakiri` ends the request before: name a shorter time"));
+    }
+    let warn = warn.filter(|warn| deadline.is_none_or(|deadline| *warn < deadline));
+    let grace = seconds(settings, "harakiri-grace").unwrap_or(Duration::from_secs(5));
+    Harakiri { deadline, warn, grace }
 }
 
 fn proxies(settings: &Settings<'_>) -> Proxies {

@@ -362,11 +362,11 @@ fn the_log_has_one_destination() {
 #[test]
 fn other_options_of_uwsgi_are_answered_by_class() {
     let project = Project::new("classes");
-    let text = "thunder-lock=true\nharakiri=30\nmaster=false\nmax-requests=0\nmax-request=9\n";
+    let text = "thunder-lock=true\ncheaper=3\nmaster=false\nmax-requests=0\nmax-request=9\n";
     let warnings = project.warnings(&with(text));
     assert_eq!(warnings.len(), 4, "{warnings:#?}");
     assert!(warnings[0].starts_with("info: uwsgi.ini:4:1: `thunder-lock` is not needed: "));
-    assert!(warnings[1].starts_with("warning: uwsgi.ini:5:1: `harakiri` is not in this version: "));
+    assert!(warnings[1].starts_with("warning: uwsgi.ini:5:1: `cheaper` is not in this version: "));
     assert!(warnings[2].starts_with("info: uwsgi.ini:6:8: `master = false` has no effect: "));
     assert!(warnings[3].contains("`max-request` is taken for `max-requests`"));
     let error = project.error(&with("chroot=/srv"));
@@ -406,6 +406,26 @@ fn an_evil_limit_is_a_limit_with_a_warning() {
     assert!(warnings[0].to_string().contains(
         "`evil-reload-on-rss = 64` is taken for `reload-on-rss`: the worker finishes its requests"
     ));
+}
+
+#[test]
+fn deadlines_of_requests_are_off_until_they_are_set() {
+    let project = Project::new("harakiri");
+    let second = Duration::from_secs;
+    let harakiri = |lines: &str| project.config(&with(lines)).harakiri;
+    let off = Harakiri { deadline: None, warn: None, grace: second(5) };
+    assert_eq!(harakiri(""), off);
+    assert_eq!(harakiri("harakiri=0\nharakiri-warn=0"), off);
+    let all = Harakiri { deadline: Some(second(30)), warn: Some(second(5)), grace: second(9) };
+    assert_eq!(harakiri("harakiri=30\nharakiri-warn=5\nharakiri-grace=9"), all);
+}
+
+#[test]
+fn a_warning_that_comes_too_late_is_told() {
+    let project = Project::new("harakiri-late");
+    let warnings = project.warnings(&with("harakiri=30\nharakiri-warn=30"));
+    assert!(warnings[0].contains("`harakiri-warn = 30` has no effect"), "{warnings:#?}");
+    assert!(project.warnings(&with("harakiri-warn=30")).is_empty());
 }
 
 #[test]

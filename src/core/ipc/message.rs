@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! master ── Start, Fork, Leave ──▶ template        template ── Hello, Imported, Failed ──▶ master
-//! master ── Drain ──▶ worker                       worker ── Forked, Ready, Failed, Retire, Draining ──▶ master
+//! master ── Drain, Stacks ──▶ worker               worker ── Forked, Ready, Failed, Retire, Draining,
+//!                                                            Stuck, Stacks ──▶ master
 //! ```
 //! The end of the channel is a message, too: the other side is gone.
 
@@ -71,6 +72,11 @@ pub enum ToWorker {
     },
     /// Open the log file anew: it was rotated.
     ReopenLog,
+    /// Tell where each Python thread is.
+    Stacks {
+        /// Comes back with the answer.
+        ticket: u64,
+    },
 }
 
 /// From a worker to the master.
@@ -93,6 +99,29 @@ pub enum FromWorker {
     },
     /// It drains, by order or because it was signalled; it exits when done.
     Draining,
+    /// It cannot be saved: code that does not return holds Python's lock. It has to be killed.
+    Stuck {
+        /// Why, in words.
+        reason: String,
+    },
+    /// Where each Python thread is.
+    Stacks {
+        /// That of the question.
+        ticket: u64,
+        /// The threads, those of rwsgi first.
+        threads: Vec<ThreadStack>,
+    },
+}
+
+/// Where a Python thread is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadStack {
+    /// Its name, as `threading` has it.
+    pub name: String,
+    /// Its number among the threads that run requests, from 1.
+    pub number: Option<u16>,
+    /// What it is doing, the outermost call first, as in a traceback.
+    pub stack: String,
 }
 
 /// Why an application cannot be used.

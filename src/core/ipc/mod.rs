@@ -18,7 +18,7 @@ use nix::sys::socket::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use message::{Failure, FromTemplate, FromWorker, Place, ToTemplate, ToWorker};
+pub use message::{Failure, FromTemplate, FromWorker, Place, ThreadStack, ToTemplate, ToWorker};
 
 /// Largest message, in bytes: a configuration, or a traceback that was cut to fit.
 pub const MAX_MESSAGE: usize = 192 * 1024;

@@ -43,6 +43,12 @@ pub enum Event {
     Access,
     /// The application raised.
     Traceback,
+    /// The application takes its time with a request (`harakiri-warn`).
+    SlowRequest,
+    /// The application has taken too long for a request (`harakiri`).
+    RequestTimeout,
+    /// A worker cannot end a request that has taken too long.
+    WorkerStuck,
     /// The application broke a rule of PEP 3333.
     ApplicationError,
     /// Text that the application wrote to stdout, stderr or wsgi.errors.
@@ -57,7 +63,7 @@ pub enum Event {
 
 impl Event {
     /// Every kind, for tests and the catalogue.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::ConfigWarning,
         Self::ConfigError,
         Self::Starting,
@@ -78,6 +84,9 @@ impl Event {
         Self::Failed,
         Self::Access,
         Self::Traceback,
+        Self::SlowRequest,
+        Self::RequestTimeout,
+        Self::WorkerStuck,
         Self::ApplicationError,
         Self::ApplicationOutput,
         Self::ClientError,
@@ -117,6 +126,9 @@ impl Event {
             Self::Failed => ("failed", "31996aad688a499481769023986ba120"),
             Self::Access => ("access", "53c65d39300d4f7eac4f5ed40353c596"),
             Self::Traceback => ("traceback", "1dccda0f78d54138a2d45c65dc7c30ae"),
+            Self::SlowRequest => ("slow_request", "2769a78ae5dc44ae808ad245f47b0b90"),
+            Self::RequestTimeout => ("request_timeout", "ab1e4771f5dc4ce68ab48dccf115859d"),
+            Self::WorkerStuck => ("worker_stuck", "259a2ca5cf584b74bc0bda9e30bb5b4d"),
             Self::ApplicationError => ("application_error", "7be49e5f0ac94c2a9a7ab5d22ca60f8e"),
             Self::ApplicationOutput => ("application_output", "3deadd795f04421687bb7798cfc84212"),
             Self::ClientError => ("client_error", "e70f7e3439c34c5b90b33a30203fa2ce"),

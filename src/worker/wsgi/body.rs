@@ -12,6 +12,7 @@ use rwsgi_core::log::{self, Entry, Event};
 use rwsgi_protocol::header::content_length;
 use rwsgi_protocol::response::{Framing, framing, status_forbids_content};
 
+use crate::overtime::RequestTimeout;
 use crate::record;
 use crate::request::{Call, error_head, error_text};
 use crate::traceback;
@@ -213,7 +214,12 @@ fn write(py: Python<'_>, reply: &Reply, chunk: Bytes) {
 
 /// Answers for an application that failed: 500, or an aborted connection once the head is out.
 pub(crate) fn fail(py: Python<'_>, call: &Call, reply: &Reply, failure: &Failure) {
-    tell(py, call, failure);
+    // The log has told of it, with the same stack, when it was raised.
+    let is_told =
+        |error: &PyErr| reply.is_timed_out() && error.is_instance_of::<RequestTimeout>(py);
+    if !matches!(failure, Failure::Raised(error) if is_told(error)) {
+        tell(py, call, failure);
+    }
     if reply.is_sent() {
         return reply.end(false);
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{Method, Response};
+use http::{HeaderValue, Method, Response, StatusCode};
 use pyo3::prelude::*;
 use rwsgi_files::FileBody;
 use rwsgi_protocol::header::content_length;
@@ -14,7 +14,7 @@ use rwsgi_protocol::response::{Framing, framing};
 use rwsgi_core::log::{self, Event};
 
 use crate::exchange::{Exchange, Gone, Payload, Pushed};
-use crate::request::Call;
+use crate::request::{Call, error_head, error_text};
 use crate::worker::Worker;
 
 /// The response of one request.
@@ -42,6 +42,21 @@ struct State {
     excess: u64,
     /// Nothing can be added any more.
     ended: bool,
+    /// The connection has the head, or gets it in this moment.
+    responded: bool,
+    /// Its time is over: the application is not listened to any more.
+    timed_out: bool,
+}
+
+/// What became of a response whose time was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// 504.
+    Answered,
+    /// It had begun, and is not completed.
+    BrokenOff,
+    /// It was complete.
+    Nothing,
 }
 
 /// How a response differs from its Content-Length.
@@ -99,7 +114,7 @@ impl Reply {
     /// Takes the head to send it; `None` before `start_response` was called, and after it was sent.
     pub(crate) fn take_head(&self) -> Option<Response<()>> {
         let mut state = self.lock();
-        let head = state.head.take();
+        let head = state.head.take().filter(|_| !state.timed_out);
         state.sent |= head.is_some();
         head
     }
@@ -108,7 +123,9 @@ impl Reply {
     pub(crate) fn send_whole(&self, head: Response<()>, whole: Bytes) {
         {
             let mut state = self.lock();
-            state.sent = true;
+            if !state.respond() {
+                return;
+            }
             state.framing = Some(Framing::Length(whole.len() as u64));
             state.bytes = whole.len() as u64;
         }
@@ -119,7 +136,9 @@ impl Reply {
     pub(crate) fn send_file(&self, head: Response<()>, body: FileBody, length: u64) {
         {
             let mut state = self.lock();
-            state.sent = true;
+            if !state.respond() {
+                return;
+            }
             state.framing = Some(Framing::Length(length));
             state.bytes = length;
         }
@@ -138,7 +157,9 @@ impl Reply {
         let mut state = self.lock();
         state.sent = true;
         state.framing = Some(kind);
-        state.pending = Some((head, payload));
+        if !state.timed_out {
+            state.pending = Some((head, payload));
+        }
     }
 
     /// Puts a chunk on its way. A client that is behind gets it from a file, later; only when that
@@ -177,6 +198,9 @@ impl Reply {
     /// The client has gone.
     pub(crate) fn put(&self, mut chunk: Bytes) -> Result<Option<Bytes>, Gone> {
         let mut state = self.lock();
+        if state.timed_out {
+            return Err(Gone);
+        }
         if let Some(Framing::Length(length)) = state.framing {
             let room = usize::try_from(length - state.bytes).unwrap_or(usize::MAX);
             state.excess += chunk.len().saturating_sub(room) as u64;
@@ -184,6 +208,7 @@ impl Reply {
         }
         state.bytes += chunk.len() as u64;
         let pending = state.pending.take();
+        state.responded |= pending.is_some();
         let silent = chunk.is_empty() || state.framing == Some(Framing::Nothing);
         drop(state);
         let mut put = Ok(Pushed::Taken);
@@ -214,6 +239,7 @@ impl Reply {
     pub(crate) fn is_over(&self) -> bool {
         let state = self.lock();
         let over = match state.framing {
+            _ if state.timed_out => true,
             Some(Framing::Nothing) => true,
             Some(Framing::Length(length)) => state.excess > 0 && state.bytes >= length,
             Some(Framing::Open) | None => false,
@@ -226,7 +252,9 @@ impl Reply {
     /// notice.
     pub(crate) fn mismatch(&self) -> Option<Mismatch> {
         let state = self.lock();
-        let Some(Framing::Length(length)) = state.framing else { return None };
+        let Some(Framing::Length(length)) = state.framing.filter(|_| !state.timed_out) else {
+            return None;
+        };
         if state.excess > 0 {
             return Some(Mismatch::Long(state.bytes + state.excess, length));
         }
@@ -242,6 +270,7 @@ impl Reply {
             return;
         }
         let pending = state.pending.take();
+        state.responded |= pending.is_some();
         drop(state);
         self.worker.reactor().run_here(|| {
             if let Some((head, payload)) = pending {
@@ -249,5 +278,44 @@ impl Reply {
             }
             if complete { self.exchange.finish() } else { self.exchange.abort() }
         });
+    }
+    /// Whether its time was over.
+    pub(crate) fn is_timed_out(&self) -> bool {
+        self.lock().timed_out
+    }
+
+    /// The application has had its time: 504 if the head is still here, else the response breaks
+    /// off. Whatever the application says from now on is not sent. From any thread, without the GIL.
+    pub(crate) fn time_out(&self) -> Cut {
+        let mut state = self.lock();
+        if state.ended || state.timed_out {
+            return Cut::Nothing;
+        }
+        let begun = state.responded;
+        state.timed_out = true;
+        state.sent = true;
+        state.responded = true;
+        state.pending = None;
+        drop(state);
+        if begun {
+            self.worker.reactor().run_here(|| self.exchange.cancel());
+            return Cut::BrokenOff;
+        }
+        let status = StatusCode::GATEWAY_TIMEOUT;
+        let mut head = error_head(status);
+        let text = error_text(status);
+        head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+        let text = if self.method == Method::HEAD { Bytes::new() } else { text };
+        self.worker.reactor().run_here(|| self.exchange.respond(head, Payload::Whole(text)));
+        Cut::Answered
+    }
+}
+
+impl State {
+    /// The head is handed to the connection; `false` when that got another one meanwhile.
+    fn respond(&mut self) -> bool {
+        self.sent = true;
+        self.responded |= !self.timed_out;
+        !self.timed_out
     }
 }
