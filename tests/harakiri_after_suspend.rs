@@ -12,8 +12,9 @@ use crate::support::server::Server;
 fn after_suspend(server: &Server) -> Client {
     let mut client = server.connect_and_send("/gate?a");
     let pid = Pid::from_raw(server.place.pid_at_gate("a"));
+    server.wait_for_log("GET /gate has been running for 1.", 1);
     kill(pid, Signal::SIGSTOP).unwrap();
-    let silent = client.is_silent_for(Duration::from_secs(5));
+    let silent = client.is_silent_for(Duration::from_secs(6));
     kill(pid, Signal::SIGCONT).unwrap();
     assert!(silent);
     client
@@ -21,7 +22,7 @@ fn after_suspend(server: &Server) -> Client {
 
 #[test]
 fn who_was_stopped_has_its_time_afterwards() {
-    let server = Server::new("harakiri=3");
+    let server = Server::new("harakiri=4\nharakiri-warn=1");
     let mut client = after_suspend(&server);
     assert!(client.is_silent_for(Duration::from_millis(700)), "{}", server.log());
     server.place.open_gate("a");
@@ -31,7 +32,7 @@ fn who_was_stopped_has_its_time_afterwards() {
 
 #[test]
 fn who_was_stopped_has_no_more_than_its_time() {
-    let server = Server::new("harakiri=3");
+    let server = Server::new("harakiri=4\nharakiri-warn=1");
     after_suspend(&server).response().expect(504);
-    server.wait_for_log("GET /gate has been running for 3.", 1);
+    server.wait_for_log("GET /gate has been running for 4.", 1);
 }

@@ -61,7 +61,10 @@ enum Rung {
 pub(crate) struct Overtime {
     climbing: Mutex<Climbing>,
     watches: bool,
+    /// It has asked to be replaced.
     retired: AtomicBool,
+    /// It has asked to be killed.
+    lost: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -92,7 +95,8 @@ impl Overtime {
         let rungs = rungs(limits);
         let watches = !rungs.is_empty();
         let climbing = Climbing { ladder: Ladder::new(rungs), notices: Vec::new() };
-        Self { climbing: Mutex::new(climbing), watches, retired: AtomicBool::new(false) }
+        let (retired, lost) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { climbing: Mutex::new(climbing), watches, retired, lost }
     }
 
     /// Whether there is any limit.
@@ -116,6 +120,17 @@ impl Overtime {
         if !self.retired.swap(true, SeqCst) {
             let _ = worker.channel.send(&FromWorker::Retire { reason }, &[]);
         }
+    }
+
+    /// Asks to be killed.
+    fn lose(&self, worker: &Worker, reason: String) {
+        if self.lost.load(SeqCst) {
+            return;
+        }
+        // What follows is SIGKILL.
+        log::flush();
+        let asked = worker.channel.send(&FromWorker::Stuck { reason }, &[]);
+        self.lost.store(asked.is_ok(), SeqCst);
     }
 }
 
@@ -217,10 +232,8 @@ impl Notice {
         if self.claim() {
             self.entry(Stack::Unknown).send();
         }
-        // What follows is SIGKILL.
-        log::flush();
         let reason = format!("{}, and Python does not answer", self.reason());
-        let _ = worker.channel.send(&FromWorker::Stuck { reason }, &[]);
+        worker.overtime.lose(worker, reason);
     }
 
     fn what(&self) -> String {

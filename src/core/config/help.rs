@@ -17,6 +17,7 @@ Usage:
   rwsgi --stop PIDFILE                     stop, and wait until it has stopped
   rwsgi --reload PIDFILE                   load configuration and application anew
   rwsgi reload|stop|status NAME            the same, and the state, of the instance NAME
+  rwsgi stacks NAME, --stacks PIDFILE      where its Python threads are; --json
   rwsgi --help | --version
 
 Every option is also a key of the INI file, and a variable: --foo-bar=1 is `foo-bar = 1`
