@@ -59,11 +59,15 @@ def do_tidy(environ, start_response):
         enter('finally')
 
 
+def spin_until_open():
+    while not os.path.exists('open-stubborn'):
+        pass
+
+
 def do_stubborn(environ, start_response):
     while not os.path.exists('open-stubborn'):
         try:
-            while not os.path.exists('open-stubborn'):
-                pass
+            spin_until_open()
         except Exception:
             pass
     return do_ok(environ, start_response)
@@ -109,8 +113,9 @@ fn release(server: &Server, text: &[u8]) {
     pipe.write_all(text).unwrap();
 }
 
-/// The entries of the log that have `text` in their first line, with all of their lines.
-fn entries(server: &Server, text: &str) -> Vec<String> {
+/// The `count` entries of the log that have `text` in their first line, with all of their lines.
+fn entries(server: &Server, text: &str, count: usize) -> Vec<String> {
+    server.wait_for_log(text, count);
     let mut all: Vec<String> = Vec::new();
     for line in server.log().lines() {
         match all.last_mut().filter(|_| line.starts_with("    ")) {
@@ -119,7 +124,9 @@ fn entries(server: &Server, text: &str) -> Vec<String> {
         }
     }
     let has = |entry: &String| entry.lines().next().is_some_and(|first| first.contains(text));
-    all.into_iter().filter(has).collect()
+    all.retain(has);
+    assert_eq!(all.len(), count, "{}", server.log());
+    all
 }
 
 fn serves_on(server: &Server) {
@@ -131,8 +138,7 @@ fn a_request_without_end_gets_504_and_the_log_says_where_it_was() {
     let server = server("");
     server.get("/spin").expect(504);
     serves_on(&server);
-    let told = entries(&server, "GET /spin has been running for 1.");
-    assert_eq!(told.len(), 1, "{}", server.log());
+    let told = entries(&server, "GET /spin has been running for 1.", 1);
     assert!(told[0].contains("it is interrupted, and its client gets 504"), "{}", told[0]);
     assert!(told[0].contains("in do_spin\n"), "{}", told[0]);
     assert!(!server.log().contains("Traceback"), "told twice:\n{}", server.log());
@@ -157,7 +163,7 @@ fn a_response_that_has_begun_breaks_off() {
         assert!(response.status == 200 && !response.complete, "{path}: {response:?}");
         serves_on(&server);
     }
-    assert_eq!(entries(&server, "and its response breaks off").len(), 2, "{}", server.log());
+    entries(&server, "and its response breaks off", 2);
 }
 
 #[test]
@@ -196,7 +202,7 @@ fn other_threads_serve_on_meanwhile() {
     serves_on(&server);
     late.iter_mut().for_each(|client| drop(client.response().expect(504)));
     serves_on(&server);
-    assert_eq!(entries(&server, "it is interrupted").len(), 2, "{}", server.log());
+    entries(&server, "it is interrupted", 2);
 }
 
 #[test]
@@ -205,8 +211,8 @@ fn who_waits_outside_of_python_asks_to_be_replaced_and_others_serve_on() {
     server.get("/wait").expect(504);
     serves_on(&server);
     server.wait_for_log("asks to be replaced: GET /wait was interrupted", 1);
-    let told = entries(&server, "GET /wait was interrupted and has not ended after");
-    assert!(told.iter().any(|entry| entry.contains("in do_wait\n")), "{told:?}");
+    let told = entries(&server, "error: GET /wait was interrupted and has not ended after", 1);
+    assert!(told[0].contains("in do_wait\n"), "{told:?}");
     release(&server, b".");
     server.place.wait_for_gate("RequestTimeout");
     serves_on(&server);
@@ -221,7 +227,7 @@ fn who_ignores_the_exception_asks_to_be_replaced() {
     serves_on(&server);
     server.place.open_gate("stubborn");
     serves_on(&server);
-    assert_eq!(entries(&server, "it is interrupted").len(), 1, "{}", server.log());
+    entries(&server, "it is interrupted", 1);
 }
 
 fn is_killed(server: &Server) {
@@ -231,8 +237,7 @@ fn is_killed(server: &Server) {
     server.wait_for_log("(SIGKILL) while it ran GET /hold", 1);
     server.wait_for_log(") serves", 2);
     serves_on(server);
-    let told = entries(server, "GET /hold has been running");
-    assert_eq!(told.len(), 1, "{}", server.log());
+    let told = entries(server, "GET /hold has been running", 1);
     assert!(told[0].contains("where it is cannot be told"), "{}", told[0]);
 }
 
@@ -253,8 +258,7 @@ fn a_warning_comes_once_and_harms_nobody() {
     server.wait_for_log("GET /gate has been running for 1.", 1);
     server.place.open_gate("a");
     client.response().expect(200);
-    let told = entries(&server, "GET /gate has been running");
-    assert_eq!(told.len(), 1, "{}", server.log());
+    let told = entries(&server, "GET /gate has been running", 1);
     assert!(told[0].contains("warning: ") && told[0].contains("in gate\n"), "{}", told[0]);
 }
 
