@@ -41,6 +41,9 @@ impl Master {
         while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             let Some((pid, exit)) = Exit::of(status) else { return };
             if let Some(key) = self.key_of(pid) {
+                if let Some(worker) = self.workers.get_mut(&key) {
+                    worker.gone = true;
+                }
                 self.last_words_of_worker(key);
                 self.queue.push_back(Event::WorkerExited(key, exit));
             } else if let Some(generation) = self.template_of(pid) {
@@ -138,12 +141,14 @@ impl Master {
     }
 
     /// Its death is one like any other, and another worker follows.
-    fn on_stuck(&self, key: Key, reason: &str) {
+    fn on_stuck(&mut self, key: Key, reason: &str) {
+        let alive = self.workers.get_mut(&key).filter(|worker| !worker.killed && !worker.gone);
+        let Some(worker) = alive else { return };
+        let Some(pid) = worker.pid else { return };
+        worker.killed = true;
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         let what = format!("is killed: {reason}");
         self.about_worker(key, Level::Error, Said::WorkerStuck, &what).send();
-        if let Some(pid) = self.workers.get(&key).and_then(|worker| worker.pid) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
     }
 
     /// A worker that never said its pid was never forked: its template died before.

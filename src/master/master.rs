@@ -93,6 +93,8 @@ pub(crate) struct WorkerProcess {
     pub(crate) generation: Generation,
     /// The master itself has ended it.
     pub(crate) killed: bool,
+    /// It has ended: its pid may be somebody else's by now.
+    pub(crate) gone: bool,
     pub(crate) channel: Arc<AsyncFd<Channel>>,
 }
 
@@ -391,6 +393,7 @@ impl Master {
                     pid: None,
                     asked: Instant::now(),
                     killed: false,
+                    gone: false,
                     generation,
                     channel: Arc::clone(&channel),
                 };

@@ -106,7 +106,11 @@ impl Master {
         } else {
             format!("a new one is started in {} s", delay.as_secs())
         };
-        let what = format!("{}; {next}", exit.describe(&unfinished.clause()));
+        let what = if self.workers.get(&key).is_some_and(|worker| worker.killed) {
+            format!("was killed by the master{}; {next}", unfinished.clause())
+        } else {
+            format!("{}; {next}", exit.describe(&unfinished.clause()))
+        };
         let entry = self.about_worker(key, Level::Error, Said::WorkerDied, &what);
         unfinished.add_to(entry).send();
     }

@@ -222,7 +222,7 @@ impl Exchange {
     /// that the application waits for will come.
     pub(crate) fn cancel(&self) {
         let mut state = self.lock();
-        state.gone = true;
+        state.give_up();
         self.notify(&state);
         if state.end == End::Open {
             state.end = End::Broken;
@@ -334,16 +334,21 @@ impl Exchange {
     /// The connection will neither bring nor take any more.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
-        state.gone = true;
-        state.incoming.finish(End::Broken);
-        state.outgoing.clear();
-        state.queued = 0;
-        state.spill = None;
+        state.give_up();
         self.notify(&state);
     }
 }
 
 impl State {
+    /// Nothing comes or goes any more.
+    fn give_up(&mut self) {
+        self.gone = true;
+        self.incoming.finish(End::Broken);
+        self.outgoing.clear();
+        self.queued = 0;
+        self.spill = None;
+    }
+
     /// Whether the client has to take something before there is room in memory.
     fn is_behind(&self) -> bool {
         self.queued >= HIGH_WATER || self.spill.as_ref().is_some_and(|spill| spill.written > 0)

@@ -22,8 +22,10 @@ use std::time::Duration;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use rwsgi_core::config::Harakiri;
+use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::FromWorker;
 use rwsgi_core::log::{self, Entry, Event};
+use rwsgi_core::sys;
 use rwsgi_protocol::request::Request;
 use rwsgi_reactor::{Id, Ladder, Reached};
 
@@ -129,8 +131,11 @@ impl Overtime {
         }
         // What follows is SIGKILL.
         log::flush();
-        let asked = worker.channel.send(&FromWorker::Stuck { reason }, &[]);
-        self.lost.store(asked.is_ok(), SeqCst);
+        if worker.channel.send(&FromWorker::Stuck { reason }, &[]).is_err() {
+            // Nobody will do it: the master is gone, or does not listen.
+            sys::exit_now(ExitCode::Application as u8);
+        }
+        self.lost.store(true, SeqCst);
     }
 }
 

@@ -18,6 +18,11 @@ const LONGEST: usize = 80 * 1024;
 
 type Frame = (String, u32, String, Option<String>);
 
+/// Imports what is needed to tell, while nobody is in the way.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    ["traceback", "threading"].into_iter().try_for_each(|name| py.import(name).map(drop))
+}
+
 /// The stack of one thread.
 pub(crate) fn of_thread(py: Python<'_>, ident: u64) -> PyResult<String> {
     let Some(frame) = current_frames(py)?.get_item(ident)? else { return Ok(String::new()) };

@@ -194,6 +194,10 @@ fn serve_with_threads(
     for id in 2..=u16::try_from(worker.config.threads).unwrap_or(u16::MAX - 1) {
         threads.push(start_thread(py, id, worker, application)?);
     }
+    if worker.overtime.watches() {
+        // Later an application that is stuck in an import could be in the way.
+        stacks::prepare(py)?;
+    }
     if worker.channel.send(&FromWorker::Ready, &[]).is_err() {
         worker.drain(DrainReason::MasterGone);
     }

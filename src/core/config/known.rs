@@ -166,7 +166,10 @@ const UNNECESSARY: &[Known] = &[
 
 /// Not in this version; the instance can serve without them.
 const LATER: &[Known] = &[
-    flag(&["harakiri-no-arh"], NotYet("`harakiri` ends with the response of the application")),
+    flag(
+        &["harakiri-no-arh", "no-harakiri-arh", "no-harakiri-after-req-hook"],
+        NotYet("`harakiri` ends with the response of the application"),
+    ),
     valued(
         &["harakiri-*"],
         NotYet("a worker is only ended when a request outlasts `harakiri-grace`"),

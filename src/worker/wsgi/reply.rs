@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderValue, Method, Response, StatusCode};
 use pyo3::prelude::*;
 use rwsgi_files::FileBody;
@@ -279,6 +279,7 @@ impl Reply {
             if complete { self.exchange.finish() } else { self.exchange.abort() }
         });
     }
+
     /// Whether its time was over.
     pub(crate) fn is_timed_out(&self) -> bool {
         self.lock().timed_out
@@ -305,6 +306,8 @@ impl Reply {
         let mut head = error_head(status);
         let text = error_text(status);
         head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+        // The next request of this client is better off with a worker whose threads are free.
+        head.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         let text = if self.method == Method::HEAD { Bytes::new() } else { text };
         self.worker.reactor().run_here(|| self.exchange.respond(head, Payload::Whole(text)));
         Cut::Answered
