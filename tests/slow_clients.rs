@@ -158,6 +158,22 @@ fn a_reader_slower_than_the_minimum_rate_is_cut_off() {
 }
 
 #[test]
+fn a_reader_that_is_slow_and_steady_is_cut_off_too() {
+    let server = large("minimum-rate=1m\nhttp-timeout=60");
+    let slow = reader(&server, 64);
+    let mut stream = slow.raw();
+    stream.set_nonblocking(true).unwrap();
+    // Some hundred kilobytes a second: there is room for more all the time.
+    let cut = wait::within(Duration::from_secs(40), || match stream.read(&mut [0; 2048]) {
+        Ok(0) => Some(()),
+        Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => Some(()),
+        _ => server.log().contains("(aborted)").then_some(()),
+    });
+    assert!(cut.is_some());
+    server.wait_for_log("(aborted)", 1);
+}
+
+#[test]
 fn a_reader_that_is_fast_enough_is_left_alone_however_long_it_takes() {
     let server = large("minimum-rate=1k\nhttp-timeout=2");
     let mut slow = reader(&server, 4);

@@ -284,6 +284,30 @@ fn clients_are_told_how_long_to_keep_a_file() {
 }
 
 #[test]
+fn a_file_that_nobody_reads_stops_nobody() {
+    let server = site("static-map=/static=files\nx-sendfile=files\nhttp-timeout=3");
+    let huge = server.place.join("files/huge.bin");
+    std::fs::File::create(&huge).unwrap().set_len(64 << 20).unwrap();
+    let paths = [
+        "/static/huge.bin".to_owned(),
+        "/wrap?plain:files/huge.bin".to_owned(),
+        format!("/x-sendfile?{}", huge.display()),
+    ];
+    let mut silent: Vec<_> = paths
+        .iter()
+        .map(|path| {
+            let mut client = server.connect();
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+            assert_eq!(ask(&server, "GET /static/a.txt", "").expect(200).text(), "0123456789");
+            ask(&server, "GET /other", "").expect(404);
+            client
+        })
+        .collect();
+    server.wait_for_log("(aborted)", 3);
+    assert!(!silent.iter_mut().any(|client| client.response().complete));
+}
+
+#[test]
 fn files_need_no_python_thread() {
     let server = site("static-map=/static=files");
     let other = Setup::new("static-map=/static=.").start();

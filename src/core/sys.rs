@@ -6,12 +6,13 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
 use nix::libc;
+use socket2::{SockAddr, SockAddrStorage};
 
 /// Takes ownership of a descriptor that the kernel has just created for this process.
 ///
 /// Private duty of the callers in this crate: `fd` comes fresh from recvmsg(2) or systemd.
 pub(crate) fn own_fd(fd: RawFd) -> OwnedFd {
-    // SAFETY: both callers pass a number that the kernel has just installed and nobody else owns.
+    // SAFETY: all callers pass a number that the kernel has just installed and nobody else owns.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
@@ -224,4 +225,20 @@ pub fn trim_memory() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// Takes a connection from a listener, close-on-exec and non-blocking from its first moment
+/// (accept4(2)): sendfile(2) has no flag for a single call, as send(2) has.
+///
+/// # Errors
+/// Those of accept4(2).
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let take = |storage: *mut SockAddrStorage, length: *mut libc::socklen_t| {
+        // SAFETY: the listener is open; socket2 passes storage for any address and its length.
+        let fd = unsafe { libc::accept4(listener.as_raw_fd(), storage.cast(), length, flags) };
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(own_fd(fd)) }
+    };
+    // SAFETY: accept4(2) writes the peer's address and its length, or nothing and fails.
+    unsafe { SockAddr::try_init(take) }
 }

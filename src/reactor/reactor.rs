@@ -147,7 +147,6 @@ impl Reactor {
             Err(Errno::EINTR) => 0,
             Err(error) => return Err(error.into()),
         };
-        let sources = self.sources();
         for event in &events[..count] {
             match event.data() {
                 KICK => {
@@ -155,7 +154,9 @@ impl Reactor {
                 }
                 number if number & IS_TOKEN != 0 => tokens.push(number as Token),
                 number => {
-                    if let Some(entry) = sources.get(number as usize) {
+                    // The table is free again before anybody is woken.
+                    let entry = self.sources().get(number as usize).map(Arc::clone);
+                    if let Some(entry) = entry {
                         entry.on_event(event.events());
                     }
                 }

@@ -144,7 +144,9 @@ impl Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        if let Some(key) = self.entry.lock().key.take() {
+        // Not while the entry is locked: who delivers events takes the locks the other way round.
+        let key = self.entry.lock().key.take();
+        if let Some(key) = key {
             self.reactor.deregister(key);
         }
     }
@@ -178,5 +180,47 @@ impl Entry {
         }
         drop(state);
         wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_source_can_go_while_its_event_is_delivered() {
+        let reactor = Reactor::new().unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let (done, is_done) = mpsc::channel();
+        let (leading, ends) = (Arc::clone(&reactor), Arc::clone(&over));
+        let leader = std::thread::spawn(move || {
+            while !ends.load(SeqCst) {
+                leading.wait(Some(Duration::from_millis(1)), &mut Vec::new()).unwrap();
+            }
+        });
+        let dropping = std::thread::spawn(move || {
+            let mut cx = Context::from_waker(Waker::noop());
+            for _ in 0..20_000 {
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                ours.set_nonblocking(true).unwrap();
+                let source = Source::new(&reactor, ours.into());
+                let blocked = |_: BorrowedFd<'_>| -> io::Result<((), bool)> {
+                    Err(io::ErrorKind::WouldBlock.into())
+                };
+                assert!(source.poll(Direction::Read, &mut cx, blocked).is_pending());
+                drop(theirs);
+                drop(source);
+            }
+            done.send(()).unwrap();
+        });
+        is_done.recv_timeout(Duration::from_secs(60)).expect("nobody waits for ever");
+        over.store(true, SeqCst);
+        leader.join().unwrap();
+        dropping.join().unwrap();
     }
 }

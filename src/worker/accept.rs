@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use rwsgi_core::address::ListenAddr;
 use rwsgi_core::config::{Listen, Protocol};
+use rwsgi_core::sys;
 use rwsgi_protocol::forwarded;
 use socket2::{SockRef, Socket};
 
@@ -115,10 +116,10 @@ impl Listener {
 
     /// Takes one connection, if there is one.
     pub(crate) fn accept(&self) -> Accepted {
-        match self.socket.accept() {
+        match sys::accept(self.socket.as_fd()) {
             Ok((socket, address)) => {
                 let peer = address.as_socket().map_or_else(Peer::default, Peer::at);
-                Accepted::Connection(socket.into(), peer)
+                Accepted::Connection(socket, peer)
             }
             Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
                 Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => {

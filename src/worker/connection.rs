@@ -144,13 +144,13 @@ impl Connection {
         let http = &worker.config.http;
         match phase {
             Phase::Fresh | Phase::Head => self.reading.within(worker, http.head_timeout),
-            Phase::Idle | Phase::Parked => {
+            Phase::Idle => {
                 self.park.store(false, Relaxed);
                 self.reading.within(worker, worker.idle_timeout());
-                if phase == Phase::Idle {
-                    worker.deadlines.after(PARK);
-                }
+                worker.deadlines.after(PARK);
             }
+            // It is idle since it was, not since it is parked.
+            Phase::Parked => self.park.store(false, Relaxed),
             Phase::Body => self.reading.begin_body(worker),
             Phase::Application | Phase::Reply => self.reading.stop(),
             Phase::Farewell => self.reading.within(worker, http::FAREWELL),

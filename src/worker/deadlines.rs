@@ -3,7 +3,7 @@
 //! Times are milliseconds since the worker's start, rounded up to whole seconds, so that ten
 //! thousand connections cost at most one look a second, and none without a deadline near.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 /// No deadline.
@@ -42,6 +42,14 @@ impl Deadlines {
         at
     }
 
+    /// The same, noted in `deadline` before anybody can look.
+    pub(crate) fn set(&self, deadline: &AtomicU64, after: Duration) {
+        let millis = u64::try_from(after.as_millis()).unwrap_or(NEVER / 2);
+        let at = Self::round(self.now.load(Relaxed).saturating_add(millis));
+        deadline.store(at, SeqCst);
+        self.look_at(at);
+    }
+
     /// The whole second that ends at `at` or after it: looks that fall together cost one look.
     pub(crate) fn round(at: u64) -> u64 {
         at.div_ceil(1000).saturating_mul(1000)
@@ -49,8 +57,8 @@ impl Deadlines {
 
     /// Makes sure that deadlines are looked at at `at`, if not earlier.
     pub(crate) fn look_at(&self, at: u64) {
-        if at < self.next.load(Relaxed) {
-            self.next.fetch_min(at, Relaxed);
+        if at < self.next.load(SeqCst) {
+            self.next.fetch_min(at, SeqCst);
         }
     }
 
@@ -66,10 +74,11 @@ impl Deadlines {
 
     /// Whether it is time to look; the caller then says by `look_at` when the next time is.
     pub(crate) fn is_due(&self, now: u64) -> bool {
-        if now < self.next.load(Relaxed) {
+        if now < self.next.load(SeqCst) {
             return false;
         }
-        self.next.store(NEVER, Relaxed);
+        // What is noted from here on counts, what was noted before is found by the look that follows.
+        self.next.swap(NEVER, SeqCst);
         true
     }
 }

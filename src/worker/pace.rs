@@ -4,7 +4,7 @@
 //! connection, and the look at deadlines may be late.
 
 use std::os::fd::AsFd as _;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
 
 use rwsgi_core::sys;
@@ -47,7 +47,7 @@ impl Reading {
     /// Something is waited for, `time` at most.
     pub(crate) fn within(&self, worker: &Worker, time: Duration) {
         self.since.store(worker.deadlines.now(), Relaxed);
-        self.deadline.store(worker.deadlines.after(time), Relaxed);
+        worker.deadlines.set(&self.deadline, time);
     }
 
     /// Nothing is waited for.
@@ -76,8 +76,8 @@ impl Reading {
             Some(allowed) => pause.min(Deadlines::round(self.since() + GRACE + allowed)),
             None => pause,
         };
+        self.deadline.store(deadline, SeqCst);
         worker.deadlines.look_at(deadline);
-        self.deadline.store(deadline, Relaxed);
     }
 }
 
@@ -95,6 +95,9 @@ pub(crate) struct Writing {
     taken: AtomicU64,
     /// When there was room again.
     unblocked: AtomicU64,
+    /// When it is looked at next, however often there is room until then: a client that takes a
+    /// little now and then is measured, too.
+    look: AtomicU64,
 }
 
 impl Default for Writing {
@@ -108,6 +111,7 @@ impl Default for Writing {
             moved: zero(),
             taken: zero(),
             unblocked: zero(),
+            look: zero(),
         }
     }
 }
@@ -145,10 +149,17 @@ impl Writing {
         if is_new || now.saturating_sub(self.unblocked.load(Relaxed)) > PAUSE {
             self.since.store(now, Relaxed);
             self.base.store(taken, Relaxed);
+            self.look.store(0, Relaxed);
         }
         self.taken.store(taken, Relaxed);
         self.moved.store(now, Relaxed);
-        self.look_again(worker);
+        match self.look.load(Relaxed) {
+            0 => self.look_again(worker),
+            look => {
+                self.deadline.store(look, SeqCst);
+                worker.deadlines.look_at(look);
+            }
+        }
     }
 
     /// Whether the client is to be given up at `now`.
@@ -171,8 +182,8 @@ impl Writing {
     }
 
     fn look_again(&self, worker: &Worker) {
-        let next = worker.deadlines.after(worker.config.http.io_timeout.min(LOOK));
-        self.deadline.store(next, Relaxed);
+        worker.deadlines.set(&self.deadline, worker.config.http.io_timeout.min(LOOK));
+        self.look.store(self.deadline(), Relaxed);
     }
 
     /// Bytes that the client's side has acknowledged.

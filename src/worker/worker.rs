@@ -37,6 +37,8 @@ use crate::template::{Generation, speaker};
 use crate::traceback;
 use crate::wsgi::application;
 
+/// The longest time without a look at the deadlines of open connections, in milliseconds.
+const LONGEST_PAUSE: u64 = 60_000;
 /// Connections that have been parked before what they gave back is given to the system.
 const MANY_PARKED: u64 = 512;
 /// How long that is left alone then, in milliseconds.
@@ -485,6 +487,10 @@ impl Worker {
         self.deadlines.look_at(self.complaints.look(now));
         for (_, connection) in self.connections().iter() {
             self.deadlines.look_at(connection.look(self, now));
+        }
+        if self.open.load(SeqCst) > 0 {
+            // Should a deadline ever be missed, it is not missed for long.
+            self.deadlines.look_at(now + LONGEST_PAUSE);
         }
     }
 
