@@ -6,31 +6,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Map, Value};
 
-use crate::support::client::{Client, Response};
-use crate::support::packet::Packet;
-use crate::support::server::Server;
+use crate::support::client::Response;
+use crate::support::packet::{Packet, ask, both, connect, serve};
 use crate::support::setup::Setup;
 
 const SILENCE: Duration = Duration::from_millis(150);
-
-fn serve(lines: &str) -> Server {
-    Setup::uwsgi(lines).start()
-}
-
-fn connect(server: &Server) -> Client {
-    Client::connect(server.uwsgi_address())
-}
-
-/// A client of each kind of socket.
-fn both(server: &Server) -> [Client; 2] {
-    [connect(server), Client::unix(&server.place.join("app.sock"))]
-}
-
-fn ask(server: &Server, packet: &Packet) -> Response {
-    let mut client = connect(server);
-    client.send(packet.bytes());
-    client.response()
-}
 
 fn environ(response: &Response) -> Map<String, Value> {
     let answer: Value = serde_json::from_slice(&response.body).unwrap();

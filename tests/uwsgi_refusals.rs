@@ -1,28 +1,7 @@
 //! What comes to a socket of the uwsgi protocol and is no request: told, closed, survived.
 
-use crate::support::client::{Client, Response};
-use crate::support::packet::Packet;
-use crate::support::server::Server;
-use crate::support::setup::Setup;
-
-fn serve(lines: &str) -> Server {
-    Setup::uwsgi(lines).start()
-}
-
-fn connect(server: &Server) -> Client {
-    Client::connect(server.uwsgi_address())
-}
-
-/// A client of each kind of socket.
-fn both(server: &Server) -> [Client; 2] {
-    [connect(server), Client::unix(&server.place.join("app.sock"))]
-}
-
-fn ask(server: &Server, packet: &Packet) -> Response {
-    let mut client = connect(server);
-    client.send(packet.bytes());
-    client.response()
-}
+use crate::support::client::Client;
+use crate::support::packet::{Packet, ask, both, connect, serve};
 
 /// The packet of a GET up to its size, and one more variable that does not fit.
 fn inconsistent() -> Packet {

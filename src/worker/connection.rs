@@ -1,6 +1,7 @@
 //! One connection: what the worker, the protocols and the requests know of it.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, shutdown};
 use rwsgi_core::config::Protocol;
-use rwsgi_reactor::{Direction, Source};
+use rwsgi_reactor::{Direction, Source, yield_now};
 use socket2::SockRef;
 
 use crate::accept::{Listener, Peer};
@@ -24,6 +25,13 @@ use crate::{http, preface, uwsgi};
 const PARK: Duration = Duration::from_secs(1);
 /// How long one whose time is over, but whose next request has come meanwhile, may take to begin it.
 const REPRIEVE: Duration = Duration::from_secs(1);
+/// How long a client may pause that is expected to close its side of a connection that ours is done
+/// with.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How long such a client may go on sending what nobody reads, before the connection is cut.
+const UNREAD: Duration = Duration::from_secs(10);
+/// Bytes of that which are read before others have their turn.
+const DISCARD: usize = 1 << 20;
 
 /// One connection.
 #[derive(Debug)]
@@ -153,7 +161,7 @@ impl Connection {
             Phase::Parked => self.park.store(false, Relaxed),
             Phase::Body => self.reading.begin_body(worker),
             Phase::Application | Phase::Reply => self.reading.stop(),
-            Phase::Farewell => self.reading.within(worker, http::FAREWELL),
+            Phase::Farewell => self.reading.within(worker, FAREWELL),
         }
         self.phase.store(phase as u64, Relaxed);
     }
@@ -253,6 +261,21 @@ impl Connection {
         self.reading.stop();
         self.writing.stop();
         let _ = shutdown(self.source.fd().as_raw_fd(), Shutdown::Both);
+    }
+
+    /// Closes our side, and waits for the client to close its own, since it may still be sending: the
+    /// kernel would answer that with a reset, which can destroy a response on its way (RFC 9112,
+    /// section 9.6).
+    pub(crate) async fn part(&self, worker: &Worker) {
+        let _ = shutdown(self.source.fd().as_raw_fd(), Shutdown::Write);
+        let end = worker.deadlines.after(UNREAD);
+        while worker.deadlines.now() < end {
+            self.enter(worker, Phase::Farewell);
+            if poll_fn(|cx| self.poll_discard(cx, DISCARD)).await.is_none() {
+                return;
+            }
+            yield_now().await;
+        }
     }
 
     /// A response broke off: the client must not take the end of the connection for its end, so the

@@ -36,18 +36,21 @@ impl Deadlines {
 
     /// The moment `after` now, as a deadline that is looked at in time.
     pub(crate) fn after(&self, after: Duration) -> u64 {
-        let after = u64::try_from(after.as_millis()).unwrap_or(NEVER / 2);
-        let at = Self::round(self.now.load(Relaxed).saturating_add(after));
+        let at = self.moment(after);
         self.look_at(at);
         at
     }
 
     /// The same, noted in `deadline` before anybody can look.
     pub(crate) fn set(&self, deadline: &AtomicU64, after: Duration) {
-        let millis = u64::try_from(after.as_millis()).unwrap_or(NEVER / 2);
-        let at = Self::round(self.now.load(Relaxed).saturating_add(millis));
+        let at = self.moment(after);
         deadline.store(at, SeqCst);
         self.look_at(at);
+    }
+
+    fn moment(&self, after: Duration) -> u64 {
+        let after = u64::try_from(after.as_millis()).unwrap_or(NEVER / 2);
+        Self::round(self.now.load(Relaxed).saturating_add(after))
     }
 
     /// The whole second that ends at `at` or after it: looks that fall together cost one look.

@@ -7,30 +7,18 @@
 //! hyper keeps some 10 KiB for a connection; one that is parked costs a tenth of that.
 
 use std::future::poll_fn;
-use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use nix::sys::socket::{Shutdown, shutdown};
 use rwsgi_core::log::{self, Event};
 use rwsgi_protocol::http1::Refusal;
-use rwsgi_reactor::yield_now;
 
 use crate::connection::{Connection, Phase};
 use crate::request;
 use crate::stream::Stream;
 use crate::worker::Worker;
-
-/// How long a client may pause that is expected to close its side of a connection that ours is done
-/// with.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
-/// How long such a client may go on sending what nobody reads, before the connection is cut.
-const UNREAD: Duration = Duration::from_secs(10);
-/// Bytes of that which are read before others have their turn.
-const DISCARD: usize = 1 << 20;
 
 /// The life of an HTTP connection.
 pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
@@ -130,19 +118,9 @@ async fn refuse(worker: &Worker, connection: &Connection, refusal: Refusal) {
     }
 }
 
-/// Closes our side, and waits for the client to close its own if it may still be sending: the kernel
-/// would answer that with a reset, which can destroy a response on its way (RFC 9112, section 9.6).
+/// Closes the connection, in stages if its client may still be sending.
 async fn part(worker: &Worker, connection: &Connection) {
-    if !connection.intake().has_unread() && !connection.has_input() {
-        return;
-    }
-    let _ = shutdown(connection.source.fd().as_raw_fd(), Shutdown::Write);
-    let end = worker.deadlines.after(UNREAD);
-    while worker.deadlines.now() < end {
-        connection.enter(worker, Phase::Farewell);
-        if poll_fn(|cx| connection.poll_discard(cx, DISCARD)).await.is_none() {
-            return;
-        }
-        yield_now().await;
+    if connection.intake().has_unread() || connection.has_input() {
+        connection.part(worker).await;
     }
 }

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io::{IoSlice, Write as _};
-use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,7 +11,6 @@ use http::Response;
 use http::header::CONTENT_LENGTH;
 use http_body::Body as _;
 use hyper::ext::ReasonPhrase;
-use nix::sys::socket::{Shutdown, shutdown};
 use rwsgi_core::log::{self, Event};
 use rwsgi_protocol::response::has_no_content;
 
@@ -28,9 +26,6 @@ const FOREIGN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; cha
     Connection: close\r\n\r\nThis port speaks the uwsgi protocol: use uwsgi_pass in nginx, or ask \
     the port of `http`.\n";
 
-/// What a client may still send of a body that nobody reads, before the connection is closed.
-const UNREAD: usize = 1 << 20;
-
 /// The life of a uwsgi connection.
 pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
     match packet::receive(worker, connection).await {
@@ -42,7 +37,7 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
             if is_held {
                 packet::release(connection);
             } else if connection.intake().body_left > 0 {
-                part(worker, connection).await;
+                connection.part(worker).await;
             }
         }
         Err(Unserved::Bad(error)) => {
@@ -50,7 +45,7 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
             if error.is_foreign() {
                 connection.enter(worker, Phase::Farewell);
                 if send(worker, connection, FOREIGN.as_bytes()).await.is_ok() {
-                    part(worker, connection).await;
+                    connection.part(worker).await;
                 }
             }
         }
@@ -97,25 +92,6 @@ async fn respond(
         send_both(worker, connection, head, chunk).await?;
         if is_last {
             return Ok(());
-        }
-    }
-}
-
-/// Closes our side, and waits for the web server to close its own: it may still be sending a body
-/// that nobody reads, and the kernel would answer that with a reset, which can destroy the response
-/// on its way (RFC 9112, section 9.6).
-async fn part(worker: &Worker, connection: &Connection) {
-    let _ = shutdown(connection.source.fd().as_raw_fd(), Shutdown::Write);
-    connection.enter(worker, Phase::Farewell);
-    let mut unread = 0;
-    while unread < UNREAD {
-        let more = poll_fn(|cx| connection.poll_fill(worker, cx)).await;
-        let mut intake = connection.intake();
-        let count = intake.bytes().len();
-        intake.consume(count);
-        unread += count;
-        if !matches!(more, Ok(true)) {
-            return;
         }
     }
 }

@@ -1,5 +1,9 @@
 //! A request of the uwsgi protocol, byte by byte.
 
+use super::client::{Client, Response};
+use super::server::Server;
+use super::setup::Setup;
+
 /// The packet; a body follows where its CONTENT_LENGTH says so.
 #[derive(Debug, Clone, Default)]
 pub struct Packet {
@@ -69,4 +73,24 @@ impl Packet {
     pub fn with(&self, body: impl AsRef<[u8]>) -> Vec<u8> {
         [&*self.bytes(), body.as_ref()].concat()
     }
+}
+
+/// A server with uwsgi sockets of both kinds.
+pub fn serve(lines: &str) -> Server {
+    Setup::uwsgi(lines).start()
+}
+
+pub fn connect(server: &Server) -> Client {
+    Client::connect(server.uwsgi_address())
+}
+
+/// A client of each kind of socket.
+pub fn both(server: &Server) -> [Client; 2] {
+    [connect(server), Client::unix(&server.place.join("app.sock"))]
+}
+
+pub fn ask(server: &Server, packet: &Packet) -> Response {
+    let mut client = connect(server);
+    client.send(packet.bytes());
+    client.response()
 }

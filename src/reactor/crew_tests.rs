@@ -1,0 +1,185 @@
+//! Who leads when: with threads, and without Python.
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
+
+use super::*;
+
+/// Counts looks, if there is somewhere to count them.
+#[derive(Default)]
+struct Looks(Option<mpsc::Sender<()>>);
+impl Duty for Looks {
+    fn timeout(&self) -> Option<Duration> {
+        None
+    }
+    fn on_time(&self) {}
+    fn on_token(&self, _: Token) {}
+    fn take_in(&self, _: bool) {}
+    fn overdue(&self) {}
+    fn watches(&self) -> bool {
+        self.0.is_some()
+    }
+    fn look(&self) {
+        let _ = self.0.as_ref().unwrap().send(());
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+struct Plain;
+impl Hands<Job> for Plain {
+    fn run(&mut self, job: Job) {
+        job();
+    }
+    fn wait(&mut self, wait: &mut (dyn FnMut() + Send)) {
+        wait();
+    }
+}
+
+fn with_crew(hands: Id, test: impl FnOnce(&Arc<Crew<Job>>)) {
+    with_duty(hands, Looks::default(), test);
+}
+
+fn with_duty(hands: Id, duty: Looks, test: impl FnOnce(&Arc<Crew<Job>>)) {
+    let crew = Arc::new(Crew::<Job>::new(Reactor::new().unwrap(), Box::new(duty)));
+    std::thread::scope(|scope| {
+        scope.spawn(|| crew.watch());
+        for me in 1..=hands {
+            let crew = &crew;
+            scope.spawn(move || crew.serve(me, &mut Plain));
+        }
+        test(&crew);
+        crew.stop();
+    });
+}
+
+fn submit(crew: &Arc<Crew<Job>>, job: impl FnOnce() + Send + 'static) {
+    let theirs = Arc::clone(crew);
+    crew.reactor().spawn(async move { theirs.submit(Box::new(job)) });
+}
+
+#[test]
+fn one_hand_runs_every_job() {
+    with_crew(1, |crew| {
+        let (done, all) = mpsc::channel();
+        for number in 0..1000 {
+            let done = done.clone();
+            submit(crew, move || done.send(number).unwrap());
+        }
+        let mut got: Vec<i32> = all.iter().take(1000).collect();
+        got.sort_unstable();
+        assert_eq!(got, (0..1000).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_stuck_job_does_not_stop_tasks_of_the_others() {
+    with_crew(1, |crew| {
+        let (release, stuck) = mpsc::channel::<()>();
+        let (begun, began) = mpsc::channel();
+        submit(crew, move || {
+            begun.send(()).unwrap();
+            let _ = stuck.recv();
+        });
+        began.recv().unwrap();
+        let (polled, was_polled) = mpsc::channel();
+        crew.reactor().spawn(async move { polled.send(()).unwrap() });
+        was_polled.recv_timeout(Duration::from_secs(20)).unwrap();
+        release.send(()).unwrap();
+        let (ran, has_run) = mpsc::channel();
+        submit(crew, move || ran.send(()).unwrap());
+        has_run.recv_timeout(Duration::from_secs(20)).unwrap();
+    });
+}
+
+#[test]
+fn blocked_hands_leave_work_to_the_free_ones() {
+    with_crew(4, |crew| {
+        let (release, stuck) = mpsc::channel::<()>();
+        let stuck = Arc::new(Mutex::new(stuck));
+        let running = Arc::new(AtomicUsize::new(0));
+        for _ in 0..3 {
+            let (stuck, running) = (Arc::clone(&stuck), Arc::clone(&running));
+            submit(crew, move || {
+                running.fetch_add(1, SeqCst);
+                let _ = stuck.lock().unwrap().recv();
+            });
+        }
+        let (ran, has_run) = mpsc::channel();
+        submit(crew, move || ran.send(()).unwrap());
+        has_run.recv_timeout(Duration::from_secs(20)).unwrap();
+        drop(release);
+    });
+}
+
+#[test]
+fn jobs_without_end_stop_neither_tasks_nor_events() {
+    with_crew(1, |crew| {
+        let over = Arc::new(AtomicBool::new(false));
+        fn again(crew: &Arc<Crew<Job>>, over: &Arc<AtomicBool>) {
+            let (theirs, ends) = (Arc::clone(crew), Arc::clone(over));
+            let job = move || {
+                if !ends.load(SeqCst) {
+                    again(&theirs, &ends);
+                }
+            };
+            crew.submit(Box::new(job));
+        }
+        let (theirs, ends) = (Arc::clone(crew), Arc::clone(&over));
+        crew.reactor().spawn(async move { again(&theirs, &ends) });
+        let (polled, was_polled) = mpsc::channel();
+        let (ours, peers) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let source = crate::Source::new(crew.reactor(), ours.into());
+        crew.reactor().spawn(async move {
+            polled.send(()).unwrap();
+            let read = |cx: &mut std::task::Context<'_>| {
+                source.poll(crate::Direction::Read, cx, |fd| {
+                    let count = nix::unistd::read(fd, &mut [0; 8])?;
+                    Ok((count, false))
+                })
+            };
+            std::future::poll_fn(read).await.unwrap();
+            polled.send(()).unwrap();
+        });
+        was_polled.recv_timeout(Duration::from_secs(20)).unwrap();
+        std::io::Write::write_all(&mut &peers, b"x").unwrap();
+        was_polled.recv_timeout(Duration::from_secs(20)).unwrap();
+        over.store(true, SeqCst);
+    });
+}
+
+#[test]
+fn a_job_that_waits_for_the_leader_steps_aside() {
+    with_crew(1, |crew| {
+        let (done, is_done) = mpsc::channel();
+        let theirs = Arc::clone(crew);
+        submit(crew, move || {
+            let (fed, food) = mpsc::channel();
+            theirs.reactor().spawn(async move { fed.send(()).unwrap() });
+            theirs.step_aside(1);
+            done.send(food.recv_timeout(Duration::from_secs(20)).is_ok()).unwrap();
+        });
+        assert!(is_done.recv().unwrap());
+    });
+}
+#[test]
+fn jobs_are_looked_at_while_one_runs_and_no_longer() {
+    let (look, looks) = mpsc::channel();
+    with_duty(3, Looks(Some(look)), |crew| {
+        let (release, stuck) = mpsc::channel::<()>();
+        submit(crew, move || {
+            let _ = stuck.recv();
+        });
+        // Another hand leads, and has nothing to do.
+        (0..4).for_each(|_| looks.recv_timeout(Duration::from_secs(20)).unwrap());
+        release.send(()).unwrap();
+        // The watcher goes to sleep between the jobs: it has to be woken.
+        while looks.recv_timeout(LOOK * 3).is_ok() {}
+        let (release, stuck) = mpsc::channel::<()>();
+        submit(crew, move || {
+            let _ = stuck.recv();
+        });
+        (0..4).for_each(|_| looks.recv_timeout(Duration::from_secs(20)).unwrap());
+        release.send(()).unwrap();
+    });
+}
