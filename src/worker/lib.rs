@@ -29,6 +29,7 @@ mod preface;
 mod record;
 mod request;
 mod response;
+mod room;
 mod spool;
 mod stacks;
 mod stream;

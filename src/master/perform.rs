@@ -1,0 +1,191 @@
+//! What the state machine wants done, done: templates, workers, answers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rwsgi_core::ipc::{Channel, Received, ToTemplate, ToWorker};
+use rwsgi_core::log::{self, Event as Said};
+use serde_json::json;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::action::Action;
+use crate::boot::plain;
+use crate::event::{Event, Generation, Key, Ticket};
+use crate::master::{Arrival, Master, TemplateProcess, WorkerProcess};
+use crate::spawn;
+
+/// Actions.
+impl Master {
+    pub(crate) fn perform(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::StartTemplate(generation) => self.start_template(generation),
+                Action::LeaveTemplate(generation) => {
+                    if let Some(template) = self.templates.get(&generation) {
+                        // It serves nothing and has nothing to finish, whatever state it is in.
+                        let _ = template.channel.get_ref().send(&ToTemplate::Leave, &[]);
+                        let _ = kill(Pid::from_raw(template.pid), Signal::SIGKILL);
+                    }
+                }
+                Action::Fork { generation, key, number, slot } => {
+                    self.fork(generation, key, number, slot);
+                }
+                Action::Drain { key, linger } => self.drain(key, linger),
+                Action::Kill(key) => {
+                    if let Some(worker) = self.workers.get_mut(&key)
+                        && let Some(pid) = worker.pid
+                    {
+                        worker.killed = true;
+                        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                    }
+                }
+                Action::Forget(key) => drop(self.workers.remove(&key)),
+                Action::Commit => {
+                    if let Some(pending) = self.pending.take() {
+                        self.instance.config = pending.config;
+                        self.instance.python = pending.python;
+                        self.instance.listeners.retain(&self.instance.config);
+                    }
+                }
+                Action::Discard => {
+                    if let Some(pending) = self.pending.take() {
+                        self.instance.listeners.close(&pending.opened);
+                    }
+                }
+                Action::Answer(ticket, answer) => self.answer(ticket, answer),
+                Action::Tell(news) => self.tell(news),
+                Action::Exit(outcome) => self.outcome = Some(outcome),
+            }
+        }
+    }
+
+    fn start_template(&mut self, generation: Generation) {
+        let instance = &self.instance;
+        // A template of the generation that serves may have to be replaced during a reload.
+        let pending = self.pending.as_ref().filter(|_| generation != self.state.generation());
+        let (config, python) = match pending {
+            Some(pending) => (&pending.config, &pending.python),
+            None => (&instance.config, &instance.python),
+        };
+        let listeners = instance.listeners.descriptors(config);
+        let (board, slots) = (&instance.scoreboard, instance.slots);
+        let started = spawn::template(config, python, board, slots, &listeners);
+        let started = started.and_then(|(child, channel)| {
+            let channel = watch(channel);
+            Ok((child, channel.map_err(|error| format!("the template's channel: {error}"))?))
+        });
+        match started {
+            Ok((child, channel)) => {
+                let channel = Arc::new(channel);
+                let pid = i32::try_from(child.id()).unwrap_or(0);
+                let template =
+                    TemplateProcess { pid, channel: Arc::clone(&channel), version: String::new() };
+                self.templates.insert(generation, template);
+                let arrivals = self.arrivals.clone();
+                tokio::spawn(read(channel, move |message| {
+                    let _ = arrivals.send(Arrival::Template(generation, message));
+                }));
+            }
+            Err(why) => self.queue.push_back(Event::TemplateFailed(generation, plain(why))),
+        }
+    }
+
+    fn fork(&mut self, generation: Generation, key: Key, number: u32, slot: usize) {
+        // What the last one there was doing when it died has been told, and is not the next one's.
+        if let Some(slot) = self.instance.scoreboard.slot(slot) {
+            slot.take();
+        }
+        let forked = match self.templates.get(&generation) {
+            Some(template) => spawn::worker(template.channel.get_ref(), number, slot),
+            None => Err(std::io::ErrorKind::BrokenPipe.into()),
+        };
+        match forked.and_then(watch) {
+            Ok(channel) => {
+                let channel = Arc::new(channel);
+                let worker = WorkerProcess {
+                    number,
+                    slot,
+                    pid: None,
+                    asked: Instant::now(),
+                    killed: false,
+                    gone: false,
+                    generation,
+                    channel: Arc::clone(&channel),
+                };
+                self.workers.insert(key, worker);
+                let arrivals = self.arrivals.clone();
+                tokio::spawn(async move {
+                    let deliver = |message| drop(arrivals.send(Arrival::Worker(key, message)));
+                    read(channel, deliver).await;
+                    let _ = arrivals.send(Arrival::Closed(key));
+                });
+            }
+            Err(error) => {
+                self.queue.push_back(Event::ForkFailed(generation, number, error.to_string()));
+            }
+        }
+    }
+
+    fn drain(&self, key: Key, linger: Duration) {
+        let Some(worker) = self.workers.get(&key) else { return };
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let drain = ToWorker::Drain {
+            linger_ms: millis(linger),
+            mercy_ms: millis(self.instance.config.mercy),
+        };
+        if worker.channel.get_ref().send(&drain, &[]).is_err()
+            && let Some(pid) = worker.pid
+        {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+    }
+
+    /// Makes one ticket of several: one reload answers all who wait.
+    pub(crate) fn merge(&mut self, tickets: &[Ticket]) -> Option<Ticket> {
+        let first = *tickets.first()?;
+        let waiting = tickets.iter().filter_map(|ticket| self.tickets.remove(ticket));
+        let waiting = waiting.flatten().collect();
+        self.tickets.insert(first, waiting);
+        Some(first)
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Result<String, String>) {
+        let Some(waiting) = self.tickets.remove(&ticket) else { return };
+        let (ok, message) = match answer {
+            Ok(message) => (true, message),
+            Err(message) => (false, message),
+        };
+        for sender in waiting {
+            let _ = sender.send(json!({"ok": ok, "message": message}));
+        }
+    }
+}
+
+/// Reads messages until the other end is gone; its exit status tells the rest.
+async fn read<M: serde::de::DeserializeOwned>(
+    channel: Arc<AsyncFd<Channel>>,
+    mut deliver: impl FnMut(M),
+) {
+    while let Ok(mut ready) = channel.readable().await {
+        match ready.try_io(|channel| channel.get_ref().receive::<M>()) {
+            Ok(Ok(Received::Message(message, _))) => deliver(message),
+            Ok(Ok(Received::Closed)) => return,
+            Ok(Err(error)) => {
+                let message = format!("a message that cannot be understood: {error}");
+                return log::error(Said::SystemError, message).send();
+            }
+            Err(_would_block) => {}
+        }
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "the successor is unsafe; a Channel keeps its one descriptor for life"
+)]
+fn watch(channel: Channel) -> std::io::Result<AsyncFd<Channel>> {
+    AsyncFd::with_interest(channel, Interest::READABLE)
+}

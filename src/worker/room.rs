@@ -1,0 +1,189 @@
+//! The connections of a worker, its listeners, and when there is room for another client; how all of
+//! them come to an end.
+
+use std::os::fd::AsFd as _;
+use std::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rwsgi_core::exit::ExitCode;
+use rwsgi_core::ipc::FromWorker;
+use rwsgi_core::log::{self, Event};
+use rwsgi_core::sys;
+use slab::Slab;
+
+use crate::accept::RECOVERY;
+use crate::connection::Connection;
+use crate::deadlines::NEVER;
+use crate::worker::{DrainReason, Worker};
+
+/// The longest time without a look at the deadlines of open connections, in milliseconds.
+const LONGEST_PAUSE: u64 = 60_000;
+/// Connections that have been parked before what they gave back is given to the system.
+const MANY_PARKED: u64 = 512;
+/// How long that is left alone then, in milliseconds.
+const TRIM_PAUSE: u64 = 10_000;
+/// Idle connections that are closed at a time to make room.
+const EVICTED: usize = 16;
+/// How long an idle connection of a worker that drains on its own is kept.
+const OWN_LINGER: Duration = Duration::from_secs(2);
+
+/// Connections and listeners.
+impl Worker {
+    fn connections(&self) -> MutexGuard<'_, Slab<Arc<Connection>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, connection: &Arc<Connection>) -> usize {
+        let key = self.connections().insert(Arc::clone(connection));
+        self.slot.set_connections(self.open.fetch_add(1, SeqCst) + 1);
+        key
+    }
+
+    pub(crate) fn remove(&self, key: usize) {
+        self.connections().try_remove(key);
+        let open = self.open.fetch_sub(1, SeqCst) - 1;
+        self.slot.set_connections(open);
+        self.make_room();
+        if open == 0 && self.is_draining() {
+            self.crew().stop();
+        }
+    }
+
+    /// Whether another connection may be accepted; makes room if that is possible.
+    pub(crate) fn has_room(&self) -> bool {
+        let open = self.open.load(SeqCst);
+        if open < self.max_connections {
+            return true;
+        }
+        // Those that are closed are gone within this turn: until then the listeners rest.
+        self.full.store(true, SeqCst);
+        self.watch_listeners(self.wants_listening.load(SeqCst));
+        self.evict_idle();
+        false
+    }
+
+    /// A connection was parked. Between what lives on, the allocator keeps what it gave back.
+    pub(crate) fn count_parked(&self) {
+        if self.parked.fetch_add(1, Relaxed) >= MANY_PARKED {
+            self.deadlines.look_at(self.trim_at.load(Relaxed));
+        }
+    }
+
+    fn trim(&self, now: u64) {
+        if self.parked.load(Relaxed) < MANY_PARKED || now < self.trim_at.load(Relaxed) {
+            return;
+        }
+        self.parked.store(0, Relaxed);
+        self.trim_at.store(now + TRIM_PAUSE, Relaxed);
+        sys::trim_memory();
+    }
+
+    /// A connection has become idle, or is gone: it can make room for another one.
+    pub(crate) fn make_room(&self) {
+        if self.full.load(Relaxed) && self.full.swap(false, SeqCst) {
+            self.watch_listeners(self.wants_listening.load(SeqCst));
+        }
+    }
+
+    /// Closes the connections that have been idle for longest.
+    pub(crate) fn evict_idle(&self) {
+        let connections = self.connections();
+        let mut idle: Vec<_> = connections
+            .iter()
+            .filter(|(_, connection)| connection.is_idle())
+            .map(|(_, connection)| (connection.reading.since(), connection))
+            .collect();
+        idle.sort_unstable_by_key(|(since, _)| *since);
+        let mut left = EVICTED;
+        for (_, connection) in idle {
+            if left == 0 {
+                return;
+            }
+            left -= usize::from(connection.dismiss());
+        }
+    }
+
+    /// Watches the listeners while new work may be taken in.
+    pub(crate) fn watch_listeners(&self, allowed: bool) {
+        self.wants_listening.store(allowed, SeqCst);
+        let paused = self.resume_at.load(SeqCst) != NEVER;
+        let full = self.full.load(SeqCst);
+        let listen = allowed && !paused && !full && !self.is_draining();
+        if self.listening.swap(listen, SeqCst) == listen {
+            return;
+        }
+        for (token, listener) in (0..).zip(&self.listeners) {
+            let done = if listen {
+                self.reactor.watch(listener.as_fd(), token, true)
+            } else {
+                self.reactor.unwatch(listener.as_fd())
+            };
+            if let Err(error) = done {
+                log::error(Event::SystemError, format!("cannot watch a listener: {error}")).send();
+            }
+        }
+    }
+
+    /// Does not accept for a moment.
+    pub(crate) fn pause_listeners(&self) {
+        let resume = self.deadlines.advance() + RECOVERY.as_millis() as u64;
+        self.resume_at.store(resume, SeqCst);
+        self.deadlines.look_at(resume);
+        self.watch_listeners(self.wants_listening.load(SeqCst));
+    }
+
+    /// Cuts connections whose client has not done its part, and says when to look again.
+    pub(crate) fn look_at_deadlines(&self, now: u64) {
+        if now >= self.leave_at.load(SeqCst) {
+            log::warning(Event::WorkerExited, "leaving with requests unfinished: mercy is over")
+                .send();
+            log::flush();
+            sys::exit_now(ExitCode::Ok as u8);
+        }
+        self.deadlines.look_at(self.leave_at.load(SeqCst));
+        if now >= self.resume_at.load(SeqCst) {
+            self.resume_at.store(NEVER, SeqCst);
+            self.watch_listeners(self.wants_listening.load(SeqCst));
+        }
+        self.deadlines.look_at(self.resume_at.load(SeqCst));
+        self.trim(now);
+        self.retire_if_due(now);
+        self.deadlines.look_at(self.complaints.look(now));
+        for (_, connection) in self.connections().iter() {
+            self.deadlines.look_at(connection.look(self, now));
+        }
+        if self.open.load(SeqCst) > 0 {
+            // Should a deadline ever be missed, it is not missed for long.
+            self.deadlines.look_at(now + LONGEST_PAUSE);
+        }
+    }
+
+    /// Accepts no more; what is there is finished. Idle connections are closed after the linger.
+    pub(crate) fn drain(&self, reason: DrainReason) {
+        let (linger, mercy) = match reason {
+            DrainReason::Order { linger, mercy } => (linger, mercy),
+            DrainReason::Signal | DrainReason::MasterGone => (OWN_LINGER, self.config.mercy),
+        };
+        let now = self.deadlines.advance();
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(NEVER / 2);
+        self.linger_ms.store(millis(linger), SeqCst);
+        self.leave_at.fetch_min(now.saturating_add(millis(mercy)), SeqCst);
+        self.deadlines.look_at(self.leave_at.load(SeqCst));
+        if self.draining.swap(true, SeqCst) {
+            return;
+        }
+        if !matches!(reason, DrainReason::MasterGone) {
+            let _ = self.channel.send(&FromWorker::Draining, &[]);
+        }
+        self.watch_listeners(false);
+        let close_idle = now + millis(linger);
+        for (_, connection) in self.connections().iter() {
+            connection.hurry(close_idle);
+        }
+        self.deadlines.look_at(close_idle);
+        if self.open.load(SeqCst) == 0 {
+            self.crew().stop();
+        }
+    }
+}
