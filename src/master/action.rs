@@ -64,6 +64,8 @@ pub enum News {
     /// The successor of a worker that serves on has failed, in these words; the next attempt follows
     /// after this time.
     ReplacementFailed(Key, String, Duration),
+    /// Another number of workers is wanted: how many were, how many are, and why, in words.
+    Resized(u32, u32, String),
     /// The worker of this number keeps dying.
     CrashLoop(u32),
     /// A template is gone and will be started again after this time.

@@ -110,8 +110,12 @@ impl Master {
             FromTemplate::Failed(failure) => {
                 self.queue.push_back(Event::TemplateFailed(generation, failure));
             }
-            FromTemplate::ForkFailed { worker, reason } => {
-                self.queue.push_back(Event::ForkFailed(generation, worker, reason));
+            FromTemplate::ForkFailed { slot, reason } => {
+                let mut workers = self.workers.iter();
+                let unborn = workers.find(|(_, one)| one.slot == slot && one.pid.is_none());
+                if let Some((key, _)) = unborn {
+                    self.queue.push_back(Event::ForkFailed(*key, reason));
+                }
             }
         }
     }

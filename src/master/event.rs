@@ -23,8 +23,8 @@ pub enum Event {
     TemplateFailed(Generation, Failure),
     /// A template's process is gone; how, in words.
     TemplateGone(Generation, String),
-    /// A template could not fork a worker.
-    ForkFailed(Generation, u32, String),
+    /// A worker could not be forked.
+    ForkFailed(Key, String),
     /// A worker serves.
     WorkerReady(Key),
     /// A worker cannot serve.
@@ -35,6 +35,9 @@ pub enum Event {
     Retire(Key, String),
     /// A worker is gone.
     WorkerExited(Key, Exit),
+    /// So many workers are wanted from now on, none to save what they use; why, in words.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the policies that say so come next"))]
+    Want(u32, String),
     /// SIGHUP, or `rwsgi reload`. The configuration of the new generation has been read.
     Reload(Option<Ticket>),
     /// A reload was asked for, but its configuration is wrong.

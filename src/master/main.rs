@@ -25,6 +25,7 @@ mod report;
 mod respawn;
 mod rollout;
 mod signals;
+mod size;
 mod spawn;
 mod stacks;
 mod state;

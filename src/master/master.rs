@@ -334,5 +334,5 @@ impl Master {
 }
 
 fn plan(config: &Config) -> Plan {
-    Plan { processes: config.processes, mercy: config.mercy }
+    Plan::fixed(config.processes, config.mercy)
 }

@@ -124,7 +124,7 @@ impl Master {
                 });
             }
             Err(error) => {
-                self.queue.push_back(Event::ForkFailed(generation, number, error.to_string()));
+                self.queue.push_back(Event::ForkFailed(key, error.to_string()));
             }
         }
     }

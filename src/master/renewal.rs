@@ -107,12 +107,12 @@ impl State {
         // Not more may be on their way out than a reload and one round of replacements send there, or
         // long requests would pile processes up.
         let leaving = self.workers.values().filter(|worker| worker.is_draining()).count();
-        leaving < 2 * self.current.plan.processes as usize
+        leaving < 2 * self.current.plan.processes.max(self.current.wanted) as usize
             && self.phase == Phase::Serving
             && self.next.is_none()
             && self.renewal.under_way.is_none()
             && self.current.template == Template::Imported
-            && serving >= self.current.plan.processes as usize
+            && serving >= self.current.wanted as usize
     }
 
     /// When the next replacement is to begin, if only time is in its way.

@@ -142,7 +142,7 @@ fn a_successor_that_cannot_serve_or_cannot_be_forked_or_is_told_to_leave_has_fai
     assert_eq!(scene.step(Event::WorkerFailed(3, why())), [Action::Tell(News::Trouble(why()))]);
     assert!(failure_of(&scene.step(Event::WorkerExited(3, Exit::Code(70)))).is_some());
     let mut scene = replacing();
-    let actions = scene.step(Event::ForkFailed(1, 2, "EAGAIN".into()));
+    let actions = scene.step(Event::ForkFailed(3, "EAGAIN".into()));
     assert_eq!(failure_of(&actions), Some(("could not be forked", 1)));
     assert_eq!(count(&actions, &Action::Forget(3)), 1);
     let mut scene = replacing();

@@ -28,6 +28,12 @@ pub fn failed_start(supervisor: &Supervisor, failure: &Failure) {
     supervisor.tell(&[NotifyState::Status(&failure.summary)]);
 }
 
+fn resized(before: u32, wanted: u32, why: &str) {
+    let plural = if wanted == 1 { "" } else { "s" };
+    let message = format!("{wanted} worker{plural} from now on, not {before}: {why}");
+    log::info(Said::Resized, message).number("RWSGI_WORKERS", wanted).send();
+}
+
 /// What is told, and to whom.
 impl Master {
     pub(crate) fn tell(&mut self, news: News) {
@@ -50,6 +56,7 @@ impl Master {
                 self.about_worker(key, Level::Info, Said::WorkerRespawned, &what).send();
             }
             News::ReplacementFailed(key, how, delay) => self.replacement_failed(key, &how, delay),
+            News::Resized(before, wanted, why) => resized(before, wanted, &why),
             News::CrashLoop(number) => {
                 let message = format!(
                     "worker {number} keeps dying; see what the log says before each death. The other workers serve"

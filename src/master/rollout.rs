@@ -23,7 +23,8 @@ impl State {
         } else if self.can_reload() {
             self.tickets.extend(ticket);
             self.last_generation += 1;
-            self.next = Some(Team::new(self.last_generation, plan, now));
+            let next = Team::new(self.last_generation, plan, now).succeeding(&self.current);
+            self.next = Some(next);
             out.push(Action::Tell(News::Reloading(self.last_generation)));
             out.push(Action::StartTemplate(self.last_generation));
         } else {
@@ -46,7 +47,7 @@ impl State {
         let mercy = old.plan.mercy;
         self.drain(|_, w| w.generation == old.generation, RELOAD_LINGER, mercy, now, out);
         out.push(Action::Tell(News::Reloaded));
-        let workers = self.current.plan.processes;
+        let workers = self.current.wanted;
         let serve = if workers == 1 { "worker serves" } else { "workers serve" };
         self.answer(&Ok(format!("reloaded: {workers} new {serve}")), out);
     }

@@ -17,7 +17,7 @@
 //! generation and nothing else. Workers that die are forked again by the template of the generation
 //! that serves, after a delay that grows when they keep dying; a template that dies is started again
 //! likewise, while its workers serve on. A worker that is to be replaced serves until its successor
-//! does ([`crate::renewal`]).
+//! does ([`crate::renewal`]). How many there are to be can change at any time ([`crate::size`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub enum WorkerPhase {
 /// What the state knows of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Worker {
-    /// 1 … `processes`.
+    /// 1 or more; the lowest that is free when it was asked for.
     pub number: u32,
     /// Its generation.
     pub generation: Generation,
@@ -104,9 +104,13 @@ pub(crate) type Out<'a> = &'a mut Vec<Action>;
 impl State {
     /// A new instance, and what to do first.
     pub fn start(plan: Plan, now: Duration) -> (Self, Vec<Action>) {
+        let mut current = Team::new(1, plan, now);
+        if plan.asleep {
+            current.wanted = 0;
+        }
         let state = Self {
             phase: Phase::Starting,
-            current: Team::new(1, plan, now),
+            current,
             next: None,
             workers: BTreeMap::new(),
             renewal: Renewal::default(),
@@ -128,14 +132,13 @@ impl State {
             Event::TemplateGone(generation, how) => {
                 self.template_lost(generation, failure(format!("the template {how}")), now, out);
             }
-            Event::ForkFailed(generation, number, why) => {
-                self.fork_failed(generation, number, &why, now, out);
-            }
+            Event::ForkFailed(key, why) => self.fork_failed(key, &why, now, out),
             Event::WorkerReady(key) => self.worker_ready(key, now, out),
             Event::WorkerFailed(key, why) => self.worker_failed(key, why, now, out),
             Event::WorkerDraining(key) => self.worker_draining(key, now, out),
             Event::Retire(key, why) => self.retire(key, why),
             Event::WorkerExited(key, exit) => self.worker_exited(key, exit, now, out),
+            Event::Want(workers, why) => self.want(workers, why, now, out),
             Event::Reload(ticket) => self.reload(ticket, plan, now, out),
             Event::BadConfiguration(ticket, why) => {
                 out.push(Action::Tell(News::ReloadFailed(failure(why.clone()))));
@@ -202,11 +205,12 @@ impl State {
         if let Some(team) = self.team(generation) {
             team.template = Template::Imported;
             self.fill(generation, now, out);
+            self.complete(generation, now, out);
         }
     }
 
     /// Asks for every worker that is due.
-    fn fill(&mut self, generation: Generation, now: Duration, out: Out<'_>) {
+    pub(crate) fn fill(&mut self, generation: Generation, now: Duration, out: Out<'_>) {
         if self.is_stopping() {
             return;
         }
@@ -281,8 +285,13 @@ impl State {
         let generation = worker.generation;
         out.push(Action::Tell(News::WorkerReady(key)));
         self.succeed(key, now, out);
+        self.complete(generation, now, out);
+    }
+
+    /// If all workers of a generation serve that are wanted, the start or the reload is done.
+    fn complete(&mut self, generation: Generation, now: Duration, out: Out<'_>) {
         let ready = self.ready(generation);
-        let complete = self.team(generation).is_some_and(|t| ready >= t.plan.processes as usize);
+        let complete = self.team(generation).is_some_and(|team| ready >= team.wanted as usize);
         if !complete || self.is_stopping() {
             return;
         }
@@ -369,22 +378,9 @@ impl State {
         self.fill(self.current.generation, now, out);
     }
 
-    fn fork_failed(
-        &mut self,
-        generation: Generation,
-        number: u32,
-        why: &str,
-        now: Duration,
-        out: Out<'_>,
-    ) {
-        // Only the last of this number can still be unborn, be it told to drain meanwhile or not.
-        let last = self
-            .workers
-            .iter()
-            .rev()
-            .find(|(_, worker)| (worker.generation, worker.number) == (generation, number));
-        let asked = last.filter(|(_, worker)| worker.phase != WorkerPhase::Ready);
-        if let Some(key) = asked.map(|(key, _)| *key) {
+    fn fork_failed(&mut self, key: Key, why: &str, now: Duration, out: Out<'_>) {
+        let unborn = self.workers.get(&key).filter(|worker| worker.phase != WorkerPhase::Ready);
+        if let Some(number) = unborn.map(|worker| worker.number) {
             let trouble = failure(format!("cannot fork worker {number}: {why}"));
             out.push(Action::Tell(News::Trouble(trouble)));
             self.worker_exited(key, Exit::Unborn, now, out);

@@ -9,6 +9,8 @@ use super::*;
 
 #[path = "renewal_tests.rs"]
 mod replacement;
+#[path = "size_tests.rs"]
+mod size;
 
 const MERCY: Duration = Duration::from_secs(60);
 const KILLED: Exit = Exit::Signal(Signal::SIGKILL, false);
@@ -72,7 +74,7 @@ struct Scene {
 
 impl Scene {
     fn starting(processes: u32) -> Self {
-        let plan = Plan { processes, mercy: MERCY };
+        let plan = Plan::fixed(processes, MERCY);
         let (state, actions) = State::start(plan, Duration::ZERO);
         assert_eq!(actions, [Action::StartTemplate(1)]);
         Self { state, now: Duration::ZERO, plan }
@@ -90,7 +92,7 @@ impl Scene {
     /// … and with a generation 2 that has imported; the keys of its workers.
     fn reloading(processes: u32, then: u32) -> (Self, Vec<Key>) {
         let mut scene = Self::serving(processes);
-        scene.plan.processes = then;
+        scene.plan = Plan::fixed(then, MERCY);
         scene.step(Event::Reload(Some(7)));
         let keys = forked(&scene.step(Event::Imported(2)));
         assert_eq!(keys.len(), then as usize);
@@ -177,7 +179,7 @@ mod start {
     fn a_worker_that_cannot_be_forked_fails_the_start() {
         let mut scene = Scene::starting(1);
         scene.step(Event::Imported(1));
-        assert!(failed_start(&scene.step(Event::ForkFailed(1, 1, "EAGAIN".into()))));
+        assert!(failed_start(&scene.step(Event::ForkFailed(1, "EAGAIN".into()))));
     }
 
     #[test]
@@ -242,14 +244,14 @@ mod respawn_of_workers {
     #[test]
     fn a_fork_that_fails_is_tried_again_after_a_growing_delay() {
         let mut scene = Scene::serving(1);
-        scene.step(Event::WorkerExited(1, KILLED));
+        let mut key = forked(&scene.step(Event::WorkerExited(1, KILLED)))[0];
         for wait in [1, 2, 4] {
             let failed = scene.now;
-            let actions = scene.step(Event::ForkFailed(1, 1, "EAGAIN".into()));
+            let actions = scene.step(Event::ForkFailed(key, "EAGAIN".into()));
             assert!(matches!(&actions[0], Action::Tell(News::Trouble(why)) if
                 why.summary == "cannot fork worker 1: EAGAIN"));
             assert!(forked(&actions).is_empty());
-            assert_eq!(forked(&scene.tick_when_due()).len(), 1);
+            key = forked(&scene.tick_when_due())[0];
             assert_eq!(scene.now - failed, seconds(wait));
         }
     }
@@ -257,8 +259,8 @@ mod respawn_of_workers {
     #[test]
     fn a_fork_that_fails_while_nobody_was_asked_for_is_nothing() {
         let mut scene = Scene::serving(1);
-        assert_eq!(scene.step(Event::ForkFailed(1, 1, "EAGAIN".into())), []);
-        assert_eq!(scene.step(Event::ForkFailed(1, 2, "EAGAIN".into())), []);
+        assert_eq!(scene.step(Event::ForkFailed(1, "EAGAIN".into())), []);
+        assert_eq!(scene.step(Event::ForkFailed(2, "EAGAIN".into())), []);
     }
 }
 
@@ -375,7 +377,7 @@ mod reload {
         let actions = scene.step(Event::WorkerFailed(keys[1], why()));
         assert_abandoned(&scene, &actions, &keys);
         let (mut scene, keys) = Scene::reloading(2, 2);
-        let actions = scene.step(Event::ForkFailed(2, 1, "EAGAIN".into()));
+        let actions = scene.step(Event::ForkFailed(keys[0], "EAGAIN".into()));
         assert_abandoned(&scene, &actions, &keys[1..]);
     }
 
@@ -394,7 +396,7 @@ mod reload {
     fn a_worker_of_a_failed_generation_that_was_never_forked_is_forgotten() {
         let (mut scene, keys) = Scene::reloading(2, 2);
         scene.step(Event::WorkerFailed(keys[0], why()));
-        let actions = scene.step(Event::ForkFailed(2, 2, "EAGAIN".into()));
+        let actions = scene.step(Event::ForkFailed(keys[1], "EAGAIN".into()));
         assert_eq!(count(&actions, &Action::Forget(keys[1])), 1, "{actions:?}");
     }
 
@@ -551,7 +553,7 @@ mod stop {
         let mut scene = Scene::starting(1);
         scene.step(Event::Imported(1));
         scene.step(Event::Stop);
-        let actions = scene.step(Event::ForkFailed(1, 1, "EAGAIN".into()));
+        let actions = scene.step(Event::ForkFailed(1, "EAGAIN".into()));
         assert_eq!(exits(&actions), [&Outcome::Stopped], "{actions:?}");
     }
 
@@ -623,6 +625,7 @@ impl World {
             18 => self.pass(Duration::from_millis(u64::from(whom) * 100)),
             19 | 20 => self.pass_until_due(),
             21..=23 => self.retire(whom),
+            25 => self.want(whom),
             _ => self.be_impossible(whom),
         }
     }
@@ -631,7 +634,8 @@ impl World {
         let stopping = self.scene.state.is_stopping();
         let serving = self.scene.state.generation();
         let is_tick = event == Event::Tick;
-        let is_loss = matches!(event, Event::WorkerExited(..) | Event::WorkerDraining(_));
+        let is_loss =
+            matches!(event, Event::WorkerExited(..) | Event::WorkerDraining(_) | Event::Want(..));
         let before = self.scene.state.ready(serving);
         let actions = self.scene.step(event);
         for action in &actions {
@@ -679,10 +683,13 @@ impl World {
     }
 
     /// Workers of the generation that serves are drained by a reload that is complete, by a stop, or
-    /// one alone because its successor serves. Whether it is one of the former.
+    /// one alone because its successor serves, or because its number is not wanted. Whether it is one of the former.
     fn check_drains(&self, actions: &[Action], serving: Generation) -> bool {
         let all = count(actions, &Action::Commit) + count(actions, &Action::Tell(News::Stopping));
-        let of_it = |key: &Key| self.workers[key].0 == serving;
+        let wanted = self.scene.state.current.wanted;
+        let of_it = |key: &Key| {
+            self.workers[key].0 == serving && (all > 0 || self.workers[key].1 <= wanted)
+        };
         let drained: Vec<Key> = drained(actions).into_iter().filter(of_it).collect();
         if let (0, [old, more @ ..]) = (all, &drained[..]) {
             let succeeds = |(key, new): (&Key, &(Generation, u32, usize, Life))| {
@@ -744,8 +751,8 @@ impl World {
 
     fn fail_fork(&mut self, whom: u8) {
         let Some(key) = self.pick(whom, Some(Life::Asked)) else { return };
-        let Some((generation, number, ..)) = self.workers.remove(&key) else { return };
-        self.happen(Event::ForkFailed(generation, number, "EAGAIN".into()));
+        self.workers.remove(&key);
+        self.happen(Event::ForkFailed(key, "EAGAIN".into()));
     }
 
     fn advance(&mut self, whom: u8, from: Life, to: Life) {
@@ -792,12 +799,15 @@ impl World {
         let serves = self.scene.state.ready(current.generation);
         self.scene.state.can_reload()
             && current.template == Template::Imported
-            && serves == current.plan.processes as usize
+            && serves == current.wanted as usize
             && self.workers.values().all(|worker| worker.3 != Life::Asked)
     }
 
     /// From now on all goes well. Every worker that serves then asks to be replaced, and is.
     fn renew_all(&mut self) {
+        if self.scene.state.current.wanted == 0 {
+            self.want(1);
+        }
         let mut rounds = 0;
         while !self.is_settled() {
             self.import(0);
@@ -823,8 +833,16 @@ impl World {
         assert!(state.ready(state.generation()) > 0);
     }
 
+    fn want(&mut self, whom: u8) {
+        let wanted = u32::from(whom % 6);
+        self.happen(Event::Want(wanted, "so it is".into()));
+        if self.scene.state.can_reload() {
+            assert_eq!(self.scene.state.current.wanted, wanted);
+        }
+    }
+
     fn reload(&mut self, whom: u8) {
-        self.scene.plan.processes = u32::from(whom % 4) + 1;
+        self.scene.plan = Plan::fixed(u32::from(whom % 4) + 1, MERCY);
         self.asked += 1;
         self.happen(Event::Reload(Some(self.asked)));
     }
@@ -846,7 +864,7 @@ impl World {
             Event::Imported(generation),
             Event::TemplateFailed(generation, why()),
             Event::TemplateGone(generation, "left".into()),
-            Event::ForkFailed(generation, 1, "EAGAIN".into()),
+            Event::ForkFailed(key, "EAGAIN".into()),
             Event::WorkerReady(key),
             Event::WorkerFailed(key, why()),
             Event::WorkerDraining(key),
@@ -884,7 +902,7 @@ proptest! {
     #[test]
     fn whatever_happens_it_stays_in_order_and_ends_once(
         processes in 1u32..5,
-        moves in prop::collection::vec((0u8..25, any::<u8>()), 0..=60),
+        moves in prop::collection::vec((0u8..26, any::<u8>()), 0..=60),
     ) {
         let mut world = World::new(processes);
         moves.into_iter().for_each(|one| world.play(one));
@@ -894,7 +912,7 @@ proptest! {
     #[test]
     fn whatever_happens_to_an_instance_that_serves_it_stops_as_asked(
         processes in 1u32..5,
-        moves in prop::collection::vec((0u8..25, any::<u8>()), 0..=60),
+        moves in prop::collection::vec((0u8..26, any::<u8>()), 0..=60),
     ) {
         let mut world = World::new(processes);
         world.import(0);
@@ -906,7 +924,7 @@ proptest! {
     #[test]
     fn whatever_has_happened_who_asks_to_be_replaced_is(
         processes in 1u32..5,
-        moves in prop::collection::vec((0u8..25, any::<u8>()), 0..=60),
+        moves in prop::collection::vec((0u8..26, any::<u8>()), 0..=60),
     ) {
         let mut world = World::new(processes);
         world.import(0);

@@ -9,10 +9,23 @@ use crate::respawn;
 /// What one generation is to look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// Workers, 1 or more.
+    /// The most workers, 1 or more.
     pub processes: u32,
+    /// The fewest while there are requests, 1 or more (`cheaper`).
+    pub least: u32,
+    /// How many it begins with (`cheaper-initial`).
+    pub initial: u32,
+    /// It begins without any, until somebody connects (`cheap`).
+    pub asleep: bool,
     /// Time for a worker to finish its requests.
     pub mercy: Duration,
+}
+
+impl Plan {
+    /// One whose number of workers does not change by itself.
+    pub fn fixed(processes: u32, mercy: Duration) -> Self {
+        Self { processes, least: processes, initial: processes, asleep: false, mercy }
+    }
 }
 
 /// Where a template stands.
@@ -48,21 +61,41 @@ pub struct Team {
     pub template_failures: u32,
     /// What it is to look like.
     pub plan: Plan,
-    /// By worker number.
+    /// How many workers it is to have now: those with the numbers 1 … `wanted`. None: it sleeps.
+    pub wanted: u32,
+    /// By worker number; what is due of numbers that are not wanted waits until they are.
     pub vacancies: BTreeMap<u32, Vacancy>,
 }
 
 impl Team {
-    /// A generation whose template has just been started.
+    /// A generation whose template has just been started, with as many workers as it begins with.
     pub fn new(generation: Generation, plan: Plan, now: Duration) -> Self {
         let vacancy = Vacancy { failures: 0, due: Some(now) };
+        let wanted = plan.initial.max(plan.least).min(plan.processes);
         Self {
             generation,
             template: Template::Importing,
             template_since: now,
             template_failures: 0,
             plan,
-            vacancies: (1..=plan.processes).map(|number| (number, vacancy)).collect(),
+            wanted,
+            vacancies: (1..=wanted).map(|number| (number, vacancy)).collect(),
+        }
+    }
+
+    /// With as many workers as `old` has, if its own plan allows them.
+    pub fn succeeding(mut self, old: &Self) -> Self {
+        let now = self.template_since;
+        self.want(old.wanted.min(self.plan.processes).max(self.wanted), now, |_| false);
+        self
+    }
+
+    /// So many workers are wanted from now on. Those that `is_there` says to be missing are due, or
+    /// will be when they would have been anyway.
+    pub fn want(&mut self, wanted: u32, now: Duration, is_there: impl Fn(u32) -> bool) {
+        self.wanted = wanted;
+        for number in (1..=wanted).filter(|number| !is_there(*number)) {
+            self.vacancies.entry(number).or_default().due.get_or_insert(now);
         }
     }
 
@@ -71,7 +104,10 @@ impl Team {
         if self.template != Template::Imported {
             return Vec::new();
         }
-        let due = self.vacancies.iter_mut().filter(|(_, v)| v.due.is_some_and(|due| due <= now));
+        let due = self
+            .vacancies
+            .range_mut(..=self.wanted)
+            .filter(|(_, vacancy)| vacancy.due.is_some_and(|due| due <= now));
         due.map(|(number, vacancy)| {
             vacancy.due = None;
             *number
@@ -107,7 +143,9 @@ impl Team {
     pub fn deadline(&self) -> Option<Duration> {
         match self.template {
             Template::Importing => None,
-            Template::Imported => self.vacancies.values().filter_map(|vacancy| vacancy.due).min(),
+            Template::Imported => {
+                self.vacancies.range(..=self.wanted).filter_map(|(_, vacancy)| vacancy.due).min()
+            }
             Template::Down(until) => Some(until),
         }
     }

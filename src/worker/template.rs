@@ -149,7 +149,7 @@ fn fork_on_request(py: Python<'_>, channel: Channel, generation: Generation) -> 
             }
             Ok(Forked::Parent(_)) => {}
             Err(reason) => {
-                let _ = channel.send(&FromTemplate::ForkFailed { worker, reason }, &[]);
+                let _ = channel.send(&FromTemplate::ForkFailed { slot, reason }, &[]);
             }
         }
     }

@@ -52,8 +52,8 @@ pub enum FromTemplate {
     Failed(Failure),
     /// fork(2) failed for this worker.
     ForkFailed {
-        /// The worker's number.
-        worker: u32,
+        /// The slot that the worker would have had.
+        slot: usize,
         /// The error in words.
         reason: String,
     },

@@ -25,6 +25,8 @@ pub enum Event {
     WorkerDied,
     /// A worker is started in the place of another.
     WorkerRespawned,
+    /// Another number of workers is wanted.
+    Resized,
     /// Workers die as soon as they start.
     CrashLoop,
     /// A reload begins.
@@ -63,7 +65,7 @@ pub enum Event {
 
 impl Event {
     /// Every kind, for tests and the catalogue.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ConfigWarning,
         Self::ConfigError,
         Self::Starting,
@@ -75,6 +77,7 @@ impl Event {
         Self::WorkerExited,
         Self::WorkerDied,
         Self::WorkerRespawned,
+        Self::Resized,
         Self::CrashLoop,
         Self::Reloading,
         Self::Reloaded,
@@ -117,6 +120,7 @@ impl Event {
             Self::WorkerExited => ("worker_exited", "dd68ded914d84db68961f2d4407f71bb"),
             Self::WorkerDied => ("worker_died", "f4a323de3c434d989db1dbead81c6087"),
             Self::WorkerRespawned => ("worker_respawned", "a657a8127a9f40d5a8d17846dc24d2b3"),
+            Self::Resized => ("resized", "445e8b0fbf084a0e9c688c0b533b5ec5"),
             Self::CrashLoop => ("crash_loop", "b790e6c7fb5b41f4a3fcc0be5418a9d5"),
             Self::Reloading => ("reloading", "a1a0408876d54e86a21c7f7188d7edf4"),
             Self::Reloaded => ("reloaded", "52e94d91e9e3451a8f9d8c20017de1f9"),

@@ -1,0 +1,57 @@
+//! How many workers there are to be, while the instance serves.
+//!
+//! The one place where that number changes is [`State::want`]: what [`crate::adaptive`] finds, what
+//! an administrator asks for, sleep and waking all come here. The lowest free numbers are filled, the
+//! highest are the first to go: they drain, and have no successor.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::action::{Action, News};
+use crate::event::{Generation, Key};
+use crate::renewal::Part;
+use crate::state::{Out, Phase, RELOAD_LINGER, State, Worker};
+
+impl State {
+    /// So many workers are wanted from now on; `why` in words.
+    ///
+    /// A generation that is on its way is to have as many, if its plan allows them and they are more
+    /// than it would have: it takes over from all of them.
+    pub(crate) fn want(&mut self, wanted: u32, why: String, now: Duration, out: Out<'_>) {
+        let before = self.current.wanted;
+        if self.phase != Phase::Serving || wanted == before {
+            return;
+        }
+        out.push(Action::Tell(News::Resized(before, wanted, why)));
+        let generation = self.current.generation;
+        let lasting = lasting_of(&self.workers, generation);
+        self.current.want(wanted, now, |number| lasting.contains(&number));
+        self.retire_surplus(now, out);
+        self.fill(generation, now, out);
+        let Some(next) = &mut self.next else { return };
+        let (generation, wanted) = (next.generation, wanted.min(next.plan.processes));
+        if wanted > next.wanted {
+            let lasting = lasting_of(&self.workers, generation);
+            next.want(wanted, now, |number| lasting.contains(&number));
+            self.fill(generation, now, out);
+        }
+    }
+
+    /// Whose number is not wanted any more drains.
+    fn retire_surplus(&mut self, now: Duration, out: Out<'_>) {
+        let (generation, wanted) = (self.current.generation, self.current.wanted);
+        let is_surplus = |w: &Worker| w.generation == generation && w.number > wanted;
+        let mut surplus = self.workers.iter().filter(|(_, worker)| is_surplus(worker));
+        if surplus.any(|(key, _)| self.renewal.part(*key) != Part::Neither) {
+            self.renewal.settle();
+        }
+        let mercy = self.current.plan.mercy;
+        self.drain(|_, worker| is_surplus(worker), RELOAD_LINGER, mercy, now, out);
+    }
+}
+
+/// The numbers of a generation's workers that stay.
+fn lasting_of(workers: &BTreeMap<Key, Worker>, generation: Generation) -> BTreeSet<u32> {
+    let lasting = workers.values().filter(|w| w.generation == generation && !w.is_draining());
+    lasting.map(|worker| worker.number).collect()
+}
