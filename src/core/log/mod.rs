@@ -2,23 +2,28 @@
 //!
 //! [`Entry`] is what is said: a level, an [`Event`], a message, fields. [`init`] chooses the sink
 //! once for a process; [`Entry::send`] never waits for it: entries go over a bounded queue to a
-//! thread that owns the sink. Where there must be no threads (the template, which forks, and the
-//! moments before the master's loop) [`init_direct`] writes at once.
+//! thread that owns the sink. Where there must be no threads (the template, which forks)
+//! [`init_relay`] writes to stderr what the master reads there and logs, or [`init_direct`] writes to
+//! the sink at once.
 
 mod access;
 mod event;
 mod journal;
+mod loss;
 mod queue;
 mod sink;
+mod stream;
 mod text;
 
 use std::borrow::Cow;
+use std::io::Write as _;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub use access::Access;
 pub use event::Event;
 use queue::Queue;
 use sink::Sink;
+pub use stream::{stderr, use_as_stderr};
 pub use text::escape_into;
 
 use crate::config::LogTarget;
@@ -121,6 +126,7 @@ pub struct Speaker {
 
 enum Output {
     Direct(Mutex<Sink>),
+    Relay,
     Queued(Queue),
 }
 
@@ -143,9 +149,23 @@ pub fn init_direct(target: &LogTarget, speaker: Speaker) {
     install(Output::Direct(Mutex::new(Sink::open(target, speaker))));
 }
 
-/// From now on entries are written by a thread of their own.
+/// From now on entries are text on stderr, with a level that sd-daemon(3) knows: somebody reads them
+/// there.
+pub fn init_relay() {
+    install(Output::Relay);
+}
+
+/// From now on entries are written by a thread of their own, or, when there can be none, at once.
 pub fn init(target: &LogTarget, speaker: Speaker) {
-    install(Output::Queued(Queue::start(Sink::open(target, speaker))));
+    match Queue::start(Sink::open(target, speaker.clone())) {
+        Ok(queue) => install(Output::Queued(queue)),
+        Err(error) => {
+            init_direct(target, speaker);
+            let message =
+                format!("no thread for the log: {error}; it is written at once, and may be slow");
+            warning(Event::SystemError, message).send();
+        }
+    }
 }
 
 /// The sink that `Auto` stands for in this process: the journal when stderr is connected to it.
@@ -173,7 +193,7 @@ pub fn reopen() {
             sink.lock().unwrap_or_else(PoisonError::into_inner).reopen();
         }
         Some(Output::Queued(queue)) => queue.reopen(),
-        None => {}
+        Some(Output::Relay) | None => {}
     }
 }
 
@@ -182,9 +202,20 @@ fn deliver(item: Item) {
         Some(Output::Direct(sink)) => {
             sink.lock().unwrap_or_else(PoisonError::into_inner).write(&item);
         }
+        Some(Output::Relay) => relay(&item),
         Some(Output::Queued(queue)) => queue.push(item),
         None => {}
     }
+}
+
+fn relay(item: &Item) {
+    let (level, text) = match item {
+        Item::Entry(entry) => (entry.level, entry.message.trim_end_matches('\n').to_owned()),
+        Item::Access(access) => (Level::Info, access.line()),
+    };
+    // One write: what several processes write to one pipe must not mix.
+    let line = format!("<{}>{text}\n", level as u8);
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
 /// An entry at level `critical`.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::sink::Sink;
-use super::{Entry, Event, Item, Level};
+use super::{Item, Level};
 
 /// Entries that may wait; about 30 MiB of requests.
 const CAPACITY: usize = 65_536;
@@ -16,6 +16,8 @@ const CAPACITY: usize = 65_536;
 const GATHER: Duration = Duration::from_millis(20);
 /// How long `flush` waits for a sink that does not take anything.
 const FLUSH: Duration = Duration::from_secs(1);
+/// How often a sink that took nothing is asked whether it takes what was lost.
+const RETRY: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 struct State {
@@ -38,19 +40,22 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Starts the thread. Without it (no memory, too many threads) everything is counted as lost.
-    pub(super) fn start(sink: Sink) -> Self {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// EAGAIN: too many threads, no memory.
+    pub(super) fn start(sink: Sink) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             arrived: Condvar::new(),
             written: Condvar::new(),
         });
         let theirs = Arc::clone(&shared);
-        let _ = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("rwsgi-log".into())
             .stack_size(1 << 20)
-            .spawn(move || write_for_ever(&theirs, sink));
-        Self { shared }
+            .spawn(move || write_for_ever(&theirs, sink))?;
+        Ok(Self { shared })
     }
 
     pub(super) fn push(&self, item: Item) {
@@ -97,6 +102,11 @@ fn write_for_ever(shared: &Shared, mut sink: Sink) {
     loop {
         let mut state = shared.lock();
         while state.items.is_empty() && !state.reopen {
+            if sink.has_losses() {
+                let waited = shared.arrived.wait_timeout(state, RETRY);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                break;
+            }
             state = shared.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if !state.urgent && !state.reopen {
@@ -117,11 +127,8 @@ fn write_for_ever(shared: &Shared, mut sink: Sink) {
         }
         sink.write_all(&batch);
         batch.clear();
-        if lost > 0 {
-            let message = format!("{lost} log entries were dropped: the log is too slow");
-            let entry = Entry::new(Level::Warning, Event::LogLost, message);
-            sink.write(&Item::Entry(entry.number("RWSGI_LOST", lost)));
-        }
+        sink.lose(lost, "the log is too slow");
+        sink.tell_losses();
         shared.lock().writing = false;
         shared.written.notify_all();
     }

@@ -1,0 +1,98 @@
+use std::os::fd::OwnedFd;
+
+use super::*;
+
+fn speaker() -> Speaker {
+    Speaker { instance: "shop".into(), worker: Some(2) }
+}
+
+fn say(sink: &mut Sink, text: &str) {
+    sink.write(&Item::Entry(super::super::info(Event::Ready, text)));
+}
+
+fn sink(path: &Path, stream: File) -> Sink {
+    let kind = Kind::File { path: path.into(), stream: Stream::File(stream) };
+    Sink { speaker: speaker(), kind, lines: Lines::default(), loss: Loss::default() }
+}
+
+/// A pipe that holds one page, its reading end, and nobody waits for it.
+fn pipe() -> (File, File) {
+    let (read, write): (OwnedFd, OwnedFd) =
+        nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    for end in [&read, &write] {
+        socket2::SockRef::from(end).set_nonblocking(true).unwrap();
+    }
+    (read.into(), write.into())
+}
+
+fn read(mut pipe: &File) -> String {
+    let mut bytes = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut pipe, &mut bytes);
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_full_disk_costs_entries_which_are_counted_when_there_is_room_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let mut sink = sink(&path, OpenOptions::new().append(true).open("/dev/full").unwrap());
+    say(&mut sink, "one");
+    sink.tell_losses();
+    say(&mut sink, "two");
+    assert!(sink.has_losses());
+    sink.reopen();
+    say(&mut sink, "three");
+    assert!(!sink.has_losses());
+    let text = std::fs::read_to_string(path).unwrap();
+    let (first, second) = text.split_once('\n').unwrap();
+    assert!(first.contains("2 log entries were lost: No space left on device"), "{text}");
+    assert!(second.ends_with("worker 2: three\n") && second.lines().count() == 1, "{text}");
+}
+
+#[test]
+fn what_was_lost_last_is_told_although_nothing_follows() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let mut sink = sink(&path, OpenOptions::new().append(true).open("/dev/full").unwrap());
+    say(&mut sink, "one");
+    sink.reopen();
+    sink.tell_losses();
+    sink.tell_losses();
+    let text = std::fs::read_to_string(path).unwrap();
+    assert_eq!(text.matches("1 log entry was lost").count(), 1, "{text}");
+}
+
+#[test]
+fn a_line_that_was_cut_off_ends_before_the_next_one() {
+    let (reader, writer) = pipe();
+    let mut sink = sink(Path::new("/nonexistent/log"), writer);
+    say(&mut sink, &"x".repeat(10_000));
+    let cut = read(&reader);
+    assert!(!cut.ends_with('\n') && cut.len() == 4096);
+    say(&mut sink, "next");
+    let text = read(&reader);
+    assert!(text.starts_with('\n') && text.contains("1 log entry was lost: nobody reads it"));
+    assert!(text.ends_with("worker 2: next\n"), "{text}");
+}
+
+#[test]
+fn a_file_that_was_removed_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let mut sink = sink(&path, open_file(&path).unwrap());
+    say(&mut sink, "one");
+    std::fs::remove_file(&path).unwrap();
+    say(&mut sink, "two");
+    assert!(std::fs::read_to_string(path).unwrap().ends_with(": two\n"));
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_anew_is_kept_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let mut sink = sink(Path::new("/nonexistent/log"), open_file(&path).unwrap());
+    sink.reopen();
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.contains("error: cannot reopen the log /nonexistent/log: No such file"), "{text}");
+}
