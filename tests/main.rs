@@ -68,6 +68,8 @@ mod input;
 mod interpreters;
 // Where connections come from.
 mod listen;
+// Logs that are stuck, full or gone.
+mod log_sinks;
 // The master dies: nothing is left, nothing is lost.
 mod master_killed;
 // What a supervisor is told, and when.

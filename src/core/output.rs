@@ -48,6 +48,21 @@ impl Gather {
     }
 }
 
+/// Cuts text of which nobody knows in how many writes it came: what is indented or empty belongs to
+/// the line before it.
+pub fn split(text: &str) -> Vec<Record> {
+    let mut gather = Gather::default();
+    let mut records = Vec::new();
+    for line in text.split_inclusive('\n') {
+        if !line.starts_with([' ', '\t', '\n']) && !in_traceback(&gather.pending) {
+            records.extend(gather.flush());
+        }
+        gather.pending.push_str(line);
+    }
+    records.extend(gather.flush());
+    records
+}
+
 /// Whether a traceback has begun whose last line, the exception, has not come.
 fn in_traceback(text: &str) -> bool {
     let Some(start) = text.rfind(TRACEBACK) else { return false };
@@ -144,6 +159,24 @@ mod tests {
         let mut gather = Gather::default();
         let records = gather.feed("<4>careful\n");
         assert_eq!((records[0].level, records[0].text.as_str()), (Some(Level::Warning), "careful"));
+    }
+
+    #[test]
+    fn lines_that_came_together_are_told_apart_but_not_from_what_belongs_to_them() {
+        let fault = "Fatal Python error: Aborted\n\nThread 0x1 (most recent call first):\n  File \"a.py\", line 3 in f\n";
+        let text = format!("one\n<3>two\n  more\n{SAMPLE}{fault}last");
+        let records = split(&text);
+        let levels: Vec<_> = records.iter().map(|record| record.level).collect();
+        assert_eq!(levels[..2], [None, Some(Level::Error)]);
+        let expected = [
+            "one",
+            "two\n  more",
+            SAMPLE.trim_end(),
+            "Fatal Python error: Aborted",
+            "Thread 0x1 (most recent call first):\n  File \"a.py\", line 3 in f",
+            "last",
+        ];
+        assert_eq!(texts(records), expected);
     }
 
     proptest::proptest! {

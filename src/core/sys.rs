@@ -160,6 +160,12 @@ pub fn ignore_terminal_signals(command: &mut std::process::Command) {
     unsafe { command.pre_exec(in_child) };
 }
 
+/// Has write(2) fail with EFBIG at RLIMIT_FSIZE; without this it ends the process (SIGXFSZ).
+pub fn ignore_file_size_signal() {
+    // SAFETY: the disposition has no handler.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Makes this process the one that inherits orphans among its descendants
 /// (PR_SET_CHILD_SUBREAPER, prctl(2)).
 ///

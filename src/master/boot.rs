@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use rwsgi_core::config::{self, Config, ConfigError, Context, LogTarget, Sources};
 use rwsgi_core::exit::ExitCode;
-use rwsgi_core::ipc::{Failure, FromTemplate, Received};
+use rwsgi_core::ipc::{Failure, FromTemplate, Place, Received};
 use rwsgi_core::log::{self, Entry, Event, Speaker};
 use rwsgi_core::scoreboard::Scoreboard;
 use rwsgi_core::sys;
 
+use crate::capture::Capture;
 use crate::daemonize::{self, Caller, Side};
 use crate::listeners::{Inherited, Listeners};
 use crate::master::{self, Instance};
@@ -25,6 +26,8 @@ pub type Refusal = (ExitCode, Failure);
 
 /// Serves until told to stop.
 pub fn serve(sources: &Sources) -> ExitCode {
+    // A log file that has come to a limit is an error to be told, not the end.
+    sys::ignore_file_size_signal();
     // 1. Read the configuration; nothing has happened yet when it is wrong.
     let inherited = match Inherited::take() {
         Ok(inherited) => inherited,
@@ -104,11 +107,15 @@ fn run(
     }) {
         Ok(scoreboard) => scoreboard,
         Err(error) => {
-            let failure = plain(format!("the system refuses what is needed: {error}"));
+            let failure = plain(format!(
+                "cannot make the memory that workers share: {error}; see `ulimit -a`, or LimitFSIZE= \
+                 and MemoryMax= of the unit"
+            ));
             report::failed_start(&supervisor, &failure);
             return (ExitCode::System, Some((caller, failure)));
         }
     };
+    let capture = Capture::start(&config.log.target);
     let instance = Instance {
         sources: sources.clone(),
         context,
@@ -120,6 +127,7 @@ fn run(
         slots: SLOTS,
         supervisor,
         caller,
+        capture,
     };
     // 7. The loop. It ends with everything stopped.
     let (code, untold) = master::run(instance);
@@ -189,7 +197,8 @@ fn import_once(mut config: Config) -> Result<String, Refusal> {
     let python = interpreter::find(&config.application, std::env::var_os("PATH").as_deref())
         .map_err(|why| (ExitCode::Config, plain(why)))?;
     let board = Scoreboard::create(1).map_err(|error| system(error.to_string()))?;
-    let (mut child, channel) = spawn::template(&config, &python, &board, 1, &[]).map_err(system)?;
+    let (mut child, channel) =
+        spawn::template(&config, &python, &board, 1, &[], None).map_err(system)?;
     channel.set_nonblocking(false).map_err(|error| system(error.to_string()))?;
     let mut version = String::new();
     let result = loop {
@@ -254,7 +263,14 @@ pub fn plain(summary: String) -> Failure {
 
 /// Adds what is known of a failure to an entry.
 pub fn with_failure(entry: Entry, failure: &Failure) -> Entry {
-    let Some(place) = &failure.place else { return entry };
+    match &failure.place {
+        Some(place) => with_place(entry, place),
+        None => entry,
+    }
+}
+
+/// Adds a place in Python to an entry.
+pub fn with_place(entry: Entry, place: &Place) -> Entry {
     entry
         .field("CODE_FILE", place.file.clone())
         .number("CODE_LINE", place.line)

@@ -6,6 +6,7 @@
 mod action;
 mod arrival;
 mod boot;
+mod capture;
 mod cli;
 mod control;
 mod ctl;

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::action::Outcome;
 use crate::boot::plain;
+use crate::capture::Capture;
 use crate::control::{self, Request};
 use crate::daemonize::Caller;
 use crate::event::{Event, Generation, Key, Ticket};
@@ -64,6 +65,8 @@ pub struct Instance {
     pub supervisor: Supervisor,
     /// Who waits in front of a daemon.
     pub caller: Option<Caller>,
+    /// Reads what the application writes to stdout and stderr, unless that is a terminal.
+    pub capture: Option<Capture>,
 }
 
 /// What a new generation will be.
@@ -316,6 +319,9 @@ impl Master {
         }
         if let Some(path) = control::path() {
             let _ = std::fs::remove_file(path);
+        }
+        if let Some(capture) = &self.instance.capture {
+            capture.finish();
         }
         match outcome {
             Outcome::Stopped => {

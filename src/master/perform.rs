@@ -1,5 +1,6 @@
 //! What the state machine wants done, done: templates, workers, answers.
 
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::action::Action;
 use crate::boot::plain;
+use crate::capture::Source;
 use crate::event::{Event, Generation, Key, Ticket};
 use crate::master::{Arrival, Master, TemplateProcess, WorkerProcess};
 use crate::spawn;
@@ -72,7 +74,8 @@ impl Master {
         };
         let listeners = instance.listeners.descriptors(config);
         let (board, slots) = (&instance.scoreboard, instance.slots);
-        let started = spawn::template(config, python, board, slots, &listeners);
+        let output = self.output_of(Source::Template(generation));
+        let started = spawn::template(config, python, board, slots, &listeners, output);
         let started = started.and_then(|(child, channel)| {
             let channel = watch(channel);
             Ok((child, channel.map_err(|error| format!("the template's channel: {error}"))?))
@@ -99,7 +102,15 @@ impl Master {
             slot.take();
         }
         let forked = match self.templates.get(&generation) {
-            Some(template) => spawn::worker(template.channel.get_ref(), number, slot),
+            Some(template) => {
+                let output = self.output_of(Source::Worker(key, number));
+                spawn::worker(
+                    template.channel.get_ref(),
+                    number,
+                    slot,
+                    output.as_ref().map(OwnedFd::as_fd),
+                )
+            }
             None => Err(std::io::ErrorKind::BrokenPipe.into()),
         };
         match forked.and_then(watch) {
@@ -127,6 +138,12 @@ impl Master {
                 self.queue.push_back(Event::ForkFailed(key, error.to_string()));
             }
         }
+    }
+
+    /// Where a new process is to write. Without a pipe of its own, for want of descriptors, it has
+    /// that of who starts it.
+    fn output_of(&self, source: Source) -> Option<OwnedFd> {
+        self.instance.capture.as_ref()?.pipe(source).ok()
     }
 
     fn drain(&self, key: Key, linger: Duration) {

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::action::News;
 use crate::boot::with_failure;
+use crate::capture::Source;
 use crate::event::Key;
 use crate::master::{EXTEND_EVERY, Master};
 use crate::notify::Supervisor;
@@ -119,7 +120,7 @@ impl Master {
             format!("{}; {next}", exit.describe(&unfinished.clause()))
         };
         let entry = self.about_worker(key, Level::Error, Said::WorkerDied, &what);
-        unfinished.add_to(entry).send();
+        self.say_last(key, unfinished.add_to(entry));
     }
 
     fn replacement_failed(&self, key: Key, how: &str, delay: Duration) {
@@ -134,7 +135,16 @@ impl Master {
         let unfinished = if killed { Unfinished::default() } else { self.unfinished(key) };
         let level = if unfinished.is_empty() { Level::Info } else { Level::Warning };
         let what = if killed { "is gone".to_owned() } else { exit.describe(&unfinished.clause()) };
-        unfinished.add_to(self.about_worker(key, level, Said::WorkerExited, &what)).send();
+        let entry = self.about_worker(key, level, Said::WorkerExited, &what);
+        self.say_last(key, unfinished.add_to(entry));
+    }
+
+    /// Says of a worker that has ended how, after what it has written itself.
+    fn say_last(&self, key: Key, entry: Entry) {
+        match &self.instance.capture {
+            Some(capture) => capture.say_after(Source::Worker(key, self.name_of(key).0), entry),
+            None => entry.send(),
+        }
     }
 
     /// What a worker runs, or ran when it died. Its slot is its own until it is forgotten.

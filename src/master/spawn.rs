@@ -3,12 +3,13 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rwsgi_core::config::Config;
 use rwsgi_core::ipc::{Channel, ToTemplate};
+use rwsgi_core::log;
 use rwsgi_core::scoreboard::Scoreboard;
 use rwsgi_core::sys;
 
@@ -30,7 +31,8 @@ const NOT_FOR_CHILDREN: [&str; 12] = [
     "RWSGI_RUNTIME_DIRECTORY",
 ];
 
-/// Starts the template of `config` and tells it to import the application.
+/// Starts the template of `config` and tells it to import the application. `output` is to be its
+/// stdout and stderr, if not ours.
 ///
 /// # Errors
 /// A sentence: the extension is missing, or the interpreter cannot be executed.
@@ -40,12 +42,17 @@ pub fn template(
     scoreboard: &Scoreboard,
     slots: usize,
     listeners: &[BorrowedFd<'_>],
+    output: Option<OwnedFd>,
 ) -> Result<(Child, Channel), String> {
     let extension = extension()?;
     let trouble = |error: io::Error| format!("cannot start {}: {error}", python.display());
     let (ours, theirs) = Channel::pair().map_err(trouble)?;
     let mut command = Command::new(python);
     command.arg("-c").arg(BOOTSTRAP).arg(extension).stdin(Stdio::from(theirs.into_fd()));
+    let captured = output.is_some();
+    if let Some(output) = output {
+        command.stdout(Stdio::from(output.try_clone().map_err(trouble)?)).stderr(output);
+    }
     for name in NOT_FOR_CHILDREN {
         command.env_remove(name);
     }
@@ -56,23 +63,38 @@ pub fn template(
     command.envs(config.application.env.iter().map(|(name, value)| (name, value)));
     sys::ignore_terminal_signals(&mut command);
     let child = command.spawn().map_err(trouble)?;
+    // Ours are closed: the pipe is to end with the last process that writes to it.
+    drop(command);
     let mut fds = vec![scoreboard.memory()];
+    let stderr = io::stderr();
+    fds.extend(captured.then(|| stderr.as_fd()));
     fds.extend(listeners);
-    let config = Box::new(config.clone());
-    let start = ToTemplate::Start { version: rwsgi_core::VERSION.into(), config, slots };
+    let mut config = Box::new(config.clone());
+    // There `stderr` is not what it is here.
+    config.log.target = log::resolve_target(&config.log.target);
+    let version = rwsgi_core::VERSION.into();
+    let start = ToTemplate::Start { version, config, slots, captured };
     ours.send(&start, &fds).map_err(trouble)?;
     ours.set_nonblocking(true).map_err(trouble)?;
     Ok((child, ours))
 }
 
-/// Asks a template for a worker; returns our end of the worker's channel.
+/// Asks a template for a worker, with `output` for its stdout and stderr if not the template's;
+/// returns our end of the worker's channel.
 ///
 /// # Errors
 /// Those of socketpair(2) and sendmsg(2).
-pub fn worker(template: &Channel, number: u32, slot: usize) -> io::Result<Channel> {
+pub fn worker(
+    template: &Channel,
+    number: u32,
+    slot: usize,
+    output: Option<BorrowedFd<'_>>,
+) -> io::Result<Channel> {
     let (ours, theirs) = Channel::pair()?;
     ours.set_nonblocking(true)?;
-    template.send(&ToTemplate::Fork { worker: number, slot }, &[theirs.as_fd()])?;
+    let mut fds = vec![theirs.as_fd()];
+    fds.extend(output);
+    template.send(&ToTemplate::Fork { worker: number, slot }, &fds)?;
     Ok(ours)
 }
 

@@ -11,6 +11,7 @@ use rwsgi_reactor::{Duty, Token};
 
 use crate::accept::{Accepted, RECOVERY};
 use crate::connection::{self, Connection};
+use crate::template;
 use crate::worker::{DrainReason, Worker};
 
 /// The channel to the master. Smaller numbers are listeners.
@@ -84,6 +85,10 @@ impl Post {
             }
             Ok(Received::Closed) => {
                 let _ = self.worker.reactor().unwatch(self.worker.channel.as_fd());
+                if let Some(stderr) = log::stderr() {
+                    // Nobody reads what is written to the pipe.
+                    template::write_to(stderr.as_fd());
+                }
                 self.worker.drain(DrainReason::MasterGone);
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}

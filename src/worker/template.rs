@@ -5,7 +5,7 @@
 //! the nearest subreaper, the master, which sees its death at first hand.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -68,7 +68,9 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
     let hello = hello(py).map_err(|error| system(&error))?;
     channel.send(&hello, &[]).map_err(|error| system(&error))?;
     let received = py.detach(|| channel.receive::<ToTemplate>()).map_err(|error| system(&error))?;
-    let Received::Message(ToTemplate::Start { version, config, slots }, mut fds) = received else {
+    let Received::Message(ToTemplate::Start { version, config, slots, captured }, mut fds) =
+        received
+    else {
         return Ok(None);
     };
     if version != rwsgi_core::VERSION {
@@ -77,12 +79,17 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
             "the extension is of version {ours}, the master of {version}; install both from one package"
         )));
     }
-    if fds.is_empty() {
+    if fds.len() < 1 + usize::from(captured) {
         return Err(system(&"the master has sent no descriptors"));
     }
     let scoreboard = fds.remove(0);
-    log::init_direct(&config.log.target, speaker(&config.name, None));
-    if !is_standard_stream(&config) {
+    if captured {
+        log::use_as_stderr(fds.remove(0));
+        log::init_relay();
+    } else {
+        log::init_direct(&config.log.target, speaker(&config.name, None));
+    }
+    if captured || !is_standard_stream(&config) {
         stream::replace_standard_streams(py).map_err(|error| system(&error))?;
     }
     let mut generation =
@@ -126,11 +133,14 @@ fn freeze(py: Python<'_>) -> PyResult<()> {
 
 fn fork_on_request(py: Python<'_>, channel: Channel, generation: Generation) -> ExitCode {
     loop {
-        let (worker, slot, theirs) = match py.detach(|| channel.receive::<ToTemplate>()) {
-            Ok(Received::Message(ToTemplate::Fork { worker, slot }, mut fds)) => match fds.pop() {
-                Some(fd) => (worker, slot, Channel::from_fd(fd)),
-                None => continue,
-            },
+        let (worker, slot, theirs, output) = match py.detach(|| channel.receive::<ToTemplate>()) {
+            Ok(Received::Message(ToTemplate::Fork { worker, slot }, fds)) => {
+                let mut fds = fds.into_iter();
+                match fds.next() {
+                    Some(fd) => (worker, slot, Channel::from_fd(fd), fds.next()),
+                    None => continue,
+                }
+            }
             Ok(Received::Message(ToTemplate::Start { .. }, _)) => continue,
             // At once: threads of the application would be waited for, and its atexit hooks are for
             // the workers.
@@ -145,6 +155,9 @@ fn fork_on_request(py: Python<'_>, channel: Channel, generation: Generation) -> 
         match fork(py, &theirs) {
             Ok(Forked::Child) => {
                 drop(channel);
+                if let Some(output) = output {
+                    write_to(output.as_fd());
+                }
                 return worker::main(py, theirs, generation, worker, slot);
             }
             Ok(Forked::Parent(_)) => {}
@@ -152,6 +165,13 @@ fn fork_on_request(py: Python<'_>, channel: Channel, generation: Generation) -> 
                 let _ = channel.send(&FromTemplate::ForkFailed { slot, reason }, &[]);
             }
         }
+    }
+}
+
+/// Makes `output` stdout and stderr of this process.
+pub(crate) fn write_to(output: BorrowedFd<'_>) {
+    for target in [1, 2] {
+        let _ = sys::replace_standard_stream(output, target);
     }
 }
 

@@ -14,8 +14,8 @@ use crate::config::Config;
 /// From the master to a template.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToTemplate {
-    /// Import the application. Descriptors: the scoreboard's memory, then one for each of
-    /// `config.listeners`, in that order.
+    /// Import the application. Descriptors: the scoreboard's memory, the master's stderr if this
+    /// process's own is captured, then one for each of `config.listeners`, in that order.
     Start {
         /// The version of the master; a template of another version refuses to start.
         version: String,
@@ -23,8 +23,11 @@ pub enum ToTemplate {
         config: Box<Config>,
         /// Slots of the scoreboard.
         slots: usize,
+        /// stdout and stderr are a pipe that the master reads.
+        captured: bool,
     },
-    /// Fork one worker. Descriptor: the worker's end of its channel.
+    /// Fork one worker. Descriptors: the worker's end of its channel, and what is to be its stdout
+    /// and stderr, if not the template's.
     Fork {
         /// The worker's number, 1 or more: names it in the log.
         worker: u32,

@@ -1,0 +1,289 @@
+//! What the application writes to descriptors 1 and 2 itself: C libraries, programs that it starts,
+//! and the last words of a worker that dies (faulthandler, abort(3)).
+//!
+//! Each process has a pipe, and a thread of the master reads them all into the log. So text bears the
+//! worker's number, whoever stops reading the log stops no worker, and what a worker wrote before it
+//! died is read after. `print` and `logging` come another way: the worker's own queue.
+//!
+//! On a terminal nothing is captured: who develops there sees everything as it was written.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::pipe2;
+use rwsgi_core::config::LogTarget;
+use rwsgi_core::log::{self, Entry, Event as Said, Level};
+use rwsgi_core::output::{self, Record};
+
+use crate::boot::with_place;
+use crate::event::{Generation, Key};
+
+/// How long text waits for lines that belong to it, in milliseconds.
+const GATHER: u16 = 20;
+/// What is read at once, and the longest line.
+const PART: usize = 64 * 1024;
+/// Parts of last words; who writes more than this is not dead.
+const LAST_PARTS: usize = 32;
+/// How long the end waits for what was written last.
+const FINISH: Duration = Duration::from_secs(1);
+
+/// Who writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The template of a generation.
+    Template(Generation),
+    /// A worker and its number.
+    Worker(Key, u32),
+}
+
+enum Order {
+    Read(Source, File),
+    Say(Source, Entry),
+    Finish(Sender<()>),
+}
+
+/// The thread that reads.
+#[derive(Debug)]
+pub struct Capture {
+    orders: Sender<Order>,
+    wake: UnixStream,
+}
+
+impl Capture {
+    /// Starts to read; `None` where output goes where it always went.
+    pub fn start(target: &LogTarget) -> Option<Self> {
+        let plain = matches!(log::resolve_target(target), LogTarget::Stderr | LogTarget::Auto);
+        if plain && io::stderr().is_terminal() {
+            return None;
+        }
+        Self::spawn()
+            .map_err(|error| {
+                let message = format!(
+                    "what the application writes to stdout and stderr is not captured: {error}"
+                );
+                log::warning(Said::SystemError, message).send();
+            })
+            .ok()
+    }
+
+    fn spawn() -> io::Result<Self> {
+        let (wake, woken) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        woken.set_nonblocking(true)?;
+        let (orders, theirs) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("rwsgi-capture".into())
+            .stack_size(1 << 20)
+            .spawn(move || Reader { woken, orders: theirs, pipes: Vec::new() }.run())?;
+        Ok(Self { orders, wake })
+    }
+
+    /// A new pipe: the end where `source` is to write.
+    ///
+    /// # Errors
+    /// Those of pipe2(2).
+    pub fn pipe(&self, source: Source) -> io::Result<OwnedFd> {
+        let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
+        socket2::SockRef::from(&ours).set_nonblocking(true)?;
+        self.order(Order::Read(source, ours.into()));
+        Ok(theirs)
+    }
+
+    /// Logs `entry` after everything that `source`, which has ended, has written.
+    pub fn say_after(&self, source: Source, entry: Entry) {
+        self.order(Order::Say(source, entry));
+    }
+
+    /// Waits, for a moment, until what was written so far is in the log.
+    pub fn finish(&self) {
+        let (done, finished) = mpsc::channel();
+        self.order(Order::Finish(done));
+        let _ = finished.recv_timeout(FINISH);
+    }
+
+    fn order(&self, order: Order) {
+        if self.orders.send(order).is_ok() {
+            let _ = (&self.wake).write(&[1]);
+        }
+    }
+}
+
+struct Reader {
+    woken: UnixStream,
+    orders: Receiver<Order>,
+    pipes: Vec<Pipe>,
+}
+
+impl Reader {
+    fn run(mut self) {
+        loop {
+            match self.wait() {
+                Some(ready) => {
+                    for (pipe, _) in self.pipes.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
+                        pipe.read();
+                    }
+                }
+                None => self.pipes.iter_mut().for_each(|pipe| pipe.tell(false)),
+            }
+            self.pipes.retain(|pipe| !pipe.is_over);
+            let _ = (&self.woken).read(&mut [0; 64]);
+            loop {
+                match self.orders.try_recv() {
+                    Ok(order) => self.obey(order),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return,
+                }
+            }
+        }
+    }
+
+    /// Which pipes have something; `None` when text has waited long enough for more.
+    fn wait(&self) -> Option<Vec<bool>> {
+        let mut fds = vec![PollFd::new(self.woken.as_fd(), PollFlags::POLLIN)];
+        fds.extend(self.pipes.iter().map(|p| PollFd::new(p.file.as_fd(), PollFlags::POLLIN)));
+        let waits = self.pipes.iter().any(Pipe::has_lines);
+        let timeout = if waits { PollTimeout::from(GATHER) } else { PollTimeout::NONE };
+        match poll(&mut fds, timeout) {
+            Ok(0) => None,
+            Ok(_) => Some(fds.iter().skip(1).map(|fd| fd.any().unwrap_or(false)).collect()),
+            Err(_) => Some(Vec::new()),
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Read(source, file) => {
+                let text = Vec::new();
+                self.pipes.push(Pipe { source, file, text, is_over: false });
+            }
+            Order::Say(source, entry) => {
+                let of_it = self.pipes.iter_mut().filter(|pipe| pipe.source == source);
+                of_it.for_each(Pipe::read_rest);
+                entry.send();
+            }
+            Order::Finish(done) => {
+                self.pipes.iter_mut().for_each(Pipe::read_rest);
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+/// What one process writes.
+struct Pipe {
+    source: Source,
+    file: File,
+    /// What was not told yet.
+    text: Vec<u8>,
+    is_over: bool,
+}
+
+impl Pipe {
+    /// Reads once. Whether there was something.
+    fn read(&mut self) -> bool {
+        let before = self.text.len();
+        self.text.resize(before + PART, 0);
+        let read = self.file.read(&mut self.text[before..]);
+        self.text.truncate(before + *read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) => {
+                self.tell(true);
+                self.is_over = true;
+            }
+            Ok(_) if self.text.len() > PART => self.tell(!self.has_lines()),
+            Ok(_) => {}
+            Err(error) => {
+                let again = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
+                self.is_over |= !again.contains(&error.kind());
+                return false;
+            }
+        }
+        !self.is_over
+    }
+
+    fn read_rest(&mut self) {
+        for _ in 0..LAST_PARTS {
+            if !self.read() {
+                break;
+            }
+        }
+        self.tell(true);
+    }
+
+    fn has_lines(&self) -> bool {
+        self.text.contains(&b'\n')
+    }
+
+    /// Logs the lines that have an end, or all there is.
+    fn tell(&mut self, all: bool) {
+        let end = if all {
+            self.text.len()
+        } else {
+            self.text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1)
+        };
+        let text: Vec<u8> = self.text.drain(..end).collect();
+        for record in output::split(&String::from_utf8_lossy(&text)) {
+            entry(self.source, record).send();
+        }
+    }
+}
+
+fn entry(source: Source, record: Record) -> Entry {
+    let (event, level) = match &record.place {
+        Some(_) => (Said::Traceback, Level::Error),
+        None => (Said::ApplicationOutput, Level::Info),
+    };
+    let mut entry = Entry::new(record.level.unwrap_or(level), event, record.text);
+    if let Some(place) = &record.place {
+        entry = with_place(entry, place);
+    }
+    match source {
+        Source::Template(_) => entry.about("template"),
+        Source::Worker(_, number) => {
+            entry.about(&format!("worker {number}")).number("RWSGI_WORKER", number)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_says_who_wrote_it_and_where_a_traceback_points() {
+        let text = "<4>careful\nTraceback (most recent call last):\n  File \"/srv/a.py\", line 3, in f\nKeyError: 1\n";
+        let records = output::split(text);
+        let entries: Vec<_> =
+            records.into_iter().map(|record| entry(Source::Worker(7, 2), record)).collect();
+        assert_eq!(entries[0].message, "worker 2: careful");
+        assert_eq!(entries[0].level, Level::Warning);
+        assert_eq!(entries[1].event, Said::Traceback);
+        let fields: Vec<_> = entries[1].fields.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        assert!(fields.contains(&"CODE_FILE=/srv/a.py".into()), "{fields:?}");
+        assert!(fields.contains(&"RWSGI_WORKER=2".into()), "{fields:?}");
+    }
+
+    #[test]
+    fn a_flood_without_a_line_feed_is_cut_and_the_rest_is_read_at_the_end() {
+        let (ours, theirs) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
+        let (source, text) = (Source::Template(1), Vec::new());
+        let mut pipe = Pipe { source, file: ours.into(), text, is_over: false };
+        let mut writer = File::from(theirs);
+        for _ in 0..8 {
+            let written = writer.write(&[b'x'; PART / 2]).unwrap();
+            assert_eq!(written, PART / 2);
+            assert!(pipe.read());
+            assert!(pipe.text.len() <= PART);
+        }
+        assert!(!pipe.read() && !pipe.is_over);
+        drop(writer);
+        pipe.read_rest();
+        assert!(pipe.is_over && pipe.text.is_empty());
+    }
+}

@@ -1,0 +1,207 @@
+//! Logs that are stuck, full or gone, and what the application writes itself.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+
+use crate::support::server::Server;
+use crate::support::setup::Setup;
+use crate::support::wait;
+
+/// It writes as a request says.
+const TALKER: &str = "
+import ctypes, faulthandler, logging, os, subprocess, sys
+faulthandler.enable()
+logging.basicConfig(stream=sys.stderr)
+def many(environ):
+    for number in range(70000):
+        print('line', number)
+def logged(environ):
+    logging.warning('x' * 200000)
+def errors(environ):
+    environ['wsgi.errors'].write('y' * 200000 + '\\n')
+def raw(environ):
+    os.write(1, b'z' * 200000)
+    os.write(2, b'z' * 200000)
+def program(environ):
+    subprocess.call(['sh', '-c', 'echo from a program; echo \"<3>in trouble\" >&2'])
+def crash(environ):
+    sys.stderr.flush()
+    ctypes.string_at(0)
+def application(environ, start_response):
+    what = environ['PATH_INFO'].strip('/')
+    if what in globals():
+        globals()[what](environ)
+    start_response('200 OK', [])
+    return [b'done']
+";
+
+/// A server whose stdout and stderr are a pipe that nobody reads.
+fn mute(lines: &str) -> Server {
+    let setup = Setup::classic(&format!(
+        "[rwsgi]\nhttp = app.sock\nchdir = %d\nwsgi-file = app.py\n{lines}\n"
+    ));
+    let script = "mkfifo stuck && exec \"$@\" 1<>stuck 2<>stuck";
+    setup.app(TALKER).shell(script, Stdio::null()).start()
+}
+
+fn ask(server: &Server, path: &str) {
+    let mut client = server.connect_locally();
+    assert_eq!(client.get(path).expect(200).text(), "done");
+}
+
+/// What comes out of the pipe from now on, up to `text`.
+fn read_up_to(server: &Server, text: &str) -> String {
+    let mut pipe = File::options().read(true).write(true).open(server.place.join("stuck")).unwrap();
+    let (mut said, mut part) = (String::new(), [0; 65536]);
+    // Whoever waits for ever here is ended by the deadline of the whole.
+    while !said.contains(text) {
+        let length = pipe.read(&mut part).unwrap();
+        said.push_str(&String::from_utf8_lossy(&part[..length]));
+    }
+    said
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_stops_no_request_and_what_it_cost_is_told() {
+    let mut server = mute("processes=2\nthreads=2");
+    for path in ["/logged", "/errors", "/raw", "/program", "/many", "/many", "/many"] {
+        ask(&server, path);
+    }
+    (0..20).for_each(|_| ask(&server, "/"));
+    let said = read_up_to(&server, "lost: the log is too slow");
+    assert!(said.contains("worker 1: ") || said.contains("worker 2: "));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_stops_neither_reloads_nor_the_stop() {
+    let mut server = mute("");
+    ask(&server, "/raw");
+    ask(&server, "/many");
+    server.reload(1);
+    ask(&server, "/");
+    assert!(server.stop().success());
+}
+
+#[test]
+fn an_import_that_writes_more_than_a_pipe_holds_goes_on() {
+    let setup = Setup::classic("[rwsgi]\nhttp = app.sock\nchdir = %d\nwsgi-file = app.py\n");
+    let app = format!("import os\nos.write(2, b'a' * 200000)\nprint('b' * 200000)\n{TALKER}");
+    let script = "mkfifo stuck && exec \"$@\" 1<>stuck 2<>stuck";
+    let server = setup.app(&app).shell(script, Stdio::null()).start();
+    ask(&server, "/");
+}
+
+#[test]
+fn a_full_disk_costs_log_entries_and_no_requests() {
+    let setup = Setup::classic(
+        "[rwsgi]\nhttp = app.sock\nchdir = %d\nwsgi-file = app.py\nlogto = %d/log\n",
+    );
+    std::os::unix::fs::symlink("/dev/full", setup.place.join("log")).unwrap();
+    let mut server = setup.start();
+    let mut client = server.connect_locally();
+    (0..5).for_each(|_| drop(client.get("/ok").expect(200)));
+    fs::remove_file(server.place.join("log")).unwrap();
+    server.signal(Signal::SIGUSR1);
+    let log = || server.place.read("log");
+    wait::until("what was lost", || log().contains(" lost: No space left on device").then_some(()));
+    client.get("/ok?after").expect(200);
+    wait::until("an entry", || log().contains("GET /ok?after").then_some(()));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_limit_of_file_sizes_costs_log_entries_and_no_requests() {
+    let setup = Setup::classic(
+        "[rwsgi]\nhttp = app.sock\nchdir = %d\nwsgi-file = app.py\nlogto = %d/log\n",
+    );
+    // Units of 512 bytes: more than the scoreboard has, which is a file, too.
+    let script = "ulimit -f 262144; exec \"$@\"";
+    let full = setup.place.join("log");
+    File::create(&full).and_then(|file| file.set_len(262_144 * 512)).unwrap();
+    let mut server = setup.shell(script, Stdio::null()).start();
+    let mut client = server.connect_locally();
+    (0..5).for_each(|_| drop(client.get("/ok").expect(200)));
+    File::options().write(true).open(&full).unwrap().set_len(0).unwrap();
+    wait::until("what was lost", || {
+        server.place.read("log").contains(" lost: File too large").then_some(())
+    });
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_log_file_that_was_removed_is_made_anew() {
+    let setup = Setup::new("logto = %d/log");
+    let server = setup.start();
+    let address = crate::support::server::address(&server.place, "log");
+    let ask = |path: &str| {
+        let mut client = crate::support::client::Client::connect(address);
+        client.get(path).expect(200);
+    };
+    ask("/ok?before");
+    wait::until("an entry", || server.place.read("log").contains("?before").then_some(()));
+    fs::remove_file(server.place.join("log")).unwrap();
+    ask("/ok?after");
+    wait::until("an entry", || server.place.read("log").contains("?after").then_some(()));
+}
+
+#[test]
+fn what_programs_of_the_application_write_is_in_the_log_with_the_worker() {
+    let server = Setup::new("processes=2").app(TALKER).start();
+    server.get("/program").expect(200);
+    server.wait_for_log(": from a program\n", 1);
+    server.wait_for_log(": in trouble\n", 1);
+    let log = server.log();
+    let line = log.lines().find(|line| line.ends_with("in trouble")).unwrap();
+    assert!(line.contains("error: worker 1: ") || line.contains("error: worker 2: "), "{line}");
+}
+
+#[test]
+fn the_last_words_of_a_worker_are_read_before_its_death_is_told() {
+    let server = Setup::new("").app(TALKER).start();
+    assert!(server.connect().try_response_to("/crash").is_err());
+    server.wait_for_log("was killed by signal 11", 1);
+    let log = server.log();
+    let words = log.find("worker 1: Fatal Python error: Segmentation fault").expect(&log);
+    let stack = log.find("in crash").expect(&log);
+    let death = log.find("was killed by signal 11").expect(&log);
+    assert!(words < stack && stack < death, "{log}");
+}
+
+#[test]
+fn the_last_words_of_a_template_are_read_before_the_start_fails() {
+    let app = "import os\nos.write(2, b'no database\\n')\nos.abort()\n";
+    let ended = Setup::new("").app(app).run();
+    ended.refuses(70, &["template: no database", "the template was killed by signal 6"]);
+}
+
+#[test]
+fn a_worker_whose_master_is_gone_still_writes() {
+    let server = Setup::new("").app(&format!("{TALKER}\n{GATED}")).start();
+    let mut client = server.connect_and_send("/gated");
+    server.place.wait_for_gate("g");
+    server.signal(Signal::SIGKILL);
+    // Its end is seen by the worker before it reads the gate: from then on the pipe is not its stderr.
+    wait::until("the end of the pipe", || {
+        let entered: i32 = server.place.pid_at_gate("g");
+        let stderr = fs::read_link(format!("/proc/{entered}/fd/2")).ok()?;
+        (!stderr.to_string_lossy().starts_with("pipe:")).then_some(())
+    });
+    server.place.open_gate("g");
+    client.response().expect(200);
+    server.wait_for_log("written after the end", 1);
+}
+
+const GATED: &str = "
+import time
+def gated(environ):
+    with open('part', 'w') as file:
+        file.write(str(os.getpid()))
+    os.rename('part', 'entered-g')
+    while not os.path.exists('open-g'):
+        time.sleep(0.005)
+    os.write(2, b'written after the end\\n')
+";
