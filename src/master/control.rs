@@ -4,7 +4,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rwsgi_core::log::{self, Event as Said};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -12,6 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Longest request, in bytes.
 const LONGEST: u64 = 4096;
+/// How long a shortage of descriptors is given to pass.
+const RECOVERY: Duration = Duration::from_millis(200);
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +64,21 @@ pub fn listen(path: &Path, requests: mpsc::UnboundedSender<Request>) -> std::io:
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, requests.clone()));
+        let mut is_told = false;
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    is_told = false;
+                    tokio::spawn(answer(stream, requests.clone()));
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        let message = format!("the control socket: {error}; see LimitNOFILE=");
+                        log::error(Said::SystemError, message).send();
+                    }
+                    tokio::time::sleep(RECOVERY).await;
+                }
+            }
         }
     });
     Ok(())
