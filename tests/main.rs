@@ -26,6 +26,8 @@ mod cli;
 mod config_errors;
 // `rwsgi status|reload|stop`.
 mod control;
+// What keeps failing.
+mod crash_loop;
 // The classic INI file: background, pidfile, log file.
 mod daemonize;
 // Clients that are too slow.

@@ -44,6 +44,9 @@ pub enum Action {
     Answer(Ticket, Result<String, String>),
     /// Tell the log, systemd and who started us.
     Tell(News),
+    /// Nobody serves, and whoever should keeps failing: leave the loop, if there is somebody to start
+    /// us again.
+    GiveUp(Failure),
     /// Leave the loop.
     Exit(Outcome),
 }
@@ -91,4 +94,6 @@ pub enum Outcome {
     Stopped,
     /// It never came to serve.
     FailedStart(Failure),
+    /// It has served, and cannot any more.
+    GaveUp(Failure),
 }

@@ -105,6 +105,9 @@ impl Master {
                     micros / 1000
                 );
                 log::info(Said::Imported, message).number("DURATION_USEC", micros).send();
+                if generation == self.state.generation() {
+                    self.template_is_there();
+                }
                 self.queue.push_back(Event::Imported(generation));
             }
             FromTemplate::Failed(failure) => {

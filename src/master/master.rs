@@ -22,6 +22,7 @@ use crate::boot::plain;
 use crate::capture::Capture;
 use crate::control::{self, Request};
 use crate::daemonize::Caller;
+use crate::degraded::Degraded;
 use crate::event::{Event, Generation, Key, Ticket};
 use crate::listeners::{Inherited, Listeners, Place};
 use crate::memory::Samples;
@@ -126,6 +127,7 @@ pub(crate) struct Master {
     pub(crate) arrivals: mpsc::UnboundedSender<Arrival>,
     pub(crate) began: Instant,
     pub(crate) trouble: Option<String>,
+    pub(crate) degraded: Degraded,
     pub(crate) extend_at: Instant,
     pub(crate) samples: Samples,
     pub(crate) outcome: Option<Outcome>,
@@ -159,6 +161,7 @@ pub fn run(instance: Instance) -> (ExitCode, Option<(Option<Caller>, Failure)>) 
             Outcome::FailedStart(failure) => {
                 (ExitCode::Application, Some((master.instance.caller.take(), failure)))
             }
+            Outcome::GaveUp(_) => (ExitCode::Application, None),
         }
     })
 }
@@ -181,6 +184,7 @@ impl Master {
             arrivals,
             began: Instant::now(),
             trouble: None,
+            degraded: Degraded::default(),
             extend_at: Instant::now() + EXTEND_EVERY,
             samples: Samples::new(),
             outcome: None,
@@ -303,7 +307,7 @@ impl Master {
 impl Master {
     /// Waits for the templates, and ends what is left.
     async fn end(&mut self, outcome: &Outcome, signals: &mut Signals) {
-        let failed = matches!(outcome, Outcome::FailedStart(_));
+        let failed = !matches!(outcome, Outcome::Stopped);
         let deadline = tokio::time::Instant::now() + TEMPLATE_MERCY;
         let workers: Vec<i32> = self.workers.values().filter_map(|worker| worker.pid).collect();
         while !failed && !self.templates.is_empty() {
@@ -328,7 +332,7 @@ impl Master {
                 let requests = self.instance.scoreboard.total().requests;
                 log::notice(Said::Stopped, format!("stopped after {requests} requests")).send();
             }
-            Outcome::FailedStart(failure) => {
+            Outcome::FailedStart(failure) | Outcome::GaveUp(failure) => {
                 report::failed_start(&self.instance.supervisor, failure);
             }
         }

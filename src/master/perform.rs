@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::action::Action;
+use crate::action::{Action, Outcome};
 use crate::boot::plain;
 use crate::capture::Source;
 use crate::event::{Event, Generation, Key, Ticket};
@@ -59,6 +59,11 @@ impl Master {
                 }
                 Action::Answer(ticket, answer) => self.answer(ticket, answer),
                 Action::Tell(news) => self.tell(news),
+                Action::GiveUp(failure) => {
+                    if self.instance.supervisor.is_there() {
+                        self.outcome = Some(Outcome::GaveUp(failure));
+                    }
+                }
                 Action::Exit(outcome) => self.outcome = Some(outcome),
             }
         }

@@ -44,8 +44,17 @@ impl Exit {
                 let cause = match signal {
                     Signal::SIGKILL => ", by an administrator or the kernel's out-of-memory killer",
                     Signal::SIGSEGV | Signal::SIGBUS | Signal::SIGILL | Signal::SIGFPE => {
-                        ", a fault in native code, most likely of an extension module"
+                        ", a fault in native code, most likely of an extension module; \
+                         `env = PYTHONFAULTHANDLER=1` shows where"
                     }
+                    Signal::SIGABRT => {
+                        ", it gave up by itself (abort(3)): a failed assertion in native code, or no \
+                         memory; see what it wrote before"
+                    }
+                    Signal::SIGSYS => {
+                        ", for a system call that is forbidden here (SystemCallFilter= of the unit)"
+                    }
+                    Signal::SIGXCPU => ", for it has come to its limit of CPU time (LimitCPU=)",
                     _ => "",
                 };
                 let core = if core { " (core dumped)" } else { "" };

@@ -59,25 +59,23 @@ impl Master {
             News::ReplacementFailed(key, how, delay) => self.replacement_failed(key, &how, delay),
             News::Resized(before, wanted, why) => resized(before, wanted, &why),
             News::CrashLoop(number) => {
+                let others = match self.serving() {
+                    0 => "No worker serves",
+                    _ => "The other workers serve",
+                };
                 let message = format!(
-                    "worker {number} keeps dying; see what the log says before each death. The other workers serve"
+                    "worker {number} keeps dying; see what the log says before each death. {others}"
                 );
                 log::critical(Said::CrashLoop, message).send();
             }
-            News::TemplateDied(why, delay) => {
-                let seconds = delay.as_secs();
-                let message = format!(
-                    "{}; the workers serve on, a new template is started in {seconds} s",
-                    why.summary
-                );
-                with_failure(log::error(Said::SystemError, message), &why).send();
-            }
+            News::TemplateDied(why, delay) => self.template_died(&why, delay),
             News::Reloading(generation) => {
                 log::notice(Said::Reloading, format!("reload: generation {generation}")).send();
                 self.extend_at = Instant::now() + EXTEND_EVERY;
             }
             News::Reloaded => {
                 self.trouble = None;
+                self.degraded.end();
                 self.instance.supervisor.store(&self.instance.listeners.to_store());
                 log::notice(Said::Reloaded, format!("reloaded: {}", self.summary())).send();
                 self.instance.supervisor.tell(&[NotifyState::Ready]);
@@ -165,10 +163,13 @@ impl Master {
             .number("WORKER_PID", pid)
     }
 
+    fn serving(&self) -> usize {
+        self.state.workers().values().filter(|w| w.phase == WorkerPhase::Ready).count()
+    }
+
     /// `4 workers × 2 threads serve BookStore`.
     fn summary(&self) -> String {
-        let ready = self.state.workers().values().filter(|w| w.phase == WorkerPhase::Ready);
-        let ready = ready.count();
+        let ready = self.serving();
         let config = &self.instance.config;
         let plural = |count: usize, what: &str| {
             if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
@@ -196,6 +197,9 @@ impl Master {
             format!("{phase}: {}; {requests} requests answered, {running} running", self.summary());
         if let Some(trouble) = &self.trouble {
             status.push_str(&format!("; the last reload failed: {trouble}"));
+        }
+        if let Some(reason) = self.degraded.reason() {
+            status.push_str(&format!("; degraded: no worker can be replaced: {reason}"));
         }
         self.instance.supervisor.tell(&[NotifyState::Status(&status)]);
     }
@@ -232,6 +236,7 @@ impl Master {
             "uptime_seconds": now.as_secs(),
             "listeners": self.instance.listeners.addresses(),
             "last_reload_failed": self.trouble,
+            "degraded": self.degraded.reason(),
             "total": self.instance.scoreboard.total(),
             "workers": workers.collect::<Vec<_>>(),
         })

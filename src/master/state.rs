@@ -8,6 +8,8 @@
 //!   exit 70                               ▼                          ▼
 //!                                      Stopping ── no worker left ──▶ exit 0
 //!
+//!  Serving ── nobody serves, and all that is missing keeps failing ──▶ exit 70, under a supervisor
+//!
 //!  a worker:  starting ──▶ ready ──▶ draining ──▶ gone
 //!                            │           ▲
 //!                            └ replaced ─┘ its successor: starting ──▶ ready ──▶ …
@@ -254,7 +256,9 @@ impl State {
             let delay = self.current.lose_template(now);
             // Also without a delay the next one waits for a tick: what a failed template says last
             // and its exit may come together, and must not count as the loss of its successor.
+            let despair = self.despair(&why.summary);
             out.push(Action::Tell(News::TemplateDied(why, delay)));
+            out.extend(despair.map(Action::GiveUp));
         }
     }
 
@@ -375,6 +379,8 @@ impl State {
         if failures == respawn::LOOP {
             out.push(Action::Tell(News::CrashLoop(worker.number)));
         }
+        let last = format!("worker {} {exit}", worker.number);
+        out.extend(self.despair(&last).map(Action::GiveUp));
         self.fill(self.current.generation, now, out);
     }
 

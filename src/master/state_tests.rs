@@ -677,6 +677,10 @@ impl World {
             Action::Commit => self.reloads[1] += 1,
             Action::Discard => self.reloads[2] += 1,
             Action::Tell(News::Reloading(_)) => self.reloads[0] += 1,
+            // There is nobody to start it again: it goes on.
+            Action::GiveUp(_) => {
+                assert!(!stopping && self.workers.values().all(|worker| worker.3 == Life::Asked));
+            }
             Action::Exit(ref outcome) => self.ends.push(outcome.clone()),
             Action::Tell(_) => {}
         }

@@ -29,6 +29,14 @@ pub enum Event {
     Resized,
     /// Workers die as soon as they start.
     CrashLoop,
+    /// The template is gone, or cannot be started; workers serve on.
+    TemplateDied,
+    /// There is a template again.
+    TemplateBack,
+    /// The kernel has killed a worker for want of memory.
+    OutOfMemory,
+    /// Memory is short; a worker is replaced for it.
+    MemoryPressure,
     /// A reload begins.
     Reloading,
     /// A reload is complete.
@@ -65,7 +73,7 @@ pub enum Event {
 
 impl Event {
     /// Every kind, for tests and the catalogue.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 33] = [
         Self::ConfigWarning,
         Self::ConfigError,
         Self::Starting,
@@ -79,6 +87,10 @@ impl Event {
         Self::WorkerRespawned,
         Self::Resized,
         Self::CrashLoop,
+        Self::TemplateDied,
+        Self::TemplateBack,
+        Self::OutOfMemory,
+        Self::MemoryPressure,
         Self::Reloading,
         Self::Reloaded,
         Self::ReloadFailed,
@@ -122,6 +134,10 @@ impl Event {
             Self::WorkerRespawned => ("worker_respawned", "a657a8127a9f40d5a8d17846dc24d2b3"),
             Self::Resized => ("resized", "445e8b0fbf084a0e9c688c0b533b5ec5"),
             Self::CrashLoop => ("crash_loop", "b790e6c7fb5b41f4a3fcc0be5418a9d5"),
+            Self::TemplateDied => ("template_died", "3adcc7bc5d28496baa3ea3fb352de447"),
+            Self::TemplateBack => ("template_back", "246b2f33e43e4d81ba8cecbc317b5e34"),
+            Self::OutOfMemory => ("out_of_memory", "83e725b9c820476ab5467b396364a538"),
+            Self::MemoryPressure => ("memory_pressure", "cf06d77aedfb4de09fc0dd52f99dbb59"),
             Self::Reloading => ("reloading", "a1a0408876d54e86a21c7f7188d7edf4"),
             Self::Reloaded => ("reloaded", "52e94d91e9e3451a8f9d8c20017de1f9"),
             Self::ReloadFailed => ("reload_failed", "7fbf6db80da44218a8a6d6d297e0a6b3"),
