@@ -67,7 +67,7 @@ def application(environ, start_response):
         wait_long("two workers that serve", || {
             (server.log().matches(") serves").count() == count).then_some(())
         });
-        let victim = server.workers().into_iter().filter(|pid| *pid != survivor).last().unwrap();
+        let victim = server.workers().into_iter().rfind(|pid| *pid != survivor).unwrap();
         kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap();
         assert_eq!(server.get("/").expect(200).text(), survivor.to_string());
     }

@@ -74,6 +74,8 @@ mod listen;
 mod log_sinks;
 // The master dies: nothing is left, nothing is lost.
 mod master_killed;
+// Memory that is short.
+mod memory_pressure;
 // What a supervisor is told, and when.
 mod notify_ready;
 // Connections that go on, and those that end.

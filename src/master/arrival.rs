@@ -49,7 +49,8 @@ impl Master {
             } else if let Some(generation) = self.template_of(pid) {
                 self.last_words_of_template(generation);
                 self.templates.remove(&generation);
-                self.queue.push_back(Event::TemplateGone(generation, exit.to_string()));
+                let (how, _) = self.oom.describe(exit, "");
+                self.queue.push_back(Event::TemplateGone(generation, how));
             } else if self.workers.values().any(|worker| worker.pid.is_none()) {
                 self.unclaimed.insert(pid, exit);
             }
@@ -87,6 +88,7 @@ impl Master {
             Arrival::Worker(key, message) => self.on_worker(key, message),
             Arrival::Control(request) => self.on_control(request),
             Arrival::Closed(key) => self.on_closed(key),
+            Arrival::MemoryPressure => self.on_pressure(),
             Arrival::StacksDue(ticket) => self.answer_stacks(ticket),
         }
     }

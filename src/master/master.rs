@@ -27,6 +27,8 @@ use crate::event::{Event, Generation, Key, Ticket};
 use crate::listeners::{Inherited, Listeners, Place};
 use crate::memory::Samples;
 use crate::notify::Supervisor;
+use crate::oom::Oom;
+use crate::pressure::Pressure;
 use crate::reap::Exit;
 use crate::report;
 use crate::signals::{Meaning, Signals};
@@ -106,6 +108,8 @@ pub(crate) enum Arrival {
     Control(Request),
     /// A worker's channel is closed.
     Closed(Key),
+    /// Processes have waited for memory.
+    MemoryPressure,
     /// Who has asked for stacks has waited long enough.
     StacksDue(Ticket),
 }
@@ -130,6 +134,8 @@ pub(crate) struct Master {
     pub(crate) degraded: Degraded,
     pub(crate) extend_at: Instant,
     pub(crate) samples: Samples,
+    pub(crate) pressure: Pressure,
+    pub(crate) oom: Oom,
     pub(crate) outcome: Option<Outcome>,
 }
 
@@ -154,6 +160,7 @@ pub fn run(instance: Instance) -> (ExitCode, Option<(Option<Caller>, Failure)>) 
         };
         let mut master = Master::new(instance, arrivals);
         master.open_control();
+        master.watch_pressure();
         let outcome = master.serve(&mut signals, &mut arrived).await;
         master.end(&outcome, &mut signals).await;
         match outcome {
@@ -187,6 +194,8 @@ impl Master {
             degraded: Degraded::default(),
             extend_at: Instant::now() + EXTEND_EVERY,
             samples: Samples::new(),
+            pressure: Pressure::default(),
+            oom: Oom::new(),
             outcome: None,
         };
         master.perform(actions);

@@ -91,16 +91,16 @@ fn tell_unreadable(samples: &mut Samples, pid: i32, error: &io::Error) {
 
 /// What a process uses, in bytes; 0 where nobody asked.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Usage {
+pub(crate) struct Usage {
     address_space: u64,
     rss: u64,
     pss: u64,
-    uss: u64,
+    pub(crate) uss: u64,
 }
 
 impl Usage {
     /// Reads as much as `limits` need: proportions cost the kernel a walk through all pages.
-    fn read(pid: i32, limits: &MemoryLimits) -> io::Result<Self> {
+    pub(crate) fn read(pid: i32, limits: &MemoryLimits) -> io::Result<Self> {
         let mut usage = Self::default();
         if limits.rss.is_some() || limits.address_space.is_some() {
             usage.take_statm(&fs::read_to_string(format!("/proc/{pid}/statm"))?, page_size());

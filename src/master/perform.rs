@@ -50,6 +50,7 @@ impl Master {
                         self.instance.config = pending.config;
                         self.instance.python = pending.python;
                         self.instance.listeners.retain(&self.instance.config);
+                        self.watch_pressure();
                     }
                 }
                 Action::Discard => {

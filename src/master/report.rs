@@ -105,19 +105,21 @@ impl Master {
         self.tell_status();
     }
 
-    fn worker_died(&self, key: Key, exit: Exit, delay: Duration) {
+    fn worker_died(&mut self, key: Key, exit: Exit, delay: Duration) {
         let unfinished = self.unfinished(key);
         let next = if delay.is_zero() {
             "a new one is started".to_owned()
         } else {
             format!("a new one is started in {} s", delay.as_secs())
         };
-        let what = if self.workers.get(&key).is_some_and(|worker| worker.killed) {
-            format!("was killed by the master{}; {next}", unfinished.clause())
+        let meanwhile = unfinished.clause();
+        let (how, out_of_memory) = if self.workers.get(&key).is_some_and(|worker| worker.killed) {
+            (format!("was killed by the master{meanwhile}"), false)
         } else {
-            format!("{}; {next}", exit.describe(&unfinished.clause()))
+            self.oom.describe(exit, &meanwhile)
         };
-        let entry = self.about_worker(key, Level::Error, Said::WorkerDied, &what);
+        let event = if out_of_memory { Said::OutOfMemory } else { Said::WorkerDied };
+        let entry = self.about_worker(key, Level::Error, event, &format!("{how}; {next}"));
         self.say_last(key, unfinished.add_to(entry));
     }
 

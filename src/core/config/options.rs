@@ -141,6 +141,7 @@ const DAY: u64 = 24 * 60 * 60;
 const YEAR: u64 = 365 * DAY;
 /// More than is ever counted to.
 const MANY: u64 = 1 << 48;
+const PERCENT: Kind = Kind::Number { min: 0, max: 100, unit: "percent" };
 const MEGABYTES: Kind = Kind::Number { min: 0, max: 1 << 30, unit: "megabytes" };
 
 /// Every option that does something in this version.
@@ -396,6 +397,13 @@ pub static OPTIONS: &[OptionSpec] = &[
     ),
     option("evil-reload-on-as", Group::Workers, MEGABYTES).default("0").example("8192").doc(
         "The same as `reload-on-as`, with a warning, as for `evil-reload-on-rss`.",
+    ),
+    option("reload-on-memory-pressure", Group::Workers, PERCENT).default("0").example("10").doc(
+        "Replaces the worker with most memory of its own when memory is short in the control group \
+         of the service: when processes have waited for it for more than this share of the time, \
+         three times two seconds in a row. One at a time, at most every 30 seconds, and only who has \
+         come to `min-worker-lifetime`. Needs cgroup v2 and systemd 254, or `Delegate=memory` in the \
+         unit; without them a warning says so. 0 is never.",
     ),
     option("mem-collector-freq", Group::Workers, Kind::Seconds { min: 1, max: DAY })
         .default("10")

@@ -18,6 +18,9 @@ pub struct Recycling {
     pub min_lifetime: Duration,
     /// What it may use.
     pub memory: MemoryLimits,
+    /// The share of the time, in percent, that processes of the control group may wait for memory
+    /// (`reload-on-memory-pressure`).
+    pub pressure: Option<u32>,
     /// Time between two samples of that (`mem-collector-freq`).
     pub sample_every: Duration,
 }
@@ -29,6 +32,7 @@ impl Default for Recycling {
             lifetime: None,
             min_lifetime: Duration::from_secs(60),
             memory: MemoryLimits::default(),
+            pressure: None,
             sample_every: Duration::from_secs(10),
         }
     }
@@ -87,6 +91,7 @@ pub(super) fn recycling(settings: &Settings<'_>, findings: &mut Findings) -> Rec
             uss: megabytes(settings, "reload-on-uss"),
             address_space: smaller(megabytes(settings, "reload-on-as"), evil_address_space),
         },
+        pressure: settings.small("reload-on-memory-pressure").filter(|percent| *percent > 0),
         sample_every: seconds("mem-collector-freq").unwrap_or(default.sample_every),
     }
 }
