@@ -21,6 +21,7 @@ pub mod log;
 pub mod output;
 pub mod running;
 pub mod scoreboard;
+pub mod shortage;
 #[expect(unsafe_code, reason = "one of the two files that may: raw system calls")]
 pub mod sys;
 

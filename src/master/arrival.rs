@@ -12,6 +12,7 @@ use rwsgi_core::log::{self, Event as Said, Level};
 
 use crate::boot::adapt;
 use crate::control::{Command, Request};
+use crate::descriptors;
 use crate::event::{Event, Generation, Key, Ticket};
 use crate::interpreter;
 use crate::master::{Arrival, Master, Pending};
@@ -209,6 +210,7 @@ impl Master {
             log::warning(Said::ConfigWarning, message).send();
         }
         let config = adapt(config, &instance.inherited);
+        descriptors::provide(&config)?;
         let path = std::env::var_os("PATH");
         let python = interpreter::find(&config.application, path.as_deref())?;
         let opened = instance.listeners.open(&config, &instance.inherited)?;

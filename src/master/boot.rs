@@ -16,7 +16,7 @@ use crate::listeners::{Inherited, Listeners};
 use crate::master::{self, Instance};
 use crate::notify::Supervisor;
 use crate::pidfile::Pidfile;
-use crate::{interpreter, privileges, report, spawn};
+use crate::{descriptors, interpreter, privileges, report, spawn};
 
 /// Slots of the scoreboard: more than a reload of the largest instance needs.
 const SLOTS: usize = 4096;
@@ -139,6 +139,7 @@ type Prepared = (Option<Pidfile>, Listeners, PathBuf);
 
 fn prepare(config: &Config, inherited: &Inherited) -> Result<Prepared, Refusal> {
     let refuse = |code| move |why| (code, plain(why));
+    descriptors::provide(config).map_err(refuse(ExitCode::System))?;
     // 4. Own the pid file before anything that a second instance could disturb.
     let mut pidfile = match &config.process.pidfile {
         Some(path) => Some(Pidfile::take(path).map_err(refuse(ExitCode::System))?),

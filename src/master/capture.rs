@@ -228,7 +228,11 @@ impl Pipe {
             self.text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1)
         };
         let text: Vec<u8> = self.text.drain(..end).collect();
-        for record in output::split(&String::from_utf8_lossy(&text)) {
+        for mut record in output::split(&String::from_utf8_lossy(&text)) {
+            if record.text.contains(log::FOLD) {
+                record.text = record.text.replace(log::FOLD, "\n");
+                record.place = output::place(&record.text);
+            }
             entry(self.source, record).send();
         }
     }

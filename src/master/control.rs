@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rwsgi_core::log::{self, Event as Said};
+use rwsgi_core::shortage;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -73,8 +74,9 @@ pub fn listen(path: &Path, requests: mpsc::UnboundedSender<Request>) -> std::io:
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_told, true) {
-                        let message = format!("the control socket: {error}; see LimitNOFILE=");
-                        log::error(Said::SystemError, message).send();
+                        let error = shortage::explain(&error);
+                        log::error(Said::SystemError, format!("the control socket: {error}"))
+                            .send();
                     }
                     tokio::time::sleep(RECOVERY).await;
                 }

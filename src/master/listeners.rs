@@ -163,6 +163,14 @@ impl Listeners {
         self.close(&gone);
     }
 
+    /// Nobody listens any more, not even processes of the application that are still there and have
+    /// inherited these sockets: the next start finds its ports free, and no client waits in vain.
+    pub fn shut(&self) {
+        for open in self.open.values().filter(|open| open.ours) {
+            let _ = open.socket.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// The descriptors for `config`, in its order.
     pub fn descriptors(&self, config: &Config) -> Vec<BorrowedFd<'_>> {
         let open = keys(config).filter_map(|(key, _)| self.open.get(&key));

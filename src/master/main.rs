@@ -14,6 +14,7 @@ mod crash_loop;
 mod ctl;
 mod daemonize;
 mod degraded;
+mod descriptors;
 mod event;
 mod interpreter;
 mod listeners;

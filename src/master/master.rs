@@ -330,6 +330,10 @@ impl Master {
         for pid in templates.chain(workers).filter(|pid| *pid > 1) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
+        if !self.instance.supervisor.is_there() {
+            // systemd may keep them for the next start, and ends who is left.
+            self.instance.listeners.shut();
+        }
         if let Some(path) = control::path() {
             let _ = std::fs::remove_file(path);
         }

@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rwsgi_core::ipc::{Channel, Received, ToTemplate, ToWorker};
 use rwsgi_core::log::{self, Event as Said};
+use rwsgi_core::shortage;
 use serde_json::json;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -141,7 +142,7 @@ impl Master {
                 });
             }
             Err(error) => {
-                self.queue.push_back(Event::ForkFailed(key, error.to_string()));
+                self.queue.push_back(Event::ForkFailed(key, shortage::explain(&error)));
             }
         }
     }

@@ -11,7 +11,7 @@ use rwsgi_core::config::Config;
 use rwsgi_core::ipc::{Channel, ToTemplate};
 use rwsgi_core::log;
 use rwsgi_core::scoreboard::Scoreboard;
-use rwsgi_core::sys;
+use rwsgi_core::{shortage, sys};
 
 const BOOTSTRAP: &str = include_str!("bootstrap.py");
 
@@ -45,7 +45,9 @@ pub fn template(
     output: Option<OwnedFd>,
 ) -> Result<(Child, Channel), String> {
     let extension = extension()?;
-    let trouble = |error: io::Error| format!("cannot start {}: {error}", python.display());
+    let trouble = |error: io::Error| {
+        format!("cannot start {}: {}", python.display(), shortage::explain(&error))
+    };
     let (ours, theirs) = Channel::pair().map_err(trouble)?;
     let mut command = Command::new(python);
     command.arg("-c").arg(BOOTSTRAP).arg(extension).stdin(Stdio::from(theirs.into_fd()));

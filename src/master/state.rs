@@ -386,11 +386,21 @@ impl State {
 
     fn fork_failed(&mut self, key: Key, why: &str, now: Duration, out: Out<'_>) {
         let unborn = self.workers.get(&key).filter(|worker| worker.phase != WorkerPhase::Ready);
-        if let Some(number) = unborn.map(|worker| worker.number) {
-            let trouble = failure(format!("cannot fork worker {number}: {why}"));
-            out.push(Action::Tell(News::Trouble(trouble)));
-            self.worker_exited(key, Exit::Unborn, now, out);
+        let Some(Worker { number, generation, .. }) = unborn.copied() else { return };
+        let trouble = failure(format!("cannot fork worker {number}: {why}"));
+        let is_wanted = unborn.is_some_and(|worker| !worker.is_draining());
+        let is_next = self.next.as_ref().is_some_and(|team| team.generation == generation);
+        if is_wanted && (is_next || self.is_starting()) {
+            self.workers.remove(&key);
+            if is_next {
+                self.abandon(trouble, now, out);
+            } else {
+                self.fail_start(trouble, out);
+            }
+            return out.push(Action::Forget(key));
         }
+        out.push(Action::Tell(News::Trouble(trouble)));
+        self.worker_exited(key, Exit::Unborn, now, out);
     }
 
     /// Tells those of `whom` to leave that were not told yet.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rwsgi_core::ipc::{Received, ToWorker};
 use rwsgi_core::log::{self, Event};
+use rwsgi_core::shortage;
 use rwsgi_reactor::{Duty, Token};
 
 use crate::accept::{Accepted, RECOVERY};
@@ -120,6 +121,7 @@ impl Post {
             Accepted::Nobody => {}
             Accepted::Exhausted(error) => {
                 let millis = RECOVERY.as_millis();
+                let error = shortage::explain(&error);
                 let message = format!("accept: {error}; trying again in {millis} ms");
                 worker.complain("", log::error(Event::SystemError, message));
                 worker.evict_idle();

@@ -15,6 +15,7 @@ use rwsgi_core::config::{Config, LogTarget};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Channel, Failure, FromTemplate, FromWorker, Received, ToTemplate};
 use rwsgi_core::log::{self, Event, Speaker};
+use rwsgi_core::shortage;
 use rwsgi_core::sys::{self, Forked};
 
 use crate::worker;
@@ -175,13 +176,19 @@ pub(crate) fn write_to(output: BorrowedFd<'_>) {
     }
 }
 
+/// The exit code of the process between when it has no number of an error to tell.
+const UNKNOWN: i32 = u8::MAX as i32;
+
 /// Forks a worker. In it, `Child` is returned; the process between never returns.
 fn fork(py: Python<'_>, theirs: &Channel) -> Result<Forked, String> {
-    match sys::fork_unchecked().map_err(|error| error.to_string())? {
+    match sys::fork_unchecked().map_err(|error| shortage::explain(&error))? {
         Forked::Parent(between) => match waitpid(Pid::from_raw(between), None) {
             // ECHILD: the application ignores SIGCHLD, and the kernel has reaped it.
             Ok(WaitStatus::Exited(_, 0)) | Err(Errno::ECHILD) => Ok(Forked::Parent(between)),
-            other => Err(format!("os.fork() failed in the process between ({other:?})")),
+            Ok(WaitStatus::Exited(_, errno)) if errno < UNKNOWN => {
+                Err(shortage::explain(&io::Error::from_raw_os_error(errno)))
+            }
+            _ => Err("os.fork() failed; see the entry before".to_owned()),
         },
         Forked::Child => match fork_in_python(py) {
             Ok(0) => Ok(Forked::Child),
@@ -190,8 +197,12 @@ fn fork(py: Python<'_>, theirs: &Channel) -> Result<Forked, String> {
                 sys::exit_now(0)
             }
             Err(error) => {
+                let errno = error.value(py).getattr("errno").and_then(|errno| errno.extract());
+                if let Some(errno) = errno.ok().filter(|errno| (1..UNKNOWN).contains(errno)) {
+                    sys::exit_now(u8::try_from(errno).unwrap_or(u8::MAX));
+                }
                 crate::traceback::entry(py, &error, "os.fork(): ").send();
-                sys::exit_now(1)
+                sys::exit_now(u8::MAX)
             }
         },
     }

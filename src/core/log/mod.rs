@@ -208,13 +208,17 @@ fn deliver(item: Item) {
     }
 }
 
+/// What stands for a line feed amid an entry that is relayed.
+pub const FOLD: &str = "\x0b";
+
 fn relay(item: &Item) {
     let (level, text) = match item {
         Item::Entry(entry) => (entry.level, entry.message.trim_end_matches('\n').to_owned()),
         Item::Access(access) => (Level::Info, access.line()),
     };
-    // One write: what several processes write to one pipe must not mix.
-    let line = format!("<{}>{text}\n", level as u8);
+    // One line and one write: what several processes write to one pipe must not mix, and the reader
+    // is to see where it ends.
+    let line = format!("<{}>{}\n", level as u8, text.replace('\n', FOLD));
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
