@@ -96,6 +96,8 @@ mod reload_bad_application;
 mod reload_bad_config;
 // The first line of a request.
 mod request_line;
+// Too little of something.
+mod shortages;
 // Signals to the master.
 mod signals;
 // Clients that are slow, silent, or many.
