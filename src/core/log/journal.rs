@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -19,31 +19,37 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 /// file as descriptor 2 (systemd.exec(5)).
 pub(super) fn is_stderr() -> bool {
     let Some(stream) = std::env::var_os("JOURNAL_STREAM") else { return false };
-    let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
-    stream.to_str() == Some(&format!("{}:{}", stderr.dev(), stderr.ino()))
-        && std::path::Path::new(SOCKET).exists()
+    let Ok(stderr) = nix::sys::stat::fstat(io::stderr()) else { return false };
+    stream.to_str() == Some(&format!("{}:{}", stderr.st_dev, stderr.st_ino))
+        && Path::new(SOCKET).exists()
 }
 
 /// A socket to journald.
 #[derive(Debug)]
 pub(super) struct Journal {
     socket: UnixDatagram,
+    path: PathBuf,
     buffer: Vec<u8>,
 }
 
 impl Journal {
     pub(super) fn open() -> io::Result<Self> {
+        Self::to(Path::new(SOCKET))
+    }
+
+    /// The one that listens at `path`.
+    pub(super) fn to(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         // A burst of entries must fit; journald raises its side as well.
         let _ = socket2::SockRef::from(&socket).set_send_buffer_size(8 << 20);
-        Ok(Self { socket, buffer: Vec::with_capacity(1024) })
+        Ok(Self { socket, path: path.into(), buffer: Vec::with_capacity(1024) })
     }
 
     /// Sends one entry; waits while journald is busy.
     pub(super) fn write(&mut self, item: &Item, speaker: &Speaker) -> io::Result<()> {
         self.buffer.clear();
         encode(&mut self.buffer, item, speaker);
-        match self.socket.send_to(&self.buffer, SOCKET) {
+        match self.socket.send_to(&self.buffer, &self.path) {
             Err(error)
                 if [Errno::EMSGSIZE as i32, Errno::ENOBUFS as i32]
                     .contains(&error.raw_os_error().unwrap_or(0)) =>
@@ -61,7 +67,7 @@ impl Journal {
         file.write_all(&self.buffer)?;
         fcntl(file.as_fd(), FcntlArg::F_ADD_SEALS(SealFlag::all()))?;
         let fds = [file.as_raw_fd()];
-        let address = UnixAddr::new(SOCKET)?;
+        let address = UnixAddr::new(&self.path)?;
         sendmsg(
             self.socket.as_raw_fd(),
             &[IoSlice::new(&[])],

@@ -96,3 +96,30 @@ fn a_file_that_cannot_be_opened_anew_is_kept_and_says_so() {
     let text = std::fs::read_to_string(path).unwrap();
     assert!(text.contains("error: cannot reopen the log /nonexistent/log: No such file"), "{text}");
 }
+
+#[test]
+fn a_journald_that_goes_and_comes_back_is_told_what_it_missed() {
+    use std::os::unix::net::UnixDatagram;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let kind = Kind::Journal(Journal::to(&path).unwrap());
+    let (lines, loss) = (Lines::default(), Loss::default());
+    let mut sink = Sink { speaker: speaker(), kind, lines, loss };
+    say(&mut sink, "before it is there");
+    let receive = |journald: &UnixDatagram| {
+        let mut bytes = [0; 4096];
+        let length = journald.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    for reason in ["No such file", "Connection refused"] {
+        let journald = UnixDatagram::bind(&path).unwrap();
+        say(&mut sink, "it is there");
+        let told = receive(&journald);
+        assert!(told.contains("MESSAGE=1 log entry was lost: journald takes none: "), "{told}");
+        assert!(told.contains(reason) && told.contains("RWSGI_LOST=1"), "{told}");
+        assert!(receive(&journald).contains("MESSAGE=it is there"));
+        drop(journald);
+        say(&mut sink, "it is gone");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
