@@ -7,12 +7,13 @@
 //! the counters of a dead one can still be read.
 //!
 //! First come the counters of all workers, then what each of them runs ([`crate::running`]): the
-//! latter is large, and only the pages of workers that exist ever become memory.
+//! latter is large, and only the pages of workers that exist ever become memory. At the end is the
+//! word of the pause, which the master writes and every worker reads before each call.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
@@ -68,7 +69,14 @@ impl Scoreboard {
         let running = self.slots * SLOT_WORDS + index.checked_mul(running::WORDS)?;
         let start = index * SLOT_WORDS;
         let words = || Arc::clone(&self.words);
-        (index < self.slots).then(|| Slot { words: words(), start, running })
+        let pause = self.words.words().len() - SLOT_WORDS;
+        (index < self.slots).then(|| Slot { words: words(), start, running, pause })
+    }
+
+    /// From now on no worker lets a request reach the application (a number other than 0), or all do
+    /// again (0). Who does not see this yet has its request among the running ones already.
+    pub fn set_pause(&self, number: u64) {
+        self.words.words()[self.words.words().len() - SLOT_WORDS].store(number, SeqCst);
     }
 
     /// What all workers together have done since the master started.
@@ -91,7 +99,7 @@ impl Scoreboard {
 
 /// The size of the memory for `slots` workers.
 fn words(slots: usize) -> usize {
-    slots.max(1) * (SLOT_WORDS + running::WORDS)
+    slots.max(1) * (SLOT_WORDS + running::WORDS) + SLOT_WORDS
 }
 
 /// One reading of a slot, or a sum of several.
@@ -115,6 +123,7 @@ pub struct Slot {
     words: Arc<SharedWords>,
     start: usize,
     running: usize,
+    pause: usize,
 }
 
 impl Slot {
@@ -137,13 +146,25 @@ impl Slot {
     /// no allocation.
     pub fn begin_request(&self, thread: u16, method: &str, path: &str) {
         self.entries().begin(thread, method, path);
-        self.word(RUNNING).fetch_add(1, Relaxed);
+        self.word(RUNNING).fetch_add(1, SeqCst);
     }
 
-    /// The application has done with the request of thread `thread`.
-    pub fn end_request(&self, thread: u16) {
+    /// The application has done with the request of thread `thread`. Returns how many run now.
+    pub fn end_request(&self, thread: u16) -> u64 {
         self.entries().end(thread);
-        self.word(RUNNING).fetch_sub(1, Relaxed);
+        self.word(RUNNING).fetch_sub(1, SeqCst).saturating_sub(1)
+    }
+
+    /// The number of the pause, 0 when there is none. To be read after
+    /// [`begin_request`](Self::begin_request): either the request sees the pause, or who paused sees
+    /// the request.
+    pub fn pause(&self) -> u64 {
+        self.words.words()[self.pause].load(SeqCst)
+    }
+
+    /// Ends a pause that nobody is left to end: the master is gone.
+    pub fn end_pause(&self) {
+        self.words.words()[self.pause].store(0, SeqCst);
     }
 
     /// The requests that run, or ran when the worker died; the longest first.
@@ -172,7 +193,7 @@ impl Slot {
     pub fn read(&self) -> Counters {
         Counters {
             requests: self.word(REQUESTS).load(Relaxed),
-            running: self.word(RUNNING).load(Relaxed),
+            running: self.word(RUNNING).load(SeqCst),
             connections: self.word(CONNECTIONS).load(Relaxed),
             exceptions: self.word(EXCEPTIONS).load(Relaxed),
             bytes_sent: self.word(BYTES_SENT).load(Relaxed),
@@ -210,6 +231,19 @@ mod tests {
         slot.take();
         assert_eq!(slot.read(), Counters { requests: 1, bytes_sent: 1, ..Counters::default() });
         assert_eq!(slot.running(), []);
+    }
+
+    #[test]
+    fn every_worker_sees_a_pause_and_how_many_it_still_runs() {
+        let board = Scoreboard::create(2).unwrap();
+        let slots = [board.slot(0).unwrap(), board.slot(1).unwrap()];
+        (1..=2).for_each(|thread| slots[1].begin_request(thread, "GET", "/"));
+        board.set_pause(3);
+        assert_eq!(slots.each_ref().map(Slot::pause), [3, 3]);
+        assert_eq!((slots[1].end_request(1), slots[1].end_request(2)), (1, 0));
+        slots[0].end_pause();
+        assert_eq!(slots[1].pause(), 0);
+        assert_eq!(board.total(), Counters::default());
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Drop for SharedWords {
 }
 
 /// Has `command` ignore what a terminal sends to all of its processes: the master decides what
-/// Ctrl-C and a hang-up mean. Everything else is as for a fresh program.
+/// Ctrl-C, Ctrl-Z and a hang-up mean. Everything else is as for a fresh program.
 pub fn ignore_terminal_signals(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt as _;
     let in_child = || {
@@ -153,6 +153,7 @@ pub fn ignore_terminal_signals(command: &mut std::process::Command) {
             libc::signal(libc::SIGINT, libc::SIG_IGN);
             libc::signal(libc::SIGHUP, libc::SIG_IGN);
             libc::signal(libc::SIGQUIT, libc::SIG_IGN);
+            libc::signal(libc::SIGTSTP, libc::SIG_IGN);
         }
         Ok(())
     };
@@ -222,6 +223,15 @@ pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<u64> {
     // SAFETY: the descriptor is open, and TIOCOUTQ, which SIOCOUTQ is, writes one int.
     let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(u64::try_from(count).unwrap_or(0)) }
+}
+
+/// Columns and lines of a terminal; `None` when it is none, or does not know.
+pub fn terminal_size(terminal: BorrowedFd<'_>) -> Option<(usize, usize)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the descriptor is open, and TIOCGWINSZ writes one winsize.
+    let done = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    let known = done == 0 && size.ws_row > 0 && size.ws_col > 0;
+    known.then(|| (usize::from(size.ws_col), usize::from(size.ws_row)))
 }
 
 /// Gives memory that was freed back to the system (malloc_trim(3)), as far as the C library can.

@@ -40,7 +40,13 @@ pub enum Action {
     Commit,
     /// The new generation has failed: what was prepared for it is closed.
     Discard,
-    /// Answer who asked for a reload.
+    /// Nothing new may reach the application: a pause of this number.
+    Pause(u64),
+    /// It may again.
+    Resume,
+    /// It never will: answer what is held.
+    Refuse,
+    /// Answer who asked for a reload or a pause.
     Answer(Ticket, Result<String, String>),
     /// Tell the log, systemd and who started us.
     Tell(News),
@@ -58,6 +64,8 @@ pub enum News {
     Ready,
     /// A worker serves.
     WorkerReady(Key),
+    /// A worker leaves that nobody here has told to.
+    WorkerLeaves(Key),
     /// A worker ended as it should.
     WorkerLeft(Key, Exit),
     /// A worker ended as it should not; the next attempt follows after this time.
@@ -79,6 +87,10 @@ pub enum News {
     Reloaded,
     /// A reload has failed; what served serves on.
     ReloadFailed(Failure),
+    /// A pause begins.
+    Paused,
+    /// It is over, after this time.
+    Resumed(Duration),
     /// The instance stops.
     Stopping,
     /// A worker did not leave in time and is killed.

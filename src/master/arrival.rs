@@ -9,6 +9,8 @@ use nix::unistd::Pid;
 use rwsgi_core::config;
 use rwsgi_core::ipc::{FromTemplate, FromWorker, Received, ToWorker};
 use rwsgi_core::log::{self, Event as Said, Level};
+use serde_json::json;
+use tokio::sync::oneshot;
 
 use crate::boot::adapt;
 use crate::control::{Command, Request};
@@ -16,8 +18,10 @@ use crate::descriptors;
 use crate::event::{Event, Generation, Key, Ticket};
 use crate::interpreter;
 use crate::master::{Arrival, Master, Pending};
+use crate::pause::Until;
 use crate::reap::Exit;
 use crate::signals::Meaning;
+use crate::state::{Worker, WorkerPhase};
 
 impl Master {
     pub(crate) fn on_signal(&mut self, meaning: Meaning) {
@@ -27,10 +31,13 @@ impl Master {
             Meaning::Reload => self.reload(None),
             Meaning::ReopenLog => {
                 log::reopen();
-                for worker in self.workers.values() {
-                    let _ = worker.channel.get_ref().send(&ToWorker::ReopenLog, &[]);
-                }
+                self.tell_workers(&ToWorker::ReopenLog);
             }
+            Meaning::TogglePause if self.state.paused().is_some() => {
+                self.queue.push_back(Event::Resume(None));
+            }
+            Meaning::TogglePause => self.queue.push_back(Event::Pause(None)),
+            Meaning::LogStatus => self.log_status(),
             Meaning::Reap => self.reap(),
         }
     }
@@ -88,6 +95,7 @@ impl Master {
             Arrival::Template(generation, message) => self.on_template(generation, message),
             Arrival::Worker(key, message) => self.on_worker(key, message),
             Arrival::Control(request) => self.on_control(request),
+            Arrival::Letter(meaning) => self.on_signal(meaning),
             Arrival::Closed(key) => self.on_closed(key),
             Arrival::MemoryPressure => self.on_pressure(),
             Arrival::StacksDue(ticket) => self.answer_stacks(ticket),
@@ -146,6 +154,9 @@ impl Master {
             FromWorker::Retire { reason } => self.queue.push_back(Event::Retire(key, reason)),
             FromWorker::Draining => self.queue.push_back(Event::WorkerDraining(key)),
             FromWorker::Stuck { reason } => self.on_stuck(key, &reason),
+            FromWorker::Paused { number, running } => {
+                self.queue.push_back(Event::WorkerPaused(key, number, running));
+            }
             FromWorker::Stacks { ticket, threads } => self.on_stacks(ticket, key, threads),
         }
     }
@@ -169,8 +180,16 @@ impl Master {
     }
 
     fn on_control(&mut self, request: Request) {
+        if request.command.changes() {
+            let client = request.client.map_or_else(String::new, |client| {
+                let pid = client.pid().map_or_else(String::new, |pid| format!(" (pid {pid})"));
+                format!(" of user {}{pid}", client.uid())
+            });
+            let message = format!("`{}` by order{client}", request.name);
+            log::notice(Said::Command, message).send();
+        }
         match request.command {
-            Command::Status => drop(request.answer.send(self.status())),
+            Command::Status { memory } => self.answer_status(memory, request.answer),
             Command::Stacks => self.ask_stacks(request.answer),
             Command::Stop => {
                 self.stop_waiters.push(request.answer);
@@ -179,11 +198,49 @@ impl Master {
                 }
             }
             Command::Reload => {
-                self.last_ticket += 1;
-                self.tickets.insert(self.last_ticket, vec![request.answer]);
-                self.reload(Some(self.last_ticket));
+                let ticket = self.ticket(request.answer);
+                self.reload(Some(ticket));
             }
+            Command::Pause => {
+                let ticket = self.ticket(request.answer);
+                self.queue.push_back(Event::Pause(Some((ticket, Until::Paused))));
+            }
+            Command::Drain => {
+                let ticket = self.ticket(request.answer);
+                self.queue.push_back(Event::Pause(Some((ticket, Until::Drained))));
+            }
+            Command::Resume => {
+                let ticket = self.ticket(request.answer);
+                self.queue.push_back(Event::Resume(Some(ticket)));
+            }
+            Command::Replace(number) => self.replace(number, request.answer),
         }
+    }
+
+    fn ticket(&mut self, answer: oneshot::Sender<serde_json::Value>) -> Ticket {
+        self.last_ticket += 1;
+        self.tickets.insert(self.last_ticket, vec![answer]);
+        self.last_ticket
+    }
+
+    /// `rwsgi drain --worker N`.
+    fn replace(&mut self, number: u32, answer: oneshot::Sender<serde_json::Value>) {
+        let generation = self.state.generation();
+        let serves = |worker: &Worker| {
+            worker.number == number
+                && worker.generation == generation
+                && worker.phase == WorkerPhase::Ready
+        };
+        let found = self.state.workers().iter().find(|(_, worker)| serves(worker));
+        let key = found.map(|(key, _)| *key).filter(|_| !self.state.is_stopping());
+        let (ok, message) = match key {
+            Some(key) => {
+                self.queue.push_back(Event::Retire(key, "by order".into()));
+                (true, format!("worker {number} is replaced: its successor comes first"))
+            }
+            None => (false, format!("no worker {number} serves")),
+        };
+        let _ = answer.send(json!({"ok": ok, "message": message}));
     }
 
     /// Reads the configuration again and prepares what a new generation needs.

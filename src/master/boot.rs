@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use rwsgi_core::config::{self, Config, ConfigError, Context, LogTarget, Sources};
+use rwsgi_core::config::{self, Config, ConfigError, Context, LogTarget, Process, Sources};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Failure, FromTemplate, Place, Received};
 use rwsgi_core::log::{self, Entry, Event, Speaker};
@@ -11,7 +11,9 @@ use rwsgi_core::scoreboard::Scoreboard;
 use rwsgi_core::sys;
 
 use crate::capture::Capture;
+use crate::control::{self, ControlSocket};
 use crate::daemonize::{self, Caller, Side};
+use crate::fifo::Fifos;
 use crate::listeners::{Inherited, Listeners};
 use crate::master::{self, Instance};
 use crate::notify::Supervisor;
@@ -94,7 +96,7 @@ fn run(
 ) -> (ExitCode, Untold) {
     let supervisor = Supervisor::from_environment();
     let prepared = prepare(&config, &inherited);
-    let (pidfile, listeners, python) = match prepared {
+    let Prepared { pidfile, control, fifos, listeners, python } = match prepared {
         Ok(prepared) => prepared,
         Err((code, failure)) => {
             report::failed_start(&supervisor, &failure);
@@ -128,6 +130,8 @@ fn run(
         supervisor,
         caller,
         capture,
+        control,
+        fifos,
     };
     // 7. The loop. It ends with everything stopped.
     let (code, untold) = master::run(instance);
@@ -135,7 +139,14 @@ fn run(
     (code, untold)
 }
 
-type Prepared = (Option<Pidfile>, Listeners, PathBuf);
+/// What the start needs its rights for, and what comes after them.
+struct Prepared {
+    pidfile: Option<Pidfile>,
+    control: Option<ControlSocket>,
+    fifos: Fifos,
+    listeners: Listeners,
+    python: PathBuf,
+}
 
 fn prepare(config: &Config, inherited: &Inherited) -> Result<Prepared, Refusal> {
     let refuse = |code| move |why| (code, plain(why));
@@ -148,14 +159,36 @@ fn prepare(config: &Config, inherited: &Inherited) -> Result<Prepared, Refusal> 
     if let Some(pidfile) = &mut pidfile {
         pidfile.write().map_err(|error| refuse(ExitCode::System)(error.to_string()))?;
     }
-    // 5. Open the listeners, with the rights of the start.
+    // 5. Open the listeners and what commands come from, with the rights of the start.
     let mut listeners = Listeners::default();
     listeners.open(config, inherited).map_err(refuse(ExitCode::System))?;
+    let control = open_control(&config.process).map_err(refuse(ExitCode::System))?;
+    let fifos = Fifos::make(&config.process).map_err(refuse(ExitCode::System))?;
     // 6. Give these rights up.
     privileges::drop_to(&config.process).map_err(refuse(ExitCode::Permission))?;
     let python = interpreter::find(&config.application, std::env::var_os("PATH").as_deref())
         .map_err(refuse(ExitCode::Config))?;
-    Ok((pidfile, listeners, python))
+    Ok(Prepared { pidfile, control, fifos, listeners, python })
+}
+
+/// Without the socket that is only there by default it is served all the same.
+fn open_control(process: &Process) -> Result<Option<ControlSocket>, String> {
+    let Some(path) = control::path(process) else {
+        if process.control_group.is_some() {
+            let message =
+                "`control-group` has no effect: there is no control socket; set `control-socket`";
+            log::warning(Event::ConfigWarning, message).send();
+        }
+        return Ok(None);
+    };
+    match ControlSocket::bind(&path, process) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(why) if process.control_socket.is_some() || process.control_group.is_some() => Err(why),
+        Err(why) => {
+            log::warning(Event::SystemError, why).send();
+            Ok(None)
+        }
+    }
 }
 
 fn tell_caller(caller: Option<Caller>, code: ExitCode, failure: &Failure) {

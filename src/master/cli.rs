@@ -1,7 +1,7 @@
 //! The command line: which of its modes is meant, and what it configures. What options are called
 //! and what they mean is in rwsgi-core's table.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lexopt::Arg;
@@ -9,6 +9,8 @@ use rwsgi_core::config::error::Report;
 use rwsgi_core::config::lookup::{Lookup, by_letter, lookup, unknown};
 use rwsgi_core::config::raw::RawOption;
 use rwsgi_core::config::{Argument, ConfigError, Sources};
+
+use crate::commands;
 
 /// What rwsgi was called for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,46 +40,14 @@ pub enum Mode {
         /// The file.
         pidfile: PathBuf,
     },
-    /// Ask the instance with this name.
-    Control {
-        /// For what.
-        command: Command,
-        /// The name.
-        name: String,
-    },
-    /// Tell where the Python threads of an instance are.
-    Stacks {
-        /// Of which.
-        of: Instance,
-        /// As JSON, and not as text.
-        json: bool,
-    },
+    /// Ask a running instance.
+    Command(commands::Asked),
     /// Print the help text.
     Help,
     /// Print the version.
     Version,
     /// Print the manual page of the INI file.
     ManIni,
-}
-
-/// How an instance is named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Instance {
-    /// By its name, or the path of its control socket.
-    Name(String),
-    /// By its pidfile.
-    Pidfile(PathBuf),
-}
-
-/// What an instance can be asked for by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// Load configuration and application anew.
-    Reload,
-    /// Stop.
-    Stop,
-    /// Tell its state.
-    Status,
 }
 
 /// Reads arguments (without the program's name) and environment.
@@ -88,6 +58,11 @@ pub fn parse(
     args: impl Iterator<Item = OsString>,
     env: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Mode, Vec<ConfigError>> {
+    let mut args = args.peekable();
+    let command = args.peek().and_then(|word| word.to_str()).and_then(commands::find);
+    if let Some(command) = command {
+        return commands::parse(command, args.skip(1)).map(Mode::Command);
+    }
     let mut line = Line::default();
     let mut parser = lexopt::Parser::from_args(args);
     loop {
@@ -119,7 +94,7 @@ struct Line {
     options: Vec<Argument>,
     positional: Vec<OsString>,
     errors: Vec<ConfigError>,
-    /// `--json` of `stacks`.
+    /// `--json` of `--stacks`.
     json: bool,
     /// After an unknown option, a word alone may be its value.
     confused: bool,
@@ -170,7 +145,7 @@ impl Line {
             "reload" => Asked::Reload(value(&typed, parser)?),
             "stacks" => Asked::Stacks(value(&typed, parser)?),
             // Elsewhere it is an option of uWSGI.
-            "json" if self.asks_for_stacks() => {
+            "json" if matches!(self.mode, Some(Asked::Stacks(_))) => {
                 self.json = true;
                 return Ok(());
             }
@@ -229,67 +204,15 @@ impl Line {
         if self.confused {
             return Err(self.errors);
         }
-        if self.asks_for_stacks() {
-            return self.stacks();
+        if let Some(Asked::Stacks(pidfile)) = self.mode {
+            return stacks(pidfile, self.json);
         }
         let first = self.positional.first().and_then(|word| word.to_str());
-        let command = match (first, &self.mode) {
-            (Some("reload"), None) => Some(Command::Reload),
-            (Some("stop"), None) => Some(Command::Stop),
-            (Some("status"), None) => Some(Command::Status),
-            (Some("check"), None) => {
-                self.positional.remove(0);
-                self.mode = Some(Asked::Check);
-                None
-            }
-            _ => None,
-        };
-        match command {
-            Some(command) => self.control(command),
-            None => self.with_sources(environment),
+        if first == Some("check") && self.mode.is_none() {
+            self.positional.remove(0);
+            self.mode = Some(Asked::Check);
         }
-    }
-
-    fn asks_for_stacks(&self) -> bool {
-        let word = self.mode.is_none() && self.positional.first().is_some_and(|w| w == "stacks");
-        word || matches!(self.mode, Some(Asked::Stacks(_)))
-    }
-
-    fn stacks(self) -> Result<Mode, Vec<ConfigError>> {
-        let json = self.json;
-        let names = &self.positional[usize::from(self.mode.is_none())..];
-        let of = match (self.mode, names) {
-            (Some(Asked::Stacks(pidfile)), []) => Some(Instance::Pidfile(pidfile.into())),
-            (None, [name]) => {
-                let name = name.to_str().filter(|name| is_name(name));
-                name.map(|name| Instance::Name(name.to_owned()))
-            }
-            _ => None,
-        };
-        match of.filter(|_| self.options.is_empty() && self.errors.is_empty()) {
-            Some(of) => Ok(Mode::Stacks { of, json }),
-            None => {
-                let report = Report::new("the name of one instance is needed");
-                let expected = "`rwsgi stacks NAME` or `--stacks PIDFILE`, and perhaps `--json`";
-                Err(vec![report.expected(expected).into()])
-            }
-        }
-    }
-
-    fn control(self, command: Command) -> Result<Mode, Vec<ConfigError>> {
-        let names: Vec<&OsStr> = self.positional.iter().skip(1).map(OsString::as_os_str).collect();
-        match names.as_slice() {
-            [name] if self.options.is_empty() && name.to_str().is_some_and(is_name) => {
-                Ok(Mode::Control { command, name: name.to_string_lossy().into_owned() })
-            }
-            _ => {
-                let report = Report::new("the name of one instance is needed");
-                let report = report.expected("`rwsgi reload NAME`, `stop NAME` or `status NAME`");
-                Err(vec![
-                    report.help("for a pidfile, write `--reload FILE` or `--stop FILE`").into(),
-                ])
-            }
-        }
+        self.with_sources(environment)
     }
 
     fn with_sources(
@@ -368,9 +291,12 @@ fn optional(
     }
 }
 
-/// The name of an instance, or the absolute path of its control socket.
-fn is_name(name: &str) -> bool {
-    name.starts_with('/') || !name.is_empty() && !name.starts_with('.') && !name.contains('/')
+/// `--stacks PIDFILE`.
+fn stacks(pidfile: OsString, json: bool) -> Result<Mode, Vec<ConfigError>> {
+    let Some(command) = commands::find("stacks") else { return Ok(Mode::Help) };
+    let json = json.then(|| "--json".into());
+    let arguments = ["--pidfile".into(), pidfile].into_iter().chain(json);
+    commands::parse(command, arguments).map(Mode::Command)
 }
 
 fn value(typed: &str, parser: &mut lexopt::Parser) -> Result<OsString, Box<Report>> {
@@ -444,17 +370,15 @@ mod tests {
     fn modes() {
         assert_eq!(mode("--stop x.pid"), Ok(Mode::Stop { pidfile: "x.pid".into() }));
         assert_eq!(mode("--reload=x.pid"), Ok(Mode::Reload { pidfile: "x.pid".into() }));
-        let name = || "shop".to_owned();
-        let control = |command| Ok(Mode::Control { command, name: name() });
-        assert_eq!(mode("reload shop"), control(Command::Reload));
-        assert_eq!(mode("stop shop"), control(Command::Stop));
-        assert_eq!(mode("status shop"), control(Command::Status));
-        let stacks = |of, json| Ok(Mode::Stacks { of, json });
-        assert_eq!(mode("stacks shop"), stacks(Instance::Name(name()), false));
-        assert_eq!(mode("stacks --json shop"), stacks(Instance::Name(name()), true));
-        assert_eq!(mode("stacks shop --json"), stacks(Instance::Name(name()), true));
-        let pidfile = Instance::Pidfile("x.pid".into());
-        assert_eq!(mode("--stacks x.pid --json"), stacks(pidfile, true));
+        let call = |line: &str| match mode(line) {
+            Ok(Mode::Command(commands::Asked::Call(call))) => call,
+            other => panic!("{line}: {other:?}"),
+        };
+        for word in ["reload", "stop", "status", "stacks", "drain"] {
+            let called = call(&format!("{word} shop"));
+            assert_eq!((called.command.name, called.instance.is_some()), (word, true));
+        }
+        assert_eq!(call("--stacks x.pid --json"), call("stacks --json --pidfile x.pid"));
         assert_eq!(mode("-h --frob"), Ok(Mode::Help));
         assert_eq!(mode("--version"), Ok(Mode::Version));
         assert_eq!(mode("--man-ini"), Ok(Mode::ManIni));
@@ -473,10 +397,5 @@ mod tests {
         assert!(twice.contains("did you mean `processes`?") && !twice.contains("INI file"));
         assert!(mode("frob").unwrap_err().contains("neither a command nor an INI file"));
         assert!(mode("--processes").unwrap_err().contains("`--processes` needs a value"));
-        assert!(mode("reload").unwrap_err().contains("the name of one instance is needed"));
-        assert!(mode("stacks").unwrap_err().contains("the name of one instance is needed"));
-        assert!(mode("stacks a b").unwrap_err().contains("the name of one instance is needed"));
-        assert!(mode("stacks a -p 4").unwrap_err().contains("the name of one instance is needed"));
-        assert!(mode("reload a/b").unwrap_err().contains("the name of one instance is needed"));
     }
 }

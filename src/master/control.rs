@@ -1,22 +1,39 @@
-//! The control socket: one line of JSON asks, one line answers when it is done.
+//! The control socket: one line of JSON asks, one line answers when it is done (docs/control.md).
 //!
-//! It lies in the instance's runtime directory, for its user and group only.
+//! Who may connect may ask for everything, and the kernel says who may: the owner of the socket, its
+//! group, and root (mode 0660). It is connected to only once it has its owner and mode.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid, User, chown};
+use rwsgi_core::config::Process;
 use rwsgi_core::log::{self, Event as Said};
 use rwsgi_core::shortage;
 use serde_json::{Value, json};
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::net::{UnixListener, UnixStream, unix::UCred};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
 /// Longest request, in bytes.
 const LONGEST: u64 = 4096;
 /// How long a shortage of descriptors is given to pass.
 const RECOVERY: Duration = Duration::from_millis(200);
+/// How long a client may take to ask, and to take its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Clients at a time; those who wait for a reload or a drain are among them.
+const CLIENTS: usize = 64;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 64;
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +43,27 @@ pub enum Command {
     /// A stop; answered when it has begun, the end of the connection is the end.
     Stop,
     /// The state, at once.
-    Status,
+    Status {
+        /// With the memory of each worker.
+        memory: bool,
+    },
     /// Where the Python threads of the workers are; answered when all have told, or in two seconds.
     Stacks,
+    /// A pause; answered when no worker accepts any more.
+    Pause,
+    /// Its end.
+    Resume,
+    /// A pause; answered when nothing runs any more.
+    Drain,
+    /// The replacement of the worker of this number; answered at once.
+    Replace(u32),
+}
+
+impl Command {
+    /// Whether it changes anything, and is logged.
+    pub fn changes(self) -> bool {
+        !matches!(self, Self::Status { .. } | Self::Stacks)
+    }
 }
 
 /// Something that is asked, and where the answer goes.
@@ -36,16 +71,21 @@ pub enum Command {
 pub struct Request {
     /// What.
     pub command: Command,
+    /// As the client has named it.
+    pub name: String,
+    /// Who asks.
+    pub client: Option<UCred>,
     /// The answer.
     pub answer: oneshot::Sender<Value>,
 }
 
-/// Where the control socket of this process belongs; `None` without a runtime directory.
-pub fn path() -> Option<PathBuf> {
-    path_by(|name| std::env::var(name).ok())
+/// Where the control socket of this process belongs: where the configuration says, or in the
+/// runtime directory, if there is one.
+pub fn path(process: &Process) -> Option<PathBuf> {
+    process.control_socket.clone().or_else(|| path_by(|name| std::env::var(name).ok()))
 }
 
-/// The same for a process with this environment.
+/// In the runtime directory of a process with this environment.
 pub fn path_by(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let directory =
         variable("RWSGI_RUNTIME_DIRECTORY").or_else(|| variable("RUNTIME_DIRECTORY"))?;
@@ -53,79 +93,281 @@ pub fn path_by(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
     Some(Path::new(first).join("control"))
 }
 
-/// Listens at `path`, mode 0660, and hands on what is asked.
+/// A socket that is bound; removed when dropped, unless another one has its place.
+#[derive(Debug)]
+pub struct ControlSocket {
+    path: PathBuf,
+    socket: Socket,
+    /// O_PATH: whoever may look at our descriptors finds the socket by it, see [`path_of`].
+    file: OwnedFd,
+}
+
+impl ControlSocket {
+    /// Binds the socket at `path`, for `process`: its user, and its group.
+    ///
+    /// # Errors
+    /// A sentence: what is in the way.
+    pub fn bind(path: &Path, process: &Process) -> Result<Self, String> {
+        let failed = |what: &'static str| {
+            let shown = path.display();
+            move |error: io::Error| format!("no control socket at {shown}: {what}: {error}")
+        };
+        clear(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed("socket"))?;
+        socket.set_nonblocking(true).map_err(failed("socket"))?;
+        let address = SockAddr::unix(path).map_err(failed("the path"))?;
+        socket.bind(&address).map_err(failed("bind"))?;
+        // From here on the file is ours to remove, whatever follows.
+        let file = open_file(path).map_err(failed("open"));
+        let made = file.map(|file| Self { path: path.to_owned(), socket, file })?;
+        made.give_away(process).map_err(failed("its owner and mode cannot be set"))?;
+        // Until here nobody could connect.
+        made.socket.listen(BACKLOG).map_err(failed("listen"))?;
+        Ok(made)
+    }
+
+    fn give_away(&self, process: &Process) -> io::Result<()> {
+        let is_root = nix::unistd::geteuid().is_root();
+        let uid = process.uid.filter(|_| is_root);
+        let user = uid.and_then(|uid| User::from_uid(Uid::from_raw(uid)).ok().flatten());
+        let own = process.gid.filter(|_| is_root).or(user.map(|user| user.gid.as_raw()));
+        let gid = process.control_group.or(own);
+        if uid.is_some() || gid.is_some() {
+            chown(&self.path, uid.map(Uid::from_raw), gid.map(Gid::from_raw))?;
+        }
+        std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(0o660))
+    }
+
+    /// Hands on what is asked, from now on.
+    ///
+    /// # Errors
+    /// Those of fcntl(2) and epoll_ctl(2).
+    pub fn serve(&self, requests: mpsc::UnboundedSender<Request>) -> io::Result<()> {
+        let listener = UnixListener::from_std(self.socket.try_clone()?.into())?;
+        let places = Arc::new(Semaphore::new(CLIENTS));
+        tokio::spawn(async move {
+            let mut is_told = false;
+            loop {
+                let mut stream = match listener.accept().await {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        if !std::mem::replace(&mut is_told, true) {
+                            let error = shortage::explain(&error);
+                            let message = format!("the control socket: {error}");
+                            log::error(Said::SystemError, message).send();
+                        }
+                        tokio::time::sleep(RECOVERY).await;
+                        continue;
+                    }
+                };
+                is_told = false;
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                    let busy = refusal(&format!("{CLIENTS} clients are here already: try again"));
+                    let _ = stream.try_write(format!("{busy}\n").as_bytes());
+                    continue;
+                };
+                let requests = requests.clone();
+                tokio::spawn(async move {
+                    answer(&mut stream, requests).await;
+                    drop(place);
+                });
+            }
+        });
+        Ok(())
+    }
+}
+
+fn open_file(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    Ok(open(path, flags, Mode::empty())?)
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        let ours = nix::sys::stat::fstat(&self.file).map(|facts| (facts.st_dev, facts.st_ino));
+        let there = std::fs::symlink_metadata(&self.path).map(|facts| (facts.dev(), facts.ino()));
+        if ours.ok() == there.ok() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes a socket that nobody listens at any more; nothing else.
+fn clear(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    match std::fs::symlink_metadata(path) {
+        Err(_) => return Ok(()),
+        Ok(facts) if !facts.file_type().is_socket() => {
+            return Err(format!("no control socket at {shown}: there is a file that is no socket"));
+        }
+        Ok(_) => {}
+    }
+    let probe = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    let error = probe().err().map(|error| error.kind());
+    if matches!(error, Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)) {
+        let _ = std::fs::remove_file(path);
+        return Ok(());
+    }
+    Err(format!("no control socket at {shown}: another instance listens there"))
+}
+
+/// Where the control socket of a process is: it has a descriptor of that file.
 ///
 /// # Errors
-/// Those of bind(2) and chmod(2).
-pub fn listen(path: &Path, requests: mpsc::UnboundedSender<Request>) -> std::io::Result<()> {
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(std::io::ErrorKind::AddrInUse.into());
-    }
-    let _ = std::fs::remove_file(path);
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    tokio::spawn(async move {
-        let mut is_told = false;
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    is_told = false;
-                    tokio::spawn(answer(stream, requests.clone()));
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut is_told, true) {
-                        let error = shortage::explain(&error);
-                        log::error(Said::SystemError, format!("the control socket: {error}"))
-                            .send();
-                    }
-                    tokio::time::sleep(RECOVERY).await;
-                }
-            }
-        }
-    });
-    Ok(())
+/// Those of opendir(3): the process is somebody else's.
+pub fn path_of(pid: i32) -> io::Result<Option<PathBuf>> {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))?;
+    // What is connected or listens is called `socket:[…]`; only a descriptor of the file has a path.
+    let paths = descriptors.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    let is_socket = |path: &PathBuf| {
+        path.is_absolute()
+            && std::fs::symlink_metadata(path).is_ok_and(|facts| facts.file_type().is_socket())
+    };
+    Ok(paths.into_iter().find(is_socket))
 }
 
-async fn answer(mut stream: UnixStream, requests: mpsc::UnboundedSender<Request>) {
-    let mut line = String::new();
-    let mut reader = BufReader::new((&mut stream).take(LONGEST));
-    if reader.read_line(&mut line).await.is_err() {
-        return;
-    }
-    let reply = match parse(&line) {
-        Ok(command) => {
+async fn answer(stream: &mut UnixStream, requests: mpsc::UnboundedSender<Request>) {
+    let client = stream.peer_cred().ok();
+    let asked = match timeout(PATIENCE, ask(stream)).await {
+        Ok(Ok(line)) => parse(&line),
+        Ok(Err(why)) => Err(why),
+        Err(_) => Err("no request has come in time: one line of JSON is expected".to_owned()),
+    };
+    let reply = match asked {
+        Ok((command, name)) => {
             let (answer, answered) = oneshot::channel();
-            let _ = requests.send(Request { command, answer });
+            let _ = requests.send(Request { command, name, client, answer });
             let gone =
                 json!({"ok": command == Command::Stop, "message": "the instance has stopped"});
-            answered.await.unwrap_or(gone)
+            tokio::select! {
+                reply = answered => reply.unwrap_or(gone),
+                () = departure(stream) => return,
+            }
         }
-        Err(message) => json!({"ok": false, "message": message}),
+        Err(message) => refusal(&message),
     };
-    let _ = stream.write_all(format!("{reply}\n").as_bytes()).await;
+    let _ = timeout(PATIENCE, stream.write_all(format!("{reply}\n").as_bytes())).await;
 }
 
-fn parse(line: &str) -> Result<Command, String> {
-    let request: Value = serde_json::from_str(line).map_err(|error| format!("no JSON: {error}"))?;
-    match request.get("command").and_then(Value::as_str) {
-        Some("reload") => Ok(Command::Reload),
-        Some("stop") => Ok(Command::Stop),
-        Some("status") => Ok(Command::Status),
-        Some("stacks") => Ok(Command::Stacks),
-        Some(other) => Err(format!("unknown command {other:?}: reload, stop, status or stacks")),
-        None => Err("the request has no \"command\"".into()),
+fn refusal(message: &str) -> Value {
+    json!({"ok": false, "message": message})
+}
+
+/// Reads one line.
+async fn ask(stream: &mut UnixStream) -> Result<Vec<u8>, String> {
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(stream.take(LONGEST));
+    let read = reader.read_until(b'\n', &mut line).await;
+    match read {
+        Err(error) => Err(error.to_string()),
+        Ok(_) if line.len() as u64 == LONGEST && !line.ends_with(b"\n") => {
+            Err(format!("the request is longer than {LONGEST} bytes"))
+        }
+        Ok(_) => Ok(line),
     }
+}
+
+/// Waits until the client has left. One that has only closed its own side still wants its answer.
+async fn departure(stream: &UnixStream) {
+    let mut rest = [0; 512];
+    loop {
+        if stream.readable().await.is_err() {
+            return;
+        }
+        match stream.try_read(&mut rest) {
+            Ok(0) => break,
+            // One line is all that is read.
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+    let mut state = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+    let _ = poll(&mut state, PollTimeout::ZERO);
+    if !state[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)) {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn parse(line: &[u8]) -> Result<(Command, String), String> {
+    let request: Value =
+        serde_json::from_slice(line).map_err(|error| format!("no JSON: {error}"))?;
+    let name = request.get("command").and_then(Value::as_str);
+    let name = name.ok_or("the request has no \"command\"")?;
+    let number = |key: &str| match request.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => {
+            let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+            number.map(Some).ok_or(format!("\"{key}\" is no number: {value}"))
+        }
+    };
+    let command = match name {
+        "reload" => Command::Reload,
+        "stop" => Command::Stop,
+        "status" => Command::Status { memory: request["memory"] == true },
+        "stacks" => Command::Stacks,
+        "pause" => Command::Pause,
+        "resume" => Command::Resume,
+        "drain" => number("worker")?.map_or(Command::Drain, Command::Replace),
+        other => {
+            let all = "reload, stop, status, stacks, pause, resume or drain";
+            return Err(format!("unknown command {other:?}: {all}"));
+        }
+    };
+    Ok((command, name.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn command(line: &str) -> Result<Command, String> {
+        parse(line.as_bytes()).map(|(command, _)| command)
+    }
+
+    #[test]
+    fn a_command_may_have_members() {
+        assert_eq!(command(r#"{"command":"reload"}"#), Ok(Command::Reload));
+        assert_eq!(command(r#"{"command":"status"}"#), Ok(Command::Status { memory: false }));
+        let memory = r#"{"memory":true,"command":"status"}"#;
+        assert_eq!(command(memory), Ok(Command::Status { memory: true }));
+        assert_eq!(command(r#"{"command":"drain","worker":2}"#), Ok(Command::Replace(2)));
+        assert_eq!(command(r#"{"command":"drain","worker":null}"#), Ok(Command::Drain));
+    }
+
     #[test]
     fn what_is_no_command_is_answered_by_name() {
-        assert_eq!(parse(r#"{"command":"reload"}"#), Ok(Command::Reload));
-        assert!(parse(r#"{"command":"dance"}"#).unwrap_err().contains("dance"));
-        assert!(parse("{}").is_err());
-        assert!(parse("GET / HTTP/1.1").is_err());
+        assert!(command(r#"{"command":"dance"}"#).unwrap_err().contains("dance"));
+        assert!(command(r#"{"command":"drain","worker":-2}"#).unwrap_err().contains("no number"));
+        assert!(command("{}").is_err());
+        assert!(command("[]").is_err());
+        assert!(command("GET / HTTP/1.1").is_err());
+        assert!(parse(b"\xff\xfe").is_err());
+    }
+
+    #[test]
+    fn only_a_socket_that_nobody_has_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control");
+        let process = Process::default();
+        std::fs::write(&path, "precious").unwrap();
+        assert!(ControlSocket::bind(&path, &process).unwrap_err().contains("no socket"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+        std::fs::remove_file(&path).unwrap();
+        let first = ControlSocket::bind(&path, &process).unwrap();
+        assert!(ControlSocket::bind(&path, &process).unwrap_err().contains("another instance"));
+        assert_eq!(path_of(std::process::id() as i32).unwrap(), Some(path.clone()));
+        std::fs::remove_file(&path).unwrap();
+        let second = ControlSocket::bind(&path, &process).unwrap();
+        drop(first);
+        assert!(path.exists(), "it is another one's");
+        drop(second);
+        assert!(!path.exists());
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        drop(ControlSocket::bind(&path, &process).unwrap());
     }
 }

@@ -1,124 +1,150 @@
-//! `rwsgi reload|stop|status|stacks NAME`, `--stop PIDFILE`, `--reload PIDFILE` and `--stacks PIDFILE`:
-//! the other end.
+//! The other end: the commands to a running instance, `--stop PIDFILE` and `--reload PIDFILE`.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::sys;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::cli::{Command, Instance};
-use crate::{control, pidfile, stacks};
+use crate::client::{Reply, ask, ask_within};
+use crate::commands::{Call, Verb};
+use crate::instances::{self, Trouble};
+use crate::{overview, stacks, table, top};
 
-const RUNTIME: &str = "/run/rwsgi";
+/// How long `list` waits for each instance.
+const GLANCE: Duration = Duration::from_secs(2);
 
-/// Asks the instance `name` (or the control socket at a path) and prints the answer.
-pub fn control(command: Command, name: &str) -> ExitCode {
-    let word = match command {
-        Command::Reload => "reload",
-        Command::Stop => "stop",
-        Command::Status => "status",
+/// Does what was asked for, and prints the answer.
+pub fn run(call: &Call) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(command(call)),
+        Err(error) => Err((ExitCode::System, format!("cannot start: {error}"))),
     };
-    match ask(&socket_of(name), word) {
-        Ok(answer) => print(&answer, |answer| match command {
-            Command::Status => serde_json::to_string_pretty(answer).unwrap_or_default(),
-            Command::Reload | Command::Stop => message(answer).to_owned(),
-        }),
-        Err(error) => nobody(name, &error),
-    }
-}
-
-/// Prints where the Python threads of an instance are.
-pub fn stacks(of: &Instance, json: bool) -> ExitCode {
-    let path = match of {
-        Instance::Name(name) => socket_of(name),
-        Instance::Pidfile(pidfile) => match socket_of_pidfile(pidfile) {
-            Ok(path) => path,
-            Err(code) => return code,
-        },
-    };
-    let show = |answer: &Value| {
-        if json {
-            serde_json::to_string_pretty(&answer["workers"]).unwrap_or_default()
-        } else {
-            stacks::text(answer).trim_end().to_owned()
-        }
-    };
-    match (ask(&path, "stacks"), of) {
-        (Ok(answer), _) => print(&answer, show),
-        (Err(error), Instance::Name(name)) => nobody(name, &error),
-        (Err(error), Instance::Pidfile(pidfile)) => {
-            let (pidfile, path) = (pidfile.display(), path.display());
-            complain(&format!("{pidfile}: nobody answers at {path}: {error}"));
-            ExitCode::Unavailable
+    match done {
+        Ok(text) if text.is_empty() => ExitCode::Ok,
+        Ok(text) => print(&text),
+        Err((code, why)) => {
+            complain(&why);
+            code
         }
     }
 }
 
-fn socket_of(name: &str) -> PathBuf {
-    if name.contains('/') {
-        PathBuf::from(name)
-    } else {
-        Path::new(RUNTIME).join(name).join("control")
+async fn command(call: &Call) -> Result<String, Trouble> {
+    if call.command.verb == Verb::List {
+        return Ok(list(call.json).await);
+    }
+    let instance = call.instance.as_ref();
+    let path = instances::socket_of(instance)?;
+    if call.command.verb == Verb::Top {
+        return top::run(&path, call).await.map_err(|e| instances::trouble(instance, &path, &e));
+    }
+    let reply = ask_within(&path, &question(call), call.timeout).await;
+    match reply.map_err(|error| instances::trouble(instance, &path, &error))? {
+        Reply::Answer(answer) if answer["ok"] == true => Ok(show(call, &answer)),
+        Reply::Answer(answer) if call.json => {
+            print(&answer.to_string());
+            Err((ExitCode::Failed, message(&answer)))
+        }
+        Reply::Answer(answer) => Err((ExitCode::Failed, message(&answer))),
+        Reply::Late => Err((ExitCode::Failed, unfinished(call, "no answer in time"))),
+        Reply::Interrupted => Err((ExitCode::Failed, unfinished(call, "interrupted"))),
     }
 }
 
-/// Where the instance with this pidfile was told to have its control socket.
-fn socket_of_pidfile(pidfile: &Path) -> Result<PathBuf, ExitCode> {
-    let pid = holder(pidfile)?;
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).map_err(|error| {
-        complain(&format!("cannot see the environment of pid {pid}: {error}"));
-        ExitCode::Permission
-    })?;
-    let value = |name: &str| {
-        let mut variables = environment.split(|byte| *byte == 0);
-        let value = variables.find_map(|one| one.strip_prefix(format!("{name}=").as_bytes()))?;
-        String::from_utf8(value.to_vec()).ok()
+fn question(call: &Call) -> Value {
+    match call.command.verb {
+        Verb::Status | Verb::Workers | Verb::Top | Verb::List => {
+            json!({"command": "status", "memory": true})
+        }
+        Verb::Drain => json!({"command": "drain", "worker": call.worker}),
+        Verb::Stacks | Verb::Reload | Verb::Stop | Verb::Pause | Verb::Resume => {
+            json!({"command": call.command.name})
+        }
+    }
+}
+
+fn show(call: &Call, answer: &Value) -> String {
+    let text = match call.command.verb {
+        Verb::Workers if call.json => return pretty(&answer["workers"]),
+        Verb::Stacks if call.json => return pretty(&answer["workers"]),
+        _ if call.json => return pretty(answer),
+        Verb::Status => overview::text(answer),
+        Verb::Workers => table::text(answer),
+        Verb::Stacks => stacks::text(answer),
+        Verb::Top
+        | Verb::List
+        | Verb::Reload
+        | Verb::Stop
+        | Verb::Pause
+        | Verb::Resume
+        | Verb::Drain => message(answer),
     };
-    control::path_by(value).ok_or_else(|| {
-        let advice = "start it with RWSGI_RUNTIME_DIRECTORY, or as a service";
-        complain(&format!("pid {pid} has no control socket: {advice}"));
-        ExitCode::Unavailable
-    })
+    text.trim_end().to_owned()
 }
 
-fn nobody(name: &str, error: &io::Error) -> ExitCode {
-    let path = socket_of(name);
-    let path = path.display();
-    complain(&format!(
-        "{name}: nobody answers at {path}: {error}\nSee: systemctl status rwsgi@{name}, journalctl -u rwsgi@{name}"
-    ));
-    ExitCode::Unavailable
+/// What goes on although nobody waits for it any more.
+fn unfinished(call: &Call, why: &str) -> String {
+    let goes_on = match call.command.verb {
+        Verb::Drain if call.worker.is_none() => {
+            "requests still run. The instance stays paused, until `rwsgi resume`"
+        }
+        Verb::Pause => {
+            "a worker has not said that it accepts nothing, but nothing new reaches the application. The instance \
+             stays paused, until `rwsgi resume`"
+        }
+        Verb::Reload => "the reload goes on; the log tells how it ends",
+        Verb::Stop => "the instance goes on stopping",
+        Verb::Status
+        | Verb::Workers
+        | Verb::Top
+        | Verb::Stacks
+        | Verb::Resume
+        | Verb::Drain
+        | Verb::List => "the instance does not answer",
+    };
+    format!("{why}: {goes_on}")
 }
 
-fn ask(path: &Path, command: &str) -> io::Result<Value> {
-    let mut stream = UnixStream::connect(path)?;
-    writeln!(stream, "{}", serde_json::json!({ "command": command }))?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    if line.is_empty() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+/// `rwsgi list`.
+async fn list(as_json: bool) -> String {
+    let question = json!({"command": "status"});
+    let mut all = Vec::new();
+    for (name, path) in instances::running() {
+        let asked = tokio::time::timeout(GLANCE, ask(&path, &question)).await;
+        let (state, message) = match asked {
+            Ok(Ok(answer)) => (answer["state"].clone(), message(&answer)),
+            Ok(Err(error)) => (Value::Null, error.to_string()),
+            Err(_) => (Value::Null, "it does not answer".to_owned()),
+        };
+        all.push(json!({"name": name, "control": path, "state": state, "message": message}));
     }
-    Ok(serde_json::from_str(&line)?)
-}
-
-fn message(answer: &Value) -> &str {
-    answer.get("message").and_then(Value::as_str).unwrap_or("")
-}
-
-fn print(answer: &Value, show: impl FnOnce(&Value) -> String) -> ExitCode {
-    let ok = answer.get("ok").and_then(Value::as_bool).unwrap_or(false);
-    if !ok {
-        complain(message(answer));
-        return ExitCode::Failed;
+    if as_json {
+        return pretty(&Value::from(all));
     }
-    let _ = writeln!(io::stdout(), "{}", show(answer));
-    ExitCode::Ok
+    let rows = all.iter().map(|one| {
+        let text = |key: &str| table::harmless(one[key].as_str().unwrap_or("?"));
+        vec![text("name"), text("state"), text("message")]
+    });
+    table::aligned(&rows.collect::<Vec<_>>(), &[]).trim_end().to_owned()
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+fn message(answer: &Value) -> String {
+    answer.get("message").and_then(Value::as_str).unwrap_or("").to_owned()
+}
+
+fn print(text: &str) -> ExitCode {
+    let written = writeln!(io::stdout(), "{text}");
+    if written.is_ok() { ExitCode::Ok } else { ExitCode::Failed }
 }
 
 /// `--reload PIDFILE`: SIGHUP, as uWSGI does it. The log tells how it went.
@@ -154,27 +180,14 @@ pub fn stop(pidfile: &Path) -> ExitCode {
 
 /// Signals the process that holds the lock on `pidfile`.
 fn signal(pidfile: &Path, signal: Signal) -> Result<i32, ExitCode> {
-    let pid = holder(pidfile)?;
+    let pid = instances::holder(pidfile).map_err(|(code, why)| {
+        complain(&why);
+        code
+    })?;
     kill(Pid::from_raw(pid), signal).map(|()| pid).map_err(|error| {
         complain(&format!("cannot signal pid {pid}: {}", error.desc()));
         ExitCode::Permission
     })
-}
-
-/// The process that holds the lock on `pidfile`.
-fn holder(pidfile: &Path) -> Result<i32, ExitCode> {
-    let shown = pidfile.display();
-    match pidfile::holder(pidfile) {
-        Ok(Some(pid)) => Ok(pid),
-        Ok(None) => {
-            complain(&format!("{shown}: no instance of rwsgi holds this pid file; it is stale"));
-            Err(ExitCode::Unavailable)
-        }
-        Err(error) => {
-            complain(&format!("{shown}: {error}; is the instance running?"));
-            Err(ExitCode::Unavailable)
-        }
-    }
 }
 
 fn complain(message: &str) {

@@ -3,6 +3,7 @@
 
 use rwsgi_core::ipc::Failure;
 
+use crate::pause::Until;
 use crate::reap::Exit;
 
 /// A generation: one template and the workers it forked. Counts from 1, never repeats.
@@ -42,6 +43,12 @@ pub enum Event {
     Reload(Option<Ticket>),
     /// A reload was asked for, but its configuration is wrong.
     BadConfiguration(Option<Ticket>, String),
+    /// Nothing new is to reach the application; who has asked for it, and waits until when.
+    Pause(Option<(Ticket, Until)>),
+    /// It may again.
+    Resume(Option<Ticket>),
+    /// A worker obeys the pause of this number, and still runs this many requests.
+    WorkerPaused(Key, u64, u64),
     /// SIGTERM, SIGINT, or `rwsgi stop`: finish what is there. Again: do not.
     Stop,
     /// SIGQUIT: at once.

@@ -9,6 +9,8 @@ mod boot;
 mod capture;
 mod cgroup;
 mod cli;
+mod client;
+mod commands;
 mod control;
 mod crash_loop;
 mod ctl;
@@ -16,12 +18,17 @@ mod daemonize;
 mod degraded;
 mod descriptors;
 mod event;
+mod fifo;
+mod history;
+mod instances;
 mod interpreter;
 mod listeners;
 mod master;
 mod memory;
 mod notify;
 mod oom;
+mod overview;
+mod pause;
 mod perform;
 mod pidfile;
 mod pressure;
@@ -36,7 +43,11 @@ mod size;
 mod spawn;
 mod stacks;
 mod state;
+mod status;
+mod table;
 mod team;
+mod terminal;
+mod top;
 mod unfinished;
 
 use std::io::Write as _;
@@ -53,8 +64,8 @@ fn main() -> std::process::ExitCode {
         Ok(Mode::ShowConfig { sources }) => boot::show(&sources),
         Ok(Mode::Stop { pidfile }) => ctl::stop(&pidfile),
         Ok(Mode::Reload { pidfile }) => ctl::reload(&pidfile),
-        Ok(Mode::Control { command, name }) => ctl::control(command, &name),
-        Ok(Mode::Stacks { of, json }) => ctl::stacks(&of, json),
+        Ok(Mode::Command(commands::Asked::Call(call))) => ctl::run(&call),
+        Ok(Mode::Command(commands::Asked::Help(command))) => print(&commands::help(command)),
         Ok(Mode::Help) => print(&config::help::help()),
         Ok(Mode::Version) => print(concat!("rwsgi ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Mode::ManIni) => print(&config::help::man_ini()),

@@ -20,10 +20,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::action::Outcome;
 use crate::boot::plain;
 use crate::capture::Capture;
-use crate::control::{self, Request};
+use crate::control::{ControlSocket, Request};
 use crate::daemonize::Caller;
 use crate::degraded::Degraded;
 use crate::event::{Event, Generation, Key, Ticket};
+use crate::fifo::Fifos;
+use crate::history::History;
 use crate::listeners::{Inherited, Listeners, Place};
 use crate::memory::Samples;
 use crate::notify::Supervisor;
@@ -70,6 +72,10 @@ pub struct Instance {
     pub caller: Option<Caller>,
     /// Reads what the application writes to stdout and stderr, unless that is a terminal.
     pub capture: Option<Capture>,
+    /// Where commands come from.
+    pub control: Option<ControlSocket>,
+    /// The same, of one letter.
+    pub fifos: Fifos,
 }
 
 /// What a new generation will be.
@@ -106,6 +112,8 @@ pub(crate) enum Arrival {
     Template(Generation, FromTemplate),
     Worker(Key, FromWorker),
     Control(Request),
+    /// A letter was written to the FIFO.
+    Letter(Meaning),
     /// A worker's channel is closed.
     Closed(Key),
     /// Processes have waited for memory.
@@ -136,6 +144,7 @@ pub(crate) struct Master {
     pub(crate) samples: Samples,
     pub(crate) pressure: Pressure,
     pub(crate) oom: Oom,
+    pub(crate) history: History,
     pub(crate) outcome: Option<Outcome>,
 }
 
@@ -196,6 +205,7 @@ impl Master {
             samples: Samples::new(),
             pressure: Pressure::default(),
             oom: Oom::new(),
+            history: History::default(),
             outcome: None,
         };
         master.perform(actions);
@@ -203,19 +213,26 @@ impl Master {
     }
 
     fn open_control(&self) {
-        let Some(path) = control::path() else { return };
-        let (requests, mut asked) = mpsc::unbounded_channel();
-        if let Err(error) = control::listen(&path, requests) {
-            let message = format!("no control socket at {}: {error}", path.display());
-            log::warning(Said::SystemError, message).send();
-            return;
+        if let Some(control) = &self.instance.control {
+            let asked = self.forward(Arrival::Control);
+            complain("the control socket", control.serve(asked));
         }
+        complain("master-fifo", self.instance.fifos.serve(self.forward(Arrival::Letter)));
+    }
+
+    /// A way for others to have something arrive.
+    fn forward<T: Send + 'static>(
+        &self,
+        arrival: impl Fn(T) -> Arrival + Send + 'static,
+    ) -> mpsc::UnboundedSender<T> {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
         let arrivals = self.arrivals.clone();
         tokio::spawn(async move {
-            while let Some(request) = asked.recv().await {
-                let _ = arrivals.send(Arrival::Control(request));
+            while let Some(item) = receiver.recv().await {
+                let _ = arrivals.send(arrival(item));
             }
         });
+        sender
     }
 
     async fn serve(
@@ -334,9 +351,7 @@ impl Master {
             // systemd may keep them for the next start, and ends who is left.
             self.instance.listeners.shut();
         }
-        if let Some(path) = control::path() {
-            let _ = std::fs::remove_file(path);
-        }
+        drop(self.instance.control.take());
         if let Some(capture) = &self.instance.capture {
             capture.finish();
         }
@@ -353,6 +368,12 @@ impl Master {
             let _ = waiter.send(json!({"ok": true, "message": "stopped"}));
         }
         tokio::task::yield_now().await;
+    }
+}
+
+fn complain(what: &str, done: std::io::Result<()>) {
+    if let Err(error) = done {
+        log::warning(Said::SystemError, format!("{what} cannot be read: {error}")).send();
     }
 }
 

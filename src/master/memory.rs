@@ -93,8 +93,8 @@ fn tell_unreadable(samples: &mut Samples, pid: i32, error: &io::Error) {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Usage {
     address_space: u64,
-    rss: u64,
-    pss: u64,
+    pub(crate) rss: u64,
+    pub(crate) pss: u64,
     pub(crate) uss: u64,
 }
 
@@ -111,6 +111,22 @@ impl Usage {
         Ok(usage)
     }
 
+    /// Reads all that smaps_rollup tells.
+    pub(crate) fn whole(pid: i32) -> io::Result<Self> {
+        let mut usage = Self::default();
+        usage.take_rollup(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?);
+        Ok(usage)
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            address_space: self.address_space + other.address_space,
+            rss: self.rss + other.rss,
+            pss: self.pss + other.pss,
+            uss: self.uss + other.uss,
+        }
+    }
+
     /// The first two numbers of proc_pid_statm(5): pages of the address space, and resident ones.
     fn take_statm(&mut self, text: &str, page: u64) {
         let mut numbers = text.split_ascii_whitespace().map_while(|number| number.parse().ok());
@@ -125,6 +141,7 @@ impl Usage {
             let number = value.trim().strip_suffix(" kB").and_then(|number| number.parse().ok());
             let bytes = number.map_or(0, |number: u64| number.saturating_mul(1024));
             match name {
+                "Rss" if self.rss == 0 => self.rss = bytes,
                 "Pss" => self.pss = bytes,
                 "Private_Clean" | "Private_Dirty" | "Private_Hugetlb" => self.uss += bytes,
                 _ => {}

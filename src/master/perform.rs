@@ -45,7 +45,19 @@ impl Master {
                         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
                     }
                 }
-                Action::Forget(key) => drop(self.workers.remove(&key)),
+                Action::Forget(key) => {
+                    self.workers.remove(&key);
+                    self.history.forget(key);
+                }
+                Action::Pause(number) => {
+                    self.instance.scoreboard.set_pause(number);
+                    self.tell_workers(&ToWorker::Pause { number });
+                }
+                Action::Resume => {
+                    self.instance.scoreboard.set_pause(0);
+                    self.tell_workers(&ToWorker::Resume);
+                }
+                Action::Refuse => self.tell_workers(&ToWorker::Refuse),
                 Action::Commit => {
                     if let Some(pending) = self.pending.take() {
                         self.instance.config = pending.config;
@@ -107,6 +119,7 @@ impl Master {
         // What the last one there was doing when it died has been told, and is not the next one's.
         if let Some(slot) = self.instance.scoreboard.slot(slot) {
             slot.take();
+            self.history.begin(key, slot.read());
         }
         let forked = match self.templates.get(&generation) {
             Some(template) => {
@@ -151,6 +164,12 @@ impl Master {
     /// that of who starts it.
     fn output_of(&self, source: Source) -> Option<OwnedFd> {
         self.instance.capture.as_ref()?.pipe(source).ok()
+    }
+
+    pub(crate) fn tell_workers(&self, message: &ToWorker) {
+        for worker in self.workers.values() {
+            let _ = worker.channel.get_ref().send(message, &[]);
+        }
     }
 
     fn drain(&self, key: Key, linger: Duration) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rwsgi_core::ipc::Failure;
 use rwsgi_core::log::{self, Entry, Event as Said, Level};
 use rwsgi_core::running::Running;
-use rwsgi_core::scoreboard::{Counters, Slot};
+use rwsgi_core::scoreboard::Counters;
 use sd_notify::NotifyState;
 use serde_json::json;
 
@@ -35,6 +35,17 @@ fn resized(before: u32, wanted: u32, why: &str) {
     log::info(Said::Resized, message).number("RWSGI_WORKERS", wanted).send();
 }
 
+fn say_paused() {
+    let message = "paused: nothing new reaches the application, connections wait in the queue of the system; \
+                   `rwsgi resume` or SIGTSTP goes on";
+    log::notice(Said::Paused, message).send();
+}
+
+fn say_resumed(time: Duration) {
+    let seconds = time.as_secs_f64();
+    log::notice(Said::Resumed, format!("resumed after {seconds:.1} s")).send();
+}
+
 /// What is told, and to whom.
 impl Master {
     pub(crate) fn tell(&mut self, news: News) {
@@ -50,11 +61,17 @@ impl Master {
             News::WorkerReady(key) => {
                 self.about_worker(key, Level::Info, Said::WorkerReady, "serves").send();
             }
+            News::WorkerLeaves(key) => {
+                let what = "was sent SIGTERM and drains; a new one is started";
+                self.is_followed(key, "it was sent SIGTERM", what);
+            }
             News::WorkerLeft(key, exit) => self.worker_left(key, exit),
-            News::WorkerDied(key, exit, delay) => self.worker_died(key, exit, delay),
+            News::WorkerDied(key, exit, delay) => {
+                self.note_restart(key, &exit.to_string());
+                self.worker_died(key, exit, delay);
+            }
             News::Replacing(key, why) => {
-                let what = format!("is replaced: {why}");
-                self.about_worker(key, Level::Info, Said::WorkerRespawned, &what).send();
+                self.is_followed(key, &why, &format!("is replaced: {why}"));
             }
             News::ReplacementFailed(key, how, delay) => self.replacement_failed(key, &how, delay),
             News::Resized(before, wanted, why) => resized(before, wanted, &why),
@@ -87,6 +104,8 @@ impl Master {
                 self.trouble = failure.summary.lines().next().map(str::to_owned);
                 self.instance.supervisor.tell(&[NotifyState::Ready]);
             }
+            News::Paused => say_paused(),
+            News::Resumed(time) => say_resumed(time),
             News::Stopping => {
                 log::notice(Said::Stopping, "stopping: requests in flight are finished").send();
                 self.instance.supervisor.tell(&[NotifyState::Stopping]);
@@ -121,6 +140,17 @@ impl Master {
         let event = if out_of_memory { Said::OutOfMemory } else { Said::WorkerDied };
         let entry = self.about_worker(key, Level::Error, event, &format!("{how}; {next}"));
         self.say_last(key, unfinished.add_to(entry));
+    }
+
+    fn note_restart(&mut self, key: Key, cause: &str) {
+        let (number, _) = self.name_of(key);
+        self.history.note(number, cause, self.now());
+    }
+
+    /// Another one follows, for this cause; what the log says of it.
+    fn is_followed(&mut self, key: Key, cause: &str, what: &str) {
+        self.note_restart(key, cause);
+        self.about_worker(key, Level::Info, Said::WorkerRespawned, what).send();
     }
 
     fn replacement_failed(&self, key: Key, how: &str, delay: Duration) {
@@ -170,7 +200,7 @@ impl Master {
     }
 
     /// `4 workers × 2 threads serve BookStore`.
-    fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let ready = self.serving();
         let config = &self.instance.config;
         let plural = |count: usize, what: &str| {
@@ -184,19 +214,15 @@ impl Master {
         )
     }
 
-    pub(crate) fn tell_status(&self) {
-        let phase = if self.state.is_stopping() {
-            "stopping"
-        } else if self.state.is_starting() {
-            "starting"
-        } else if self.state.is_reloading() {
-            "reloading"
-        } else {
-            "serving"
-        };
+    pub(crate) fn tell_status(&mut self) {
         let Counters { requests, running, .. } = self.instance.scoreboard.total();
+        self.history.count(self.now(), requests);
+        let phase = self.state_name();
         let mut status =
             format!("{phase}: {}; {requests} requests answered, {running} running", self.summary());
+        if self.state.paused().is_some() && phase != "paused" {
+            status.push_str("; paused");
+        }
         if let Some(trouble) = &self.trouble {
             status.push_str(&format!("; the last reload failed: {trouble}"));
         }
@@ -204,44 +230,6 @@ impl Master {
             status.push_str(&format!("; degraded: no worker can be replaced: {reason}"));
         }
         self.instance.supervisor.tell(&[NotifyState::Status(&status)]);
-    }
-
-    pub(crate) fn status(&self) -> serde_json::Value {
-        let now = self.now();
-        let workers = self.state.workers().iter().map(|(key, worker)| {
-            let slot = self.instance.scoreboard.slot(worker.slot);
-            let running = slot.as_ref().map(Slot::running).unwrap_or_default();
-            let running: Vec<_> = running.iter().map(describe).collect();
-            json!({
-                "worker": worker.number,
-                "pid": self.workers.get(key).and_then(|worker| worker.pid),
-                "generation": worker.generation,
-                "phase": match worker.phase {
-                    WorkerPhase::Starting => "starting",
-                    WorkerPhase::Ready => "ready",
-                    WorkerPhase::Draining(_) => "draining",
-                },
-                "age_seconds": now.saturating_sub(worker.since).as_secs(),
-                "counters": slot.as_ref().map(Slot::read),
-                "running": running,
-            })
-        });
-        let generation = self.state.generation();
-        json!({
-            "ok": true,
-            "message": self.summary(),
-            "name": self.instance.config.name,
-            "version": rwsgi_core::VERSION,
-            "pid": std::process::id(),
-            "generation": generation,
-            "python": self.templates.get(&generation).map(|template| template.version.clone()),
-            "uptime_seconds": now.as_secs(),
-            "listeners": self.instance.listeners.addresses(),
-            "last_reload_failed": self.trouble,
-            "degraded": self.degraded.reason(),
-            "total": self.instance.scoreboard.total(),
-            "workers": workers.collect::<Vec<_>>(),
-        })
     }
 }
 

@@ -18,17 +18,23 @@ pub enum Meaning {
     Reload,
     /// Open the log file anew, after it was rotated.
     ReopenLog,
+    /// Let nothing new reach the application, or let it again.
+    TogglePause,
+    /// Log the state.
+    LogStatus,
     /// A child has ended.
     Reap,
 }
 
 /// Every signal that the master handles.
-pub const SIGNALS: [(libc::c_int, Meaning); 6] = [
+pub const SIGNALS: [(libc::c_int, Meaning); 8] = [
     (libc::SIGTERM, Meaning::Stop),
     (libc::SIGINT, Meaning::Stop),
     (libc::SIGQUIT, Meaning::StopNow),
     (libc::SIGHUP, Meaning::Reload),
     (libc::SIGUSR1, Meaning::ReopenLog),
+    (libc::SIGUSR2, Meaning::LogStatus),
+    (libc::SIGTSTP, Meaning::TogglePause),
     (libc::SIGCHLD, Meaning::Reap),
 ];
 

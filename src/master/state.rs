@@ -19,7 +19,8 @@
 //! generation and nothing else. Workers that die are forked again by the template of the generation
 //! that serves, after a delay that grows when they keep dying; a template that dies is started again
 //! likewise, while its workers serve on. A worker that is to be replaced serves until its successor
-//! does ([`crate::renewal`]). How many there are to be can change at any time ([`crate::size`]).
+//! does ([`crate::renewal`]). How many there are to be can change at any time ([`crate::size`]). In any of
+//! these states nothing new may be let in ([`crate::pause`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use rwsgi_core::ipc::Failure;
 
 use crate::action::{Action, News, Outcome};
 use crate::event::{Event, Generation, Key, Ticket};
+use crate::pause::Pause;
 use crate::reap::Exit;
 use crate::renewal::{Part, Renewal};
 use crate::respawn;
@@ -38,7 +40,7 @@ pub(crate) const RELOAD_LINGER: Duration = Duration::from_secs(2);
 /// The same when the instance stops.
 const STOP_LINGER: Duration = Duration::from_millis(200);
 /// What a worker gets beyond its mercy before it is killed.
-const GRACE: Duration = Duration::from_secs(5);
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// Where the instance stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +101,8 @@ pub struct State {
     pub(crate) tickets: Vec<Ticket>,
     /// A reload was asked for while it was not possible.
     pub(crate) again: Option<Vec<Ticket>>,
+    pub(crate) pause: Option<Pause>,
+    pub(crate) last_pause: u64,
 }
 
 pub(crate) type Out<'a> = &'a mut Vec<Action>;
@@ -120,6 +124,8 @@ impl State {
             last_key: 0,
             tickets: Vec::new(),
             again: None,
+            pause: None,
+            last_pause: 0,
         };
         (state, vec![Action::StartTemplate(1)])
     }
@@ -146,6 +152,9 @@ impl State {
                 out.push(Action::Tell(News::ReloadFailed(failure(why.clone()))));
                 out.extend(ticket.map(|ticket| Action::Answer(ticket, Err(why))));
             }
+            Event::Pause(asked) => self.begin_pause(asked, now, out),
+            Event::Resume(ticket) => self.resume(ticket, now, out),
+            Event::WorkerPaused(key, number, running) => self.worker_paused(key, number, running),
             Event::Stop if self.is_stopping() => self.kill_all(out),
             Event::Stop => self.stop(now, out),
             Event::StopNow => {
@@ -157,6 +166,7 @@ impl State {
             Event::Tick => self.tick(now, out),
         }
         self.replace_next(now, out);
+        self.answer_pause(out);
         actions
     }
 
@@ -168,6 +178,21 @@ impl State {
     /// The generation that serves.
     pub fn generation(&self) -> Generation {
         self.current.generation
+    }
+
+    /// The numbers of workers that keep dying: who lives for a while does no longer.
+    pub fn crash_loops(&self, now: Duration) -> Vec<u32> {
+        let lives = |number: u32| {
+            self.workers.values().any(|worker| {
+                let lived = now.saturating_sub(worker.since);
+                worker.number == number
+                    && worker.phase == WorkerPhase::Ready
+                    && respawn::count(respawn::LOOP, lived) < respawn::LOOP
+            })
+        };
+        let vacancies = self.current.vacancies.iter();
+        let failing = vacancies.filter(|(_, vacancy)| vacancy.failures >= respawn::LOOP);
+        failing.map(|(number, _)| *number).filter(|number| !lives(*number)).collect()
     }
 
     /// Whether a new generation is on its way.
@@ -193,8 +218,8 @@ impl State {
     /// When `Tick` is wanted next.
     pub fn deadline(&self) -> Option<Duration> {
         let drains = self.workers.values().filter_map(|worker| match worker.phase {
-            WorkerPhase::Draining(until) => Some(until),
-            WorkerPhase::Starting | WorkerPhase::Ready => None,
+            WorkerPhase::Draining(until) if !self.is_frozen() => Some(until),
+            WorkerPhase::Draining(_) | WorkerPhase::Starting | WorkerPhase::Ready => None,
         });
         let due = if self.is_stopping() { None } else { self.current.deadline() };
         drains.chain(due).chain(self.replacement_due()).min()
@@ -265,6 +290,7 @@ impl State {
     fn fail_start(&mut self, why: Failure, out: Out<'_>) {
         self.phase = Phase::Failed;
         self.kill_all(out);
+        self.refuse_held(out);
         let all = self.again.take().unwrap_or_default();
         out.extend(all.into_iter().map(|t| Action::Answer(t, Err(why.summary.clone()))));
         out.push(Action::Exit(Outcome::FailedStart(why)));
@@ -340,6 +366,9 @@ impl State {
             Part::Old => self.renewal.settle(),
             Part::New => self.fail_replacement("was told to leave".into(), now, out),
             Part::Neither => {
+                if !self.is_stopping() {
+                    out.push(Action::Tell(News::WorkerLeaves(key)));
+                }
                 if let Some(team) = self.team(generation) {
                     team.vacancies.entry(number).or_default().due = Some(now);
                 }
@@ -424,6 +453,7 @@ impl State {
         self.phase = Phase::Stopping;
         self.renewal = Renewal::default();
         out.push(Action::Tell(News::Stopping));
+        self.refuse_held(out);
         if let Some(team) = self.next.take() {
             out.push(Action::LeaveTemplate(team.generation));
             let mercy = team.plan.mercy;
@@ -449,9 +479,11 @@ impl State {
     }
 
     fn tick(&mut self, now: Duration, out: Out<'_>) {
+        let frozen = self.is_frozen();
         for (key, worker) in &mut self.workers {
             if let WorkerPhase::Draining(until) = worker.phase
                 && until <= now
+                && !frozen
             {
                 // Should it still be there then, it is tried again.
                 worker.phase = WorkerPhase::Draining(now + GRACE);

@@ -7,6 +7,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+use crate::pause::Until;
+
+#[path = "pause_tests.rs"]
+mod pause;
 #[path = "renewal_tests.rs"]
 mod replacement;
 #[path = "size_tests.rs"]
@@ -453,7 +457,8 @@ mod drain {
     fn a_worker_that_drains_by_itself_gets_a_successor_at_once() {
         let mut scene = Scene::serving(2);
         let fork = Action::Fork { generation: 1, key: 3, number: 2, slot: 2 };
-        assert_eq!(scene.step(Event::WorkerDraining(2)), [fork]);
+        let told = Action::Tell(News::WorkerLeaves(2));
+        assert_eq!(scene.step(Event::WorkerDraining(2)), [told, fork]);
         assert_eq!(scene.step(Event::WorkerDraining(2)), []);
         let left = Action::Tell(News::WorkerLeft(2, Exit::Code(0)));
         let actions = scene.step(Event::WorkerExited(2, Exit::Code(0)));
@@ -590,6 +595,8 @@ struct World {
     /// Begun, committed, discarded.
     reloads: [usize; 3],
     ends: Vec<Outcome>,
+    /// What the workers were told.
+    pause: Option<u64>,
 }
 
 /// One thing that may happen, and to whom.
@@ -606,6 +613,7 @@ impl World {
             answered: BTreeSet::new(),
             reloads: [0; 3],
             ends: Vec::new(),
+            pause: None,
         }
     }
 
@@ -626,6 +634,9 @@ impl World {
             19 | 20 => self.pass_until_due(),
             21..=23 => self.retire(whom),
             25 => self.want(whom),
+            26 => self.pause(whom),
+            27 => self.resume(),
+            28 => self.obey(whom),
             _ => self.be_impossible(whom),
         }
     }
@@ -681,6 +692,10 @@ impl World {
             Action::GiveUp(_) => {
                 assert!(!stopping && self.workers.values().all(|worker| worker.3 == Life::Asked));
             }
+            Action::Pause(number) => {
+                assert!(!stopping && self.pause.replace(number).is_none());
+            }
+            Action::Resume | Action::Refuse => assert!(self.pause.take().is_some()),
             Action::Exit(ref outcome) => self.ends.push(outcome.clone()),
             Action::Tell(_) => {}
         }
@@ -851,6 +866,24 @@ impl World {
         self.happen(Event::Reload(Some(self.asked)));
     }
 
+    fn pause(&mut self, whom: u8) {
+        self.asked += 1;
+        let until = if whom.is_multiple_of(2) { Until::Paused } else { Until::Drained };
+        self.happen(Event::Pause(Some((self.asked, until))));
+    }
+
+    fn resume(&mut self) {
+        self.asked += 1;
+        self.happen(Event::Resume(Some(self.asked)));
+    }
+
+    /// A worker says that it is paused, or was.
+    fn obey(&mut self, whom: u8) {
+        let Some(key) = self.pick(whom, None) else { return };
+        let number = self.pause.unwrap_or(u64::from(whom));
+        self.happen(Event::WorkerPaused(key, number, u64::from(whom % 2)));
+    }
+
     fn pass(&mut self, time: Duration) {
         self.scene.now += time;
         self.happen(Event::Tick);
@@ -906,7 +939,7 @@ proptest! {
     #[test]
     fn whatever_happens_it_stays_in_order_and_ends_once(
         processes in 1u32..5,
-        moves in prop::collection::vec((0u8..26, any::<u8>()), 0..=60),
+        moves in prop::collection::vec((0u8..29, any::<u8>()), 0..=60),
     ) {
         let mut world = World::new(processes);
         moves.into_iter().for_each(|one| world.play(one));
@@ -916,7 +949,7 @@ proptest! {
     #[test]
     fn whatever_happens_to_an_instance_that_serves_it_stops_as_asked(
         processes in 1u32..5,
-        moves in prop::collection::vec((0u8..26, any::<u8>()), 0..=60),
+        moves in prop::collection::vec((0u8..29, any::<u8>()), 0..=60),
     ) {
         let mut world = World::new(processes);
         world.import(0);
@@ -928,7 +961,7 @@ proptest! {
     #[test]
     fn whatever_has_happened_who_asks_to_be_replaced_is(
         processes in 1u32..5,
-        moves in prop::collection::vec((0u8..26, any::<u8>()), 0..=60),
+        moves in prop::collection::vec((0u8..29, any::<u8>()), 0..=60),
     ) {
         let mut world = World::new(processes);
         world.import(0);

@@ -84,7 +84,13 @@ impl Post {
                 let worker = Arc::clone(&self.worker);
                 self.worker.inquirer.ask(move |py| worker.tell_stacks(py, ticket));
             }
+            Ok(Received::Message(ToWorker::Pause { number }, _)) => self.worker.on_pause(number),
+            Ok(Received::Message(ToWorker::Resume, _)) => self.worker.on_resume(),
+            Ok(Received::Message(ToWorker::Refuse, _)) => self.worker.on_refuse(),
             Ok(Received::Closed) => {
+                // Nobody is left who could end a pause.
+                self.worker.slot.end_pause();
+                self.worker.on_resume();
                 let _ = self.worker.reactor().unwatch(self.worker.channel.as_fd());
                 if let Some(stderr) = log::stderr() {
                     // Nobody reads what is written to the pipe.
@@ -105,7 +111,7 @@ impl Post {
         let worker = &self.worker;
         let Some(listener) = worker.listeners.get(index) else { return };
         // The order to drain may have come in the same turn as the connection: another worker takes it.
-        if worker.is_draining() || !worker.has_room() {
+        if worker.is_draining() || worker.is_paused() || !worker.has_room() {
             return;
         }
         match listener.accept() {

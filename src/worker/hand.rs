@@ -68,7 +68,7 @@ impl<'py> Hand<'py> {
 
 impl Hands<Call> for Hand<'_> {
     fn run(&mut self, call: Call) {
-        request::run(self, &call);
+        request::run(self, call);
     }
 
     fn wait(&mut self, wait: &mut (dyn FnMut() + Send)) {

@@ -24,6 +24,7 @@ mod origin;
 mod overtime;
 mod pace;
 mod packet;
+mod pause;
 mod persistence;
 mod preface;
 mod record;

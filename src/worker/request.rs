@@ -263,8 +263,17 @@ fn assemble(
 }
 
 /// The application's half: request → environ → application → response → close.
-pub(crate) fn run(hand: &mut Hand<'_>, call: &Call) {
+pub(crate) fn run(hand: &mut Hand<'_>, call: Call) {
     hand.worker.slot.begin_request(hand.id, call.request.method.as_str(), &call.request.path());
+    let call = if hand.worker.is_paused() { hand.worker.hold(call) } else { Some(call) };
+    if let Some(call) = call {
+        work(hand, &call);
+    }
+    let running = hand.worker.slot.end_request(hand.id);
+    hand.worker.note_running(running);
+}
+
+fn work(hand: &mut Hand<'_>, call: &Call) {
     let reply = Reply::new(&hand.worker, hand.id, call);
     hand.worker.desks.begin(hand.id, &call.request, &reply);
     let outcome = hand
@@ -275,5 +284,4 @@ pub(crate) fn run(hand: &mut Hand<'_>, call: &Call) {
         hand.worker.slot.count_exception();
         body::fail(hand.py, call, &reply, &failure);
     }
-    hand.worker.slot.end_request(hand.id);
 }

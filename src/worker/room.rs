@@ -107,9 +107,9 @@ impl Worker {
     /// Watches the listeners while new work may be taken in.
     pub(crate) fn watch_listeners(&self, allowed: bool) {
         self.wants_listening.store(allowed, SeqCst);
-        let paused = self.resume_at.load(SeqCst) != NEVER;
+        let exhausted = self.resume_at.load(SeqCst) != NEVER;
         let full = self.full.load(SeqCst);
-        let listen = allowed && !paused && !full && !self.is_draining();
+        let listen = allowed && !exhausted && !full && !self.is_draining() && !self.is_paused();
         if self.listening.swap(listen, SeqCst) == listen {
             return;
         }
@@ -135,13 +135,15 @@ impl Worker {
 
     /// Cuts connections whose client has not done its part, and says when to look again.
     pub(crate) fn look_at_deadlines(&self, now: u64) {
-        if now >= self.leave_at.load(SeqCst) {
+        if now >= self.leave_at.load(SeqCst) && !self.is_frozen() {
             log::warning(Event::WorkerExited, "leaving with requests unfinished: mercy is over")
                 .send();
             log::flush();
             sys::exit_now(ExitCode::Ok as u8);
         }
-        self.deadlines.look_at(self.leave_at.load(SeqCst));
+        if !self.is_frozen() {
+            self.deadlines.look_at(self.leave_at.load(SeqCst));
+        }
         if now >= self.resume_at.load(SeqCst) {
             self.resume_at.store(NEVER, SeqCst);
             self.watch_listeners(self.wants_listening.load(SeqCst));

@@ -30,6 +30,7 @@ use crate::hand::{Hand, HandMain};
 use crate::inquirer::Inquirer;
 use crate::origin::Origins;
 use crate::overtime::Overtime;
+use crate::pause::Held;
 use crate::request::Call;
 use crate::spool::Spool;
 use crate::stacks;
@@ -72,6 +73,7 @@ pub(crate) struct Worker {
     pub(crate) linger_ms: AtomicU64,
     pub(crate) leave_at: AtomicU64,
     pub(crate) complaints: Complaints,
+    pub(crate) held: Held,
     age: Age,
 }
 
@@ -193,6 +195,7 @@ fn serve_with_threads(
     if worker.channel.send(&FromWorker::Ready, &[]).is_err() {
         worker.drain(DrainReason::MasterGone);
     }
+    worker.confirm_pause();
     hand.serve();
     for thread in threads {
         thread.call_method1("join", (5,))?;
@@ -280,6 +283,7 @@ impl Worker {
             linger_ms: AtomicU64::new(0),
             leave_at: AtomicU64::new(NEVER),
             complaints: Complaints::default(),
+            held: Held::default(),
             age,
         });
         worker.deadlines.look_at(worker.age.look(0).0);

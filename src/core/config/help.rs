@@ -16,8 +16,11 @@ Usage:
   rwsgi --show-config [FILE]               print the configuration that counts
   rwsgi --stop PIDFILE                     stop, and wait until it has stopped
   rwsgi --reload PIDFILE                   load configuration and application anew
-  rwsgi reload|stop|status NAME            the same, and the state, of the instance NAME
-  rwsgi stacks NAME, --stacks PIDFILE      where its Python threads are; --json
+  rwsgi COMMAND [NAME]                     ask an instance that runs; `rwsgi COMMAND --help`
+    status, workers, top, list             its state, that of its workers, live; which run
+    stacks (--stacks PIDFILE)              where its Python threads are
+    reload, stop                           load configuration and application anew; stop
+    pause, resume, drain                   let nothing new reach the application
   rwsgi --help | --version
 
 Every option is also a key of the INI file, and a variable: --foo-bar=1 is `foo-bar = 1`

@@ -282,7 +282,6 @@ const LATER: &[Known] = &[
         NotYet("requests run in `threads`: set them to as many as have to wait at once"),
     ),
     flag(&["gevent-monkey-patch", "ugreen", "greenlet"], NotYet("requests run in `threads`")),
-    valued(&["master-fifo"], NotYet("use `rwsgi reload` and `rwsgi stop`")),
     valued(
         &["cpu-affinity", "prio", "threads-stacksize", "thread-stacksize", "thread-stack-size"],
         NotYet("workers keep the settings of the service"),
@@ -439,7 +438,11 @@ const NEVER_SILENT: &[Known] = &[
         Refused("rwsgi's options cannot be changed from a file"),
     ),
     valued(
-        &["pause", "suspend", "resume", "get", "dump-options", "plugins-list", "no-server", "test"],
+        &["pause", "suspend", "resume"],
+        Refused("write `rwsgi pause --pidfile FILE` and `rwsgi resume --pidfile FILE`"),
+    ),
+    valued(
+        &["get", "dump-options", "plugins-list", "no-server", "test"],
         Refused("it is not in this version; see `rwsgi --help` for the commands"),
     ),
 ];

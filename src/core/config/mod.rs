@@ -214,6 +214,12 @@ pub struct Process {
     pub gid: Option<u32>,
     /// File mode creation mask (`umask`).
     pub umask: Option<u32>,
+    /// The control socket, absolute (`control-socket`).
+    pub control_socket: Option<PathBuf>,
+    /// Its numeric group (`control-group`).
+    pub control_group: Option<u32>,
+    /// FIFOs for commands of one letter, absolute (`master-fifo`).
+    pub fifos: Vec<PathBuf>,
 }
 
 /// Where log entries go.

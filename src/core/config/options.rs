@@ -634,6 +634,32 @@ pub static OPTIONS: &[OptionSpec] = &[
         "The file that holds the number of the master process while it runs, for `--stop` and \
          `--reload`. Relative to where rwsgi was started.",
     ),
+    option("control-socket", Group::Process, Kind::Path)
+        .at_start()
+        .example("/run/bookstore/control")
+        .doc(
+            "The UNIX socket of `rwsgi status`, `reload`, `pause` and the other commands, relative to where rwsgi \
+             was started. A service of systemd has one in its runtime directory (RuntimeDirectory=) without being \
+             told to; others have none. The commands find it by its path, or by `--pidfile`. Who may write to it \
+             may give every command: its owner is the user of the instance, its mode 0660. Only rwsgi has this option.",
+        ),
+    option("control-group", Group::Process, Kind::Group)
+        .at_start()
+        .example("adm")
+        .doc(
+            "The group of the control socket, by name or number: its members may give every command. The instance \
+             has to be a member itself, or to be started as root. Otherwise the socket has the group of the \
+             instance. Only rwsgi has this option.",
+        ),
+    option("master-fifo", Group::Process, Kind::Path)
+        .list()
+        .at_start()
+        .example("/run/bookstore/fifo")
+        .doc(
+            "A FIFO (mode 0600) that takes commands of one letter, relative to where rwsgi was started: `r` and `c` \
+             reload, `q` stops, `Q` stops at once, `p` pauses and resumes, `l` opens the log file anew, `s` logs the \
+             state. Several FIFOs have the numbers 0 to 9, of which the first is read; a digit changes to another one.",
+        ),
     option("daemonize", Group::Process, Kind::Path)
         .short('d')
         .at_start()

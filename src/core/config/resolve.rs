@@ -10,11 +10,14 @@ use super::lookup::{Lookup, lookup};
 use super::options::OptionSpec;
 use super::paths;
 use super::raw::RawConfig;
-use super::settings::Settings;
+use super::settings::{Setting, Settings};
 use super::value::Value;
 use super::{
     Config, Context, Harakiri, Http, Log, LogTarget, Process, Proxies, files, listening, recycling,
 };
+
+/// As many as there are digits.
+const FIFOS: usize = 10;
 
 /// Makes a configuration of what was written.
 ///
@@ -160,7 +163,19 @@ fn process(settings: &Settings<'_>, context: &Context, findings: &mut Findings) 
         let report = Report::new("`pidfile` and `daemonize` name the same file");
         findings.error(report.at_value(&setting.raw.origin));
     }
+    let control_socket = new_file(settings, "control-socket", context, findings);
+    let fifos: Vec<_> = settings
+        .all(&["master-fifo"])
+        .filter_map(|setting| made_file(setting, context, findings))
+        .collect();
+    if let (Some(setting), true) = (settings.last("master-fifo"), fifos.len() > FIFOS) {
+        let report = Report::new(format!("there are {} of `master-fifo`", fifos.len()));
+        findings.error(report.at_key(&setting.raw.origin).expected("10 at most: 0 to 9"));
+    }
     Process {
+        control_socket,
+        control_group: settings.small("control-group"),
+        fifos,
         pidfile,
         daemonize,
         uid: settings.small("uid"),
@@ -177,7 +192,10 @@ fn new_file(
     context: &Context,
     findings: &mut Findings,
 ) -> Option<PathBuf> {
-    let setting = settings.last(name)?;
+    made_file(settings.last(name)?, context, findings)
+}
+
+fn made_file(setting: &Setting<'_>, context: &Context, findings: &mut Findings) -> Option<PathBuf> {
     let Value::Path(path) = &setting.value else { return None };
     let path = paths::absolute(&context.cwd, path);
     if path.is_dir() {

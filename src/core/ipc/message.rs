@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! master ── Start, Fork, Leave ──▶ template        template ── Hello, Imported, Failed ──▶ master
-//! master ── Drain, Stacks ──▶ worker               worker ── Forked, Ready, Failed, Retire, Draining,
-//!                                                            Stuck, Stacks ──▶ master
+//! master ── Drain, Stacks, Pause, Resume,          worker ── Forked, Ready, Failed, Retire, Draining,
+//!           Refuse ──▶ worker                                Stuck, Stacks, Paused ──▶ master
 //! ```
 //! The end of the channel is a message, too: the other side is gone.
 
@@ -80,6 +80,15 @@ pub enum ToWorker {
         /// Comes back with the answer.
         ticket: u64,
     },
+    /// The scoreboard says that there is a pause: accept no more.
+    Pause {
+        /// That of the pause.
+        number: u64,
+    },
+    /// The pause is over: what is held goes on.
+    Resume,
+    /// The pause ends with the instance: what is held is answered with 503.
+    Refuse,
 }
 
 /// From a worker to the master.
@@ -106,6 +115,14 @@ pub enum FromWorker {
     Stuck {
         /// Why, in words.
         reason: String,
+    },
+    /// It accepts nothing, and nothing new reaches the application. Said again when nothing runs any
+    /// more.
+    Paused {
+        /// The number of the pause.
+        number: u64,
+        /// Requests that the application still works on.
+        running: u64,
     },
     /// Where each Python thread is.
     Stacks {

@@ -49,6 +49,14 @@ pub enum Event {
     Stopped,
     /// The instance cannot start or go on.
     Failed,
+    /// Nothing new reaches the application.
+    Paused,
+    /// A pause is over.
+    Resumed,
+    /// Somebody has asked for something on the control socket or the FIFO.
+    Command,
+    /// The state, because somebody has asked for it to be logged.
+    Status,
     /// A request was answered.
     Access,
     /// The application raised.
@@ -73,7 +81,7 @@ pub enum Event {
 
 impl Event {
     /// Every kind, for tests and the catalogue.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: &'static [Self] = &[
         Self::ConfigWarning,
         Self::ConfigError,
         Self::Starting,
@@ -97,6 +105,10 @@ impl Event {
         Self::Stopping,
         Self::Stopped,
         Self::Failed,
+        Self::Paused,
+        Self::Resumed,
+        Self::Command,
+        Self::Status,
         Self::Access,
         Self::Traceback,
         Self::SlowRequest,
@@ -144,6 +156,10 @@ impl Event {
             Self::Stopping => ("stopping", "6e391e203cb7435e87575584e8037b36"),
             Self::Stopped => ("stopped", "725df448fac642f7a6b0e08f38c69b03"),
             Self::Failed => ("failed", "31996aad688a499481769023986ba120"),
+            Self::Paused => ("paused", "65d06e7c12c84780931ee74a4a4f1887"),
+            Self::Resumed => ("resumed", "ebaccbef38d246cba30a8a45967e14ae"),
+            Self::Command => ("command", "9661e210fd1845029b7d336cb2b235b5"),
+            Self::Status => ("status", "8f2c03a9c082482bb27d427ce0f95ab1"),
             Self::Access => ("access", "53c65d39300d4f7eac4f5ed40353c596"),
             Self::Traceback => ("traceback", "1dccda0f78d54138a2d45c65dc7c30ae"),
             Self::SlowRequest => ("slow_request", "2769a78ae5dc44ae808ad245f47b0b90"),

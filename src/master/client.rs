@@ -1,0 +1,58 @@
+//! The client of the control socket: asks once, and waits for the answer, the end of its patience,
+//! or Ctrl-C.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+
+/// What came of a question.
+#[derive(Debug)]
+pub enum Reply {
+    /// It was answered.
+    Answer(Value),
+    /// It was not answered in time.
+    Late,
+    /// Somebody has pressed Ctrl-C.
+    Interrupted,
+}
+
+/// Asks who listens at `path`.
+///
+/// # Errors
+/// Nobody does, or the answer is none.
+pub async fn ask(path: &Path, question: &Value) -> io::Result<Value> {
+    let mut stream = UnixStream::connect(path).await?;
+    stream.write_all(format!("{question}\n").as_bytes()).await?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await?;
+    if line.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has closed the connection"));
+    }
+    Ok(serde_json::from_str(&line)?)
+}
+
+/// The same, with bounded patience.
+///
+/// # Errors
+/// As for [`ask`].
+pub async fn ask_within(
+    path: &Path,
+    question: &Value,
+    patience: Option<Duration>,
+) -> io::Result<Reply> {
+    let late = async {
+        match patience {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        answer = ask(path, question) => answer.map(Reply::Answer),
+        () = late => Ok(Reply::Late),
+        _ = tokio::signal::ctrl_c() => Ok(Reply::Interrupted),
+    }
+}

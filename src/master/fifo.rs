@@ -1,0 +1,215 @@
+//! `master-fifo`: commands of one letter, as uWSGI has them.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::unistd::{geteuid, mkfifo, read};
+use rwsgi_core::config::Process;
+use rwsgi_core::log::{self, Event as Said};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+
+use crate::signals::Meaning;
+
+/// What a letter asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Letter {
+    /// This.
+    Meaning(Meaning),
+    /// The FIFO of this number is read from now on.
+    Slot(usize),
+    /// What uWSGI does and rwsgi does not; with what to do instead.
+    Foreign(&'static str),
+    /// What ends a line.
+    Nothing,
+}
+
+impl Letter {
+    fn of(letter: u8) -> Self {
+        match letter {
+            b'r' | b'c' | b'R' => Self::Meaning(Meaning::Reload),
+            b'q' => Self::Meaning(Meaning::Stop),
+            b'Q' => Self::Meaning(Meaning::StopNow),
+            b'p' => Self::Meaning(Meaning::TogglePause),
+            b'l' => Self::Meaning(Meaning::ReopenLog),
+            b's' => Self::Meaning(Meaning::LogStatus),
+            b'0'..=b'9' => Self::Slot(usize::from(letter - b'0')),
+            b'w' | b'W' => Self::Foreign("reloading workers alone: `r` reloads all, without a gap"),
+            b'+' | b'-' | b'C' => {
+                Self::Foreign("changing the number of workers: set `processes` and reload")
+            }
+            b'f' => Self::Foreign("forking the master anew: `r` reloads"),
+            b'L' => Self::Foreign("rotating the log: have logrotate do it, and write `l`"),
+            b'P' => Self::Foreign("writing pid files anew: the one there is stays"),
+            b'B' | b'E' | b'S' => {
+                Self::Foreign("what belongs to the emperor, to subscriptions and to legions")
+            }
+            b'\n' | b'\r' | b' ' => Self::Nothing,
+            _ => Self::Foreign("no such letter: r, c, q, Q, p, l, s, or a digit"),
+        }
+    }
+}
+
+/// All FIFOs; removed when dropped.
+#[derive(Debug)]
+pub struct Fifos {
+    paths: Vec<PathBuf>,
+}
+
+impl Fifos {
+    /// Makes those of `process`.
+    ///
+    /// # Errors
+    /// A sentence: which cannot be made, and why.
+    pub fn make(process: &Process) -> Result<Self, String> {
+        let mut made = Self { paths: Vec::new() };
+        for path in &process.fifos {
+            make(path, process).map_err(|why| format!("master-fifo {}: {why}", path.display()))?;
+            made.paths.push(path.clone());
+        }
+        Ok(made)
+    }
+
+    /// Hands on what is written, from now on. Does nothing when there are none.
+    ///
+    /// # Errors
+    /// Those of open(2) and epoll_ctl(2).
+    pub fn serve(&self, meanings: mpsc::UnboundedSender<Meaning>) -> io::Result<()> {
+        if self.paths.is_empty() {
+            return Ok(());
+        }
+        let paths = self.paths.clone();
+        let mut fifo = attach(&paths[0])?;
+        tokio::spawn(async move {
+            while let Some(bytes) = take(&fifo).await {
+                let slot = hand_on(&bytes, paths.len(), &meanings);
+                match slot.map(|slot| attach(&paths[slot])) {
+                    None => {}
+                    Some(Ok(other)) => fifo = other,
+                    Some(Err(error)) => {
+                        log::warning(Said::SystemError, format!("master-fifo: {error}")).send();
+                    }
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Drop for Fifos {
+    fn drop(&mut self) {
+        for path in &self.paths {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn make(path: &Path, process: &Process) -> Result<(), String> {
+    match std::fs::symlink_metadata(path) {
+        Ok(facts) if facts.file_type().is_fifo() => return Ok(()),
+        Ok(_) => return Err("there is a file that is no FIFO".to_owned()),
+        Err(_) => {}
+    }
+    mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|error| error.desc().to_owned())?;
+    let owner = process.uid.filter(|_| geteuid().is_root()).map(nix::unistd::Uid::from_raw);
+    let given = owner.map_or(Ok(()), |uid| nix::unistd::chown(path, Some(uid), None));
+    given.map_err(|error| error.desc().to_owned())
+}
+
+/// For reading and writing: who writes may come and go, and the end never comes.
+#[expect(deprecated, reason = "the successor is unsafe; an OwnedFd keeps its descriptor for life")]
+fn attach(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
+    let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    AsyncFd::with_interest(open(path, flags, Mode::empty())?, Interest::READABLE)
+}
+
+async fn take(fifo: &AsyncFd<OwnedFd>) -> Option<Vec<u8>> {
+    let mut bytes = [0; 512];
+    loop {
+        let mut ready = fifo.readable().await.ok()?;
+        match ready.try_io(|fifo| Ok(read(fifo.get_ref(), &mut bytes)?)) {
+            Ok(Ok(count)) => return Some(bytes[..count].to_vec()),
+            Ok(Err(error)) => {
+                let number = fifo.as_raw_fd();
+                let message = format!("master-fifo (descriptor {number}): {error}");
+                log::error(Said::SystemError, message).send();
+                return None;
+            }
+            Err(_would_block) => {}
+        }
+    }
+}
+
+/// Does what was written at once, each letter once: what is written a thousand times is meant once.
+/// Returns the slot to read from now on.
+fn hand_on(bytes: &[u8], slots: usize, meanings: &mpsc::UnboundedSender<Meaning>) -> Option<usize> {
+    let mut seen = Vec::new();
+    let mut slot = None;
+    for letter in bytes {
+        if seen.contains(letter) {
+            continue;
+        }
+        seen.push(*letter);
+        let shown = char::from(*letter).escape_default();
+        match Letter::of(*letter) {
+            Letter::Meaning(meaning) => {
+                log::notice(Said::Command, format!("`{shown}` was written to the FIFO")).send();
+                let _ = meanings.send(meaning);
+            }
+            Letter::Slot(number) if number < slots => slot = Some(number),
+            Letter::Slot(number) => {
+                log::warning(Said::Command, format!("there is no master-fifo number {number}"))
+                    .send();
+            }
+            Letter::Foreign(what) => {
+                let message = format!("`{shown}` on the FIFO is not obeyed; {what}");
+                log::warning(Said::Command, message).send();
+            }
+            Letter::Nothing => {}
+        }
+    }
+    slot
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_letter_that_is_written_at_once_counts_once() {
+        let (meanings, mut got) = mpsc::unbounded_channel();
+        assert_eq!(hand_on(b"rrr1p\nrs7x", 2, &meanings), Some(1));
+        let all: Vec<_> = std::iter::from_fn(|| got.try_recv().ok()).collect();
+        assert_eq!(all, [Meaning::Reload, Meaning::TogglePause, Meaning::LogStatus]);
+    }
+
+    #[test]
+    fn every_letter_of_uwsgi_means_something_or_is_answered_by_name() {
+        for letter in b"+-BcCEflLpPqQrRsSwW" {
+            if let Letter::Foreign(what) = Letter::of(*letter) {
+                assert!(!what.starts_with("no such letter"), "{}", char::from(*letter));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_fifo_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fifo");
+        std::fs::write(&path, "precious").unwrap();
+        let process = Process { fifos: vec![path.clone()], ..Process::default() };
+        assert!(Fifos::make(&process).unwrap_err().contains("no FIFO"));
+        assert!(path.exists());
+        std::fs::remove_file(&path).unwrap();
+        let fifos = Fifos::make(&process).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        drop(fifos);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,143 @@
+//! What became of the workers of each number: how often another one had to follow, and why.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rwsgi_core::scoreboard::Counters;
+use serde_json::{Value, json};
+
+use crate::event::Key;
+
+/// The shortest time between two counts that are compared.
+const STEP: Duration = Duration::from_secs(1);
+/// What is counted is that of about this long.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// All of it, since the start of the master.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    restarts: BTreeMap<u32, Restarts>,
+    /// What had been counted in a worker's slot when it got it.
+    before: BTreeMap<Key, Counters>,
+    /// How many requests there were when.
+    counts: Vec<(Duration, u64)>,
+}
+
+#[derive(Debug)]
+struct Restarts {
+    count: u64,
+    cause: String,
+    at: Duration,
+}
+
+impl History {
+    /// The worker of this number is followed by another one.
+    pub(crate) fn note(&mut self, number: u32, cause: &str, now: Duration) {
+        let restarts = self.restarts.entry(number);
+        let restarts = restarts.or_insert(Restarts { count: 0, cause: String::new(), at: now });
+        restarts.count += 1;
+        restarts.cause = cause.to_owned();
+        restarts.at = now;
+    }
+
+    /// A worker gets a slot in which others have counted before.
+    pub(crate) fn begin(&mut self, key: Key, before: Counters) {
+        self.before.insert(key, before);
+    }
+
+    pub(crate) fn forget(&mut self, key: Key) {
+        self.before.remove(&key);
+    }
+
+    /// What a worker itself has counted.
+    pub(crate) fn own(&self, key: Key, counted: Counters) -> Counters {
+        let before = self.before.get(&key).copied().unwrap_or_default();
+        Counters {
+            requests: counted.requests.saturating_sub(before.requests),
+            exceptions: counted.exceptions.saturating_sub(before.exceptions),
+            bytes_sent: counted.bytes_sent.saturating_sub(before.bytes_sent),
+            ..counted
+        }
+    }
+
+    pub(crate) fn restarts(&self, number: u32) -> u64 {
+        self.restarts.get(&number).map_or(0, |restarts| restarts.count)
+    }
+
+    /// Why and when it was last; null when it never was.
+    pub(crate) fn last_restart(&self, number: u32, now: Duration) -> Value {
+        self.restarts.get(&number).map_or(Value::Null, |restarts| {
+            let ago = now.saturating_sub(restarts.at).as_secs();
+            json!({"cause": restarts.cause, "seconds_ago": ago})
+        })
+    }
+
+    /// There have been `requests` by now.
+    pub(crate) fn count(&mut self, now: Duration, requests: u64) {
+        if self.counts.last().is_none_or(|(at, _)| now >= *at + STEP) {
+            self.counts.push((now, requests));
+        }
+        // One from before the window is kept, to compare with.
+        let old = self.counts.iter().filter(|(at, _)| *at + WINDOW < now).count();
+        self.counts.drain(..old.saturating_sub(1));
+    }
+
+    /// Requests a second, and of how many seconds: since about [`WINDOW`], or since somebody asked
+    /// last.
+    pub(crate) fn rate(&self, now: Duration, requests: u64) -> Value {
+        let (at, before) = self
+            .counts
+            .iter()
+            .find(|(at, _)| *at + WINDOW >= now && *at + STEP <= now)
+            .or_else(|| self.counts.iter().rev().find(|(at, _)| *at + STEP <= now))
+            .copied()
+            .unwrap_or_default();
+        let seconds = now.saturating_sub(at).as_secs_f64();
+        let more = u32::try_from(requests.saturating_sub(before)).unwrap_or(u32::MAX);
+        let rate = if seconds > 0.0 { f64::from(more) / seconds } else { 0.0 };
+        let rounded = |number: f64| (number * 10.0).round() / 10.0;
+        json!({"requests": rounded(rate), "over_seconds": rounded(seconds)})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn restarts_are_counted_by_number_and_the_last_cause_stays() {
+        let mut history = History::default();
+        assert_eq!((history.restarts(1), history.last_restart(1, seconds(1))), (0, Value::Null));
+        history.note(1, "max-requests", seconds(2));
+        history.note(1, "killed", seconds(5));
+        assert_eq!((history.restarts(1), history.restarts(2)), (2, 0));
+        let last = json!({"cause": "killed", "seconds_ago": 4});
+        assert_eq!(history.last_restart(1, seconds(9)), last);
+    }
+
+    #[test]
+    fn what_predecessors_have_counted_is_not_a_workers_own() {
+        let mut history = History::default();
+        let counted = |requests, running| Counters { requests, running, ..Counters::default() };
+        history.begin(7, counted(100, 0));
+        assert_eq!(history.own(7, counted(130, 2)), counted(30, 2));
+        history.forget(7);
+        assert_eq!(history.own(7, counted(130, 2)), counted(130, 2));
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_last_seconds() {
+        let mut history = History::default();
+        assert_eq!(history.rate(seconds(4), 8), json!({"requests": 2.0, "over_seconds": 4.0}));
+        (0..=60).for_each(|second| history.count(seconds(second), 10 * second));
+        assert!(history.counts.len() <= 12, "{:?}", history.counts);
+        let rate = history.rate(seconds(60), 600 + 100);
+        assert_eq!(rate, json!({"requests": 20.0, "over_seconds": 10.0}));
+        let later = history.rate(seconds(160), 1600);
+        assert_eq!(later, json!({"requests": 10.0, "over_seconds": 100.0}));
+    }
+}

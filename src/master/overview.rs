@@ -1,0 +1,133 @@
+//! The answer to `status`, for people.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::status::span;
+use crate::table::{harmless, mebibytes};
+
+/// One line of what runs, and a line for each of its sides.
+pub fn text(status: &Value) -> String {
+    let mut text = headline(status) + "\n";
+    let mut line = |name: &str, value: String| {
+        if !value.is_empty() {
+            let _ = writeln!(text, "  {name:12} {value}");
+        }
+    };
+    let word = |key: &str| harmless(status[key].as_str().unwrap_or("?"));
+    line(
+        "version",
+        format!("rwsgi {}, Python {}, pid {}", word("version"), word("python"), status["pid"]),
+    );
+    line("generation", status["generation"].to_string());
+    line("listeners", words(&status["listeners"]));
+    line("workers", workers(status));
+    line("requests", requests(status));
+    line("connections", status["total"]["connections"].to_string());
+    line("memory", memory(&status["memory"]));
+    unusual(status).into_iter().for_each(|what| line("unusual", what));
+    text
+}
+
+/// `shop: serving since 3 d 4 h`.
+pub fn headline(status: &Value) -> String {
+    let name = harmless(status["name"].as_str().unwrap_or(""));
+    let state = harmless(status["state"].as_str().unwrap_or("?"));
+    format!("{name}: {state}, up {}", span(status["uptime_seconds"].as_u64().unwrap_or(0)))
+}
+
+fn words(list: &Value) -> String {
+    let list = list.as_array().map_or(&[][..], Vec::as_slice);
+    let words: Vec<_> = list.iter().filter_map(Value::as_str).map(harmless).collect();
+    words.join(", ")
+}
+
+fn workers(status: &Value) -> String {
+    let all = status["workers"].as_array().map_or(&[][..], Vec::as_slice);
+    let counts = ["ready", "starting", "draining"]
+        .map(|phase| (phase, all.iter().filter(|worker| worker["phase"] == phase).count()));
+    let counts = counts.iter().filter(|(_, count)| *count > 0);
+    let counts: Vec<_> = counts.map(|(phase, count)| format!("{count} {phase}")).collect();
+    format!("{} × {} threads: {}", status["processes"], status["threads"], counts.join(", "))
+}
+
+/// What there was, what there is, and how fast it goes.
+pub fn requests(status: &Value) -> String {
+    let (total, rate) = (&status["total"], &status["per_second"]);
+    format!(
+        "{} answered, {} running, {} a second (of the last {} s), {} exceptions",
+        total["requests"],
+        total["running"],
+        rate["requests"],
+        rate["over_seconds"],
+        total["exceptions"]
+    )
+}
+
+/// Of all workers together; empty when it was not asked for.
+pub fn memory(memory: &Value) -> String {
+    if memory.is_null() {
+        return String::new();
+    }
+    let size = |key: &str| mebibytes(&memory[key]);
+    format!("{} (PSS of all workers), {} (RSS)", size("pss"), size("rss"))
+}
+
+/// What an administrator should look at.
+pub fn unusual(status: &Value) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Some(seconds) = status["paused_seconds"].as_u64() {
+        all.push(format!("paused since {}: nothing new reaches the application", span(seconds)));
+    }
+    let loops = status["crash_loops"].as_array().map_or(&[][..], Vec::as_slice);
+    if !loops.is_empty() {
+        let numbers: Vec<_> = loops.iter().map(Value::to_string).collect();
+        all.push(format!("keeps dying: worker {}; see the log", numbers.join(", ")));
+    }
+    if let Some(why) = status["degraded"].as_str() {
+        all.push(format!("no worker can be replaced: {}", harmless(why)));
+    }
+    if let Some(why) = status["last_reload_failed"].as_str() {
+        all.push(format!("the last reload failed: {}", harmless(why)));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_side_has_a_line_and_what_is_unusual_one_more() {
+        let mut status = json!({
+            "name": "shop", "state": "serving", "uptime_seconds": 7500, "version": "0.1.0",
+            "python": "3.12.3", "pid": 7, "generation": 2, "listeners": ["127.0.0.1:80", "/x"],
+            "processes": 2, "threads": 4, "paused_seconds": null, "crash_loops": [],
+            "last_reload_failed": null, "per_second": {"requests": 1.5, "over_seconds": 10.0},
+            "total": {"requests": 90, "running": 1, "exceptions": 0, "connections": 3},
+            "memory": {"pss": 15 << 20, "rss": 31 << 20, "uss": 0},
+            "workers": [{"phase": "ready"}, {"phase": "ready"}, {"phase": "draining"}],
+        });
+        let expected = "\
+shop: serving, up 2 h 5 min
+  version      rwsgi 0.1.0, Python 3.12.3, pid 7
+  generation   2
+  listeners    127.0.0.1:80, /x
+  workers      2 × 4 threads: 2 ready, 1 draining
+  requests     90 answered, 1 running, 1.5 a second (of the last 10.0 s), 0 exceptions
+  connections  3
+  memory       15 MiB (PSS of all workers), 31 MiB (RSS)
+";
+        assert_eq!(text(&status), expected);
+        status["paused_seconds"] = 61.into();
+        status["crash_loops"] = json!([2]);
+        status["last_reload_failed"] = "no \u{1b}[2J module".into();
+        let more = text(&status);
+        let more = more.strip_prefix(expected).unwrap();
+        assert_eq!(more.matches("  unusual      ").count(), 3, "{more}");
+        assert!(more.contains("no \\x1b[2J module"), "{more}");
+    }
+}
