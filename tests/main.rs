@@ -24,7 +24,7 @@ mod chunked;
 mod cli;
 // What is wrong with a configuration, with the place.
 mod config_errors;
-// `rwsgi status|reload|stop`.
+// The control socket, and most commands to it.
 mod control;
 // What keeps failing.
 mod crash_loop;
@@ -44,6 +44,8 @@ mod exception;
 mod expect;
 // Header fields.
 mod fields;
+// Commands of one letter.
+mod fifo;
 // Who the client is behind proxies.
 mod forwarded;
 // Where a request ends.
@@ -78,6 +80,8 @@ mod master_killed;
 mod memory_pressure;
 // What a supervisor is told, and when.
 mod notify_ready;
+// Nothing new reaches the application, and nobody is refused.
+mod pause;
 // Connections that go on, and those that end.
 mod persistence;
 // Requests that do not wait for responses.
@@ -110,6 +114,8 @@ mod start_response;
 mod static_files;
 // What runs at the same time.
 mod threads;
+// `rwsgi top`.
+mod top;
 // The uwsgi protocol on raw sockets.
 mod uwsgi_protocol;
 // What is no request of it.

@@ -104,7 +104,7 @@ fn of_a_stuck_worker_it_says_so_and_does_not_hang() {
 /// Ends the worker that runs this path: nothing else can.
 fn end_busy(server: &Server, path: &str) {
     let control = server.place.join("control").display().to_string();
-    let told: Value = serde_json::from_str(&run(&["status", &control]).stdout).unwrap();
+    let told: Value = serde_json::from_str(&run(&["status", "--json", &control]).stdout).unwrap();
     let workers = told["workers"].as_array().unwrap();
     let busy = workers.iter().find(|worker| worker["running"][0]["path"] == path).unwrap();
     let pid = i32::try_from(busy["pid"].as_i64().unwrap()).unwrap();
@@ -139,7 +139,7 @@ fn an_instance_without_control_socket_is_told() {
     let server = Server::new("pidfile = app.pid");
     let pidfile = server.place.join("app.pid").display().to_string();
     let ended = Setup::new("").arguments(&["--stacks", &pidfile]).run();
-    ended.refuses(69, &["has no control socket", "RWSGI_RUNTIME_DIRECTORY"]);
+    ended.refuses(69, &["has no control socket", "control-socket = PATH"]);
 }
 
 #[test]

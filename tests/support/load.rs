@@ -47,6 +47,15 @@ fn ask(address: SocketAddr, keep: bool, stop: &AtomicBool, tally: &Tally) {
     }
 }
 
+/// Ends the load, however what happens meanwhile ends.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// Has four clients ask at `address` while `meanwhile` runs, which is given the number of answers so
 /// far; fails if one request does.
 pub fn under_load(address: SocketAddr, keep: bool, meanwhile: impl FnOnce(&dyn Fn() -> usize)) {
@@ -55,8 +64,9 @@ pub fn under_load(address: SocketAddr, keep: bool, meanwhile: impl FnOnce(&dyn F
         for _ in 0..4 {
             scope.spawn(|| ask(address, keep, &stop, &tally));
         }
+        let stop = Stop(&stop);
         meanwhile(&|| tally.answered.load(Relaxed));
-        stop.store(true, Relaxed);
+        drop(stop);
     });
     let failures = tally.failures.lock().unwrap();
     assert!(failures.is_empty(), "{} of {:?}: {failures:?}", failures.len(), tally.answered);

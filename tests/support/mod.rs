@@ -2,6 +2,7 @@
 
 pub mod behind;
 pub mod client;
+pub mod control;
 pub mod extension;
 pub mod front;
 pub mod load;

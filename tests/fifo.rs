@@ -1,0 +1,84 @@
+//! `master-fifo`, and the signals that mean the same.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+
+use nix::sys::signal::Signal;
+
+use crate::support::server::Server;
+use crate::support::setup::Setup;
+
+fn write(server: &Server, fifo: &str, letters: &str) {
+    // A FIFO that nobody reads is an error, and no wait.
+    let mut options = OpenOptions::new();
+    let file = options.write(true).custom_flags(nix::libc::O_NONBLOCK);
+    let mut file = file.open(server.place.join(fifo)).unwrap();
+    file.write_all(letters.as_bytes()).unwrap();
+}
+
+#[test]
+fn its_letters_are_commands_and_writers_come_and_go() {
+    let mut server = Server::new("master-fifo = fifo");
+    let mode = std::fs::metadata(server.place.join("fifo")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    write(&server, "fifo", "r\n");
+    server.wait_for_log("reloaded: ", 1);
+    write(&server, "fifo", "p");
+    server.wait_for_log("paused: ", 1);
+    write(&server, "fifo", "p");
+    server.wait_for_log("resumed after ", 1);
+    write(&server, "fifo", "s");
+    server.wait_for_log("requests     0 answered", 1);
+    write(&server, "fifo", "w");
+    server.wait_for_log("`w` on the FIFO is not obeyed", 1);
+    write(&server, "fifo", "q");
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(!server.place.join("fifo").exists());
+}
+
+#[test]
+fn rubbish_neither_harms_nor_floods_the_log() {
+    let server = Server::new("master-fifo = fifo");
+    write(&server, "fifo", &"x\0\u{1b}".repeat(1000));
+    write(&server, "fifo", "s");
+    server.wait_for_log("requests     0 answered", 1);
+    let log = server.log();
+    assert!(
+        log.contains("`\\u{1b}` on the FIFO") && log.matches("not obeyed").count() < 60,
+        "{log}"
+    );
+    server.get("/ok").expect(200);
+}
+
+#[test]
+fn a_digit_changes_to_another_one() {
+    let server = Server::new("master-fifo = zero\nmaster-fifo = one");
+    write(&server, "zero", "17");
+    server.wait_for_log("there is no master-fifo number 7", 1);
+    write(&server, "one", "s");
+    server.wait_for_log("requests     0 answered", 1);
+}
+
+#[test]
+fn what_is_no_fifo_is_a_reason_not_to_start() {
+    let ended = Setup::new("master-fifo = app.py").run();
+    ended.refuses(71, &["app.py: there is a file that is no FIFO"]);
+    assert!(ended.place.read("app.py").contains("def application"));
+}
+
+#[test]
+fn sigusr2_logs_the_state() {
+    let server = Server::new("processes=2");
+    server.signal(Signal::SIGUSR2);
+    server.wait_for_log("workers      2 × 1 threads: 2 ready", 1);
+    server.wait_for_log("WORKER", 1);
+}
+
+#[test]
+fn sigwinch_and_sigurg_mean_nothing() {
+    let server = Server::new("");
+    [Signal::SIGWINCH, Signal::SIGURG].iter().for_each(|signal| server.signal(*signal));
+    server.get("/ok").expect(200);
+}
