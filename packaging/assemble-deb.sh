@@ -47,6 +47,7 @@ install_files() {
 644 $packaging/examples/nginx.conf usr/share/doc/rwsgi/examples/nginx.conf
 644 $packaging/examples/nginx-uwsgi.conf usr/share/doc/rwsgi/examples/nginx-uwsgi.conf
 644 $root/docs/behind-a-proxy.md usr/share/doc/rwsgi/behind-a-proxy.md
+644 $root/docs/control.md usr/share/doc/rwsgi/control.md
 644 $packaging/examples/strict.conf usr/share/doc/rwsgi/examples/strict.conf
 644 $root/examples/bookstore/rwsgi.ini usr/share/doc/rwsgi/examples/bookstore.ini
 644 $root/examples/bookstore/uwsgi.ini usr/share/doc/rwsgi/examples/uwsgi.ini

@@ -9,12 +9,14 @@ use nix::sys::signal::Signal;
 
 use crate::support::server::Server;
 use crate::support::setup::Setup;
+use crate::support::wait;
 
 fn write(server: &Server, fifo: &str, letters: &str) {
     // A FIFO that nobody reads is an error, and no wait.
     let mut options = OpenOptions::new();
-    let file = options.write(true).custom_flags(nix::libc::O_NONBLOCK);
-    let mut file = file.open(server.place.join(fifo)).unwrap();
+    options.write(true).custom_flags(nix::libc::O_NONBLOCK);
+    let path = server.place.join(fifo);
+    let mut file = wait::until("a reader of the FIFO", || options.open(&path).ok());
     file.write_all(letters.as_bytes()).unwrap();
 }
 
