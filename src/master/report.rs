@@ -50,14 +50,7 @@ fn say_resumed(time: Duration) {
 impl Master {
     pub(crate) fn tell(&mut self, news: News) {
         match news {
-            News::Ready => {
-                log::notice(Said::Ready, format!("ready: {}", self.summary())).send();
-                self.instance.supervisor.tell(&[NotifyState::Ready]);
-                self.instance.supervisor.store(&self.instance.listeners.to_store());
-                if let Some(caller) = self.instance.caller.take() {
-                    caller.ready();
-                }
-            }
+            News::Ready => self.ready(),
             News::WorkerReady(key) => {
                 self.about_worker(key, Level::Info, Said::WorkerReady, "serves").send();
             }
@@ -75,16 +68,7 @@ impl Master {
             }
             News::ReplacementFailed(key, how, delay) => self.replacement_failed(key, &how, delay),
             News::Resized(before, wanted, why) => resized(before, wanted, &why),
-            News::CrashLoop(number) => {
-                let others = match self.serving() {
-                    0 => "No worker serves",
-                    _ => "The other workers serve",
-                };
-                let message = format!(
-                    "worker {number} keeps dying; see what the log says before each death. {others}"
-                );
-                log::critical(Said::CrashLoop, message).send();
-            }
+            News::CrashLoop(number) => self.crash_loop(number),
             News::TemplateDied(why, delay) => self.template_died(&why, delay),
             News::Reloading(generation) => {
                 log::notice(Said::Reloading, format!("reload: generation {generation}")).send();
@@ -110,18 +94,40 @@ impl Master {
                 log::notice(Said::Stopping, "stopping: requests in flight are finished").send();
                 self.instance.supervisor.tell(&[NotifyState::Stopping]);
             }
-            News::NoMercy(key) => {
-                let unfinished = self.unfinished(key);
-                let what = format!("does not leave: killed{}", unfinished.clause());
-                let entry = self.about_worker(key, Level::Info, Said::WorkerDied, &what);
-                unfinished.add_to(entry).send();
-            }
+            News::NoMercy(key) => self.no_mercy(key),
             News::Trouble(why) => {
                 let message = [why.summary.as_str(), &why.traceback].join("\n");
                 with_failure(log::error(Said::SystemError, message), &why).send();
             }
         }
         self.tell_status();
+    }
+
+    fn ready(&mut self) {
+        log::notice(Said::Ready, format!("ready: {}", self.summary())).send();
+        self.instance.supervisor.tell(&[NotifyState::Ready]);
+        self.instance.supervisor.store(&self.instance.listeners.to_store());
+        if let Some(caller) = self.instance.caller.take() {
+            caller.ready();
+        }
+    }
+
+    fn crash_loop(&self, number: u32) {
+        let others = match self.serving() {
+            0 => "No worker serves",
+            _ => "The other workers serve",
+        };
+        let message = format!(
+            "worker {number} keeps dying; see what the log says before each death. {others}"
+        );
+        log::critical(Said::CrashLoop, message).send();
+    }
+
+    fn no_mercy(&self, key: Key) {
+        let unfinished = self.unfinished(key);
+        let what = format!("does not leave: killed{}", unfinished.clause());
+        let entry = self.about_worker(key, Level::Info, Said::WorkerDied, &what);
+        unfinished.add_to(entry).send();
     }
 
     fn worker_died(&mut self, key: Key, exit: Exit, delay: Duration) {
