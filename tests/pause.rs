@@ -243,6 +243,26 @@ fn requests_that_wait_for_a_thread_are_held_too() {
     waiting.iter_mut().for_each(|client| drop(client.response().expect(200)));
 }
 
+/// Clock ticks of the processor that a process has used, a hundredth of a second each.
+fn ticks(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn who_waits_outside_costs_no_processor() {
+    let server = served("");
+    drained(&server);
+    let mut outside = server.connect_and_send("/ok");
+    let before = ticks(server.workers()[0]);
+    assert!(outside.is_silent_for(Duration::from_secs(1)));
+    let used = ticks(server.workers()[0]) - before;
+    assert!(used < 10, "{used} ticks within a second");
+    resumed(&server);
+    outside.response().expect(200);
+}
+
 #[test]
 fn sigtstp_pauses_and_resumes() {
     let server = Server::new("");
