@@ -48,6 +48,8 @@ mod fields;
 mod fifo;
 // Who the client is behind proxies.
 mod forwarded;
+// What a worker has of its template.
+mod fork;
 // Where a request ends.
 mod framing;
 // Behind Apache.

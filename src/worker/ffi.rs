@@ -1,5 +1,6 @@
 //! Raw calls of CPython: what PyO3 has no safe name for. Each costs nothing but the call.
 
+use nix::libc;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -46,4 +47,50 @@ pub(crate) fn raise_in_thread(
     // its own, or NULL; `ident` is only compared with the numbers of the threads that there are. The
     // parameter is an unsigned long in C, of the same size and bits.
     unsafe { ffi::PyThreadState_SetAsyncExc(ident as std::ffi::c_long, exception) == 1 }
+}
+
+/// What CPython does around fork(2), fork hooks of Python code included. It has names for these steps
+/// from 3.7 on, while the extension is loaded by 3.6, too: so they are looked up.
+pub(crate) struct ForkHooks {
+    before: Step,
+    in_parent: Step,
+    in_child: Step,
+}
+
+type Step = unsafe extern "C" fn();
+
+impl ForkHooks {
+    /// `None` before Python 3.7.
+    pub(crate) fn find() -> Option<Self> {
+        Some(Self {
+            before: step(c"PyOS_BeforeFork")?,
+            in_parent: step(c"PyOS_AfterFork_Parent")?,
+            in_child: step(c"PyOS_AfterFork_Child")?,
+        })
+    }
+
+    /// Before the fork. One of the other two has to follow, in each process that goes on with Python.
+    pub(crate) fn before(&self, _py: Python<'_>) {
+        // SAFETY: the GIL is held, as the function wants; it takes nothing and returns nothing.
+        unsafe { (self.before)() }
+    }
+
+    /// After it, in the process that was there before, whether or not it has come to a fork.
+    pub(crate) fn after_in_parent(&self, _py: Python<'_>) {
+        // SAFETY: as above, and `before` was called.
+        unsafe { (self.in_parent)() }
+    }
+
+    /// After it, in the new process.
+    pub(crate) fn after_in_child(&self, _py: Python<'_>) {
+        // SAFETY: as above; this thread, which had the GIL when it forked, is the only one here.
+        unsafe { (self.in_child)() }
+    }
+}
+
+fn step(name: &std::ffi::CStr) -> Option<Step> {
+    // SAFETY: the name ends with NUL, and the lookup has no other effect.
+    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    // SAFETY: the functions of these names are `void (void)` in every CPython that has them.
+    (!address.is_null()).then(|| unsafe { std::mem::transmute::<*mut libc::c_void, Step>(address) })
 }

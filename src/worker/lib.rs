@@ -1,7 +1,7 @@
 //! The Python side of rwsgi: one extension for the process that imports an application and for the
 //! workers that serve it.
 //!
-//! A process loads it, calls `_rwsgi::main`, and becomes a template (`template`); each fork of
+//! A process loads it, calls `_rwsgi::main`, and becomes a template (`template`); each fork (`fork`) of
 //! that is a worker (`worker`). A request then goes one way: `accept` → `connection` → `intake` →
 //! `http` or `uwsgi` → `request` → `upload` → `exchange` → `wsgi/environ` → the application →
 //! `wsgi/start_response` → `wsgi/body` → `exchange` → `response` → `stream`.
@@ -15,6 +15,7 @@ mod desk;
 mod exchange;
 #[expect(unsafe_code, reason = "one of the two files that may: raw calls of CPython")]
 mod ffi;
+mod fork;
 mod hand;
 mod hole;
 mod http;

@@ -1,23 +1,16 @@
 //! The life of a template: import the application once, then fork workers on request.
-//!
-//! A worker is a grandchild: the template forks, the child forks again with Python's own
-//! `os.fork()` (whose hooks so run once, in the worker) and leaves at once; the worker's new parent is
-//! the nearest subreaper, the master, which sees its death at first hand.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::errno::Errno;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
 use pyo3::prelude::*;
 use rwsgi_core::config::{Config, LogTarget};
 use rwsgi_core::exit::ExitCode;
-use rwsgi_core::ipc::{Channel, Failure, FromTemplate, FromWorker, Received, ToTemplate};
+use rwsgi_core::ipc::{Channel, Failure, FromTemplate, Received, ToTemplate};
 use rwsgi_core::log::{self, Event, Speaker};
-use rwsgi_core::shortage;
 use rwsgi_core::sys::{self, Forked};
 
+use crate::fork::fork;
 use crate::worker;
 use crate::wsgi::{application, stream};
 
@@ -174,42 +167,6 @@ pub(crate) fn write_to(output: BorrowedFd<'_>) {
     for target in [1, 2] {
         let _ = sys::replace_standard_stream(output, target);
     }
-}
-
-/// The exit code of the process between when it has no number of an error to tell.
-const UNKNOWN: i32 = u8::MAX as i32;
-
-/// Forks a worker. In it, `Child` is returned; the process between never returns.
-fn fork(py: Python<'_>, theirs: &Channel) -> Result<Forked, String> {
-    match sys::fork_unchecked().map_err(|error| shortage::explain(&error))? {
-        Forked::Parent(between) => match waitpid(Pid::from_raw(between), None) {
-            // ECHILD: the application ignores SIGCHLD, and the kernel has reaped it.
-            Ok(WaitStatus::Exited(_, 0)) | Err(Errno::ECHILD) => Ok(Forked::Parent(between)),
-            Ok(WaitStatus::Exited(_, errno)) if errno < UNKNOWN => {
-                Err(shortage::explain(&io::Error::from_raw_os_error(errno)))
-            }
-            _ => Err("os.fork() failed; see the entry before".to_owned()),
-        },
-        Forked::Child => match fork_in_python(py) {
-            Ok(0) => Ok(Forked::Child),
-            Ok(pid) => {
-                let _ = theirs.send(&FromWorker::Forked { pid }, &[]);
-                sys::exit_now(0)
-            }
-            Err(error) => {
-                let errno = error.value(py).getattr("errno").and_then(|errno| errno.extract());
-                if let Some(errno) = errno.ok().filter(|errno| (1..UNKNOWN).contains(errno)) {
-                    sys::exit_now(u8::try_from(errno).unwrap_or(u8::MAX));
-                }
-                crate::traceback::entry(py, &error, "os.fork(): ").send();
-                sys::exit_now(u8::MAX)
-            }
-        },
-    }
-}
-
-fn fork_in_python(py: Python<'_>) -> PyResult<i32> {
-    py.import("os")?.call_method0("fork")?.extract()
 }
 
 /// Who this process is, for the log.
