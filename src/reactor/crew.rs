@@ -11,8 +11,10 @@
 //! the job and not a tick later.
 //!
 //! With deadlines for jobs ([`Duty::watches`]) the watcher also has the duty look at them, every
-//! [`LOOK`], for as long as any hand is in a job, whoever leads.
+//! [`LOOK`], for as long as any hand is in a job, whoever leads. It begins to when the first job asks
+//! for it ([`Crew::watch_job`]).
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -38,6 +40,11 @@ const PATIENCE: Duration = Duration::from_millis(10);
 const STREAK: u32 = 64;
 const WATCHER: Id = Id::MAX;
 
+thread_local! {
+    /// The job of this thread is among those of `Crew::running`.
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// What the leader does beside polling tasks and running jobs.
 pub trait Duty: Send + Sync {
     /// Time until `on_time` wants to be called; `None`: never.
@@ -51,7 +58,8 @@ pub trait Duty: Send + Sync {
     /// All hands have been busy for another while, and new work is not taken in: what has waited
     /// since the last time is to be taken in all the same, or it would wait for ever.
     fn overdue(&self);
-    /// Whether jobs have deadlines, so that `look` is wanted while one runs.
+    /// Whether jobs have deadlines, so that `look` is wanted while one runs. Asked once; see
+    /// [`Crew::watch_job`].
     fn watches(&self) -> bool;
     /// Jobs run: are they in time? Called by the watcher, which must not wait for any of them.
     fn look(&self);
@@ -80,7 +88,7 @@ pub struct Crew<J> {
     takes_in: AtomicBool,
     stopped: AtomicBool,
     /// Jobs have deadlines.
-    watches: bool,
+    watches: AtomicBool,
     /// Jobs that run, if they have deadlines.
     running: AtomicUsize,
 }
@@ -108,7 +116,7 @@ impl<J: Send> Crew<J> {
             wanted: AtomicBool::new(false),
             takes_in: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
-            watches,
+            watches: AtomicBool::new(watches),
             running: AtomicUsize::new(0),
         }
     }
@@ -131,6 +139,17 @@ impl<J: Send> Crew<J> {
     /// in a socket): if this thread leads, somebody else has to.
     pub fn step_aside(&self, me: Id) {
         if self.lead.release(me) && !self.wake_idle() {
+            self.wake_watcher();
+        }
+    }
+
+    /// The job that runs on this thread has a deadline, and so may all that follow.
+    pub fn watch_job(&self) {
+        self.watches.store(true, SeqCst);
+        if !COUNTED.replace(true) {
+            self.running.fetch_add(1, SeqCst);
+        }
+        if self.watcher_sleeps.load(SeqCst) {
             self.wake_watcher();
         }
     }
@@ -195,7 +214,7 @@ impl<J: Send> Crew<J> {
 
     /// Has the deadlines of jobs looked at, if it is time.
     fn look(&self, looked: &mut Instant) {
-        if self.watches && looked.elapsed() >= LOOK && self.running.load(SeqCst) > 0 {
+        if self.watches.load(Relaxed) && looked.elapsed() >= LOOK && self.running.load(SeqCst) > 0 {
             *looked = Instant::now();
             self.duty.look();
         }
@@ -262,13 +281,15 @@ impl<J: Send> Crew<J> {
 
     /// Runs one job; returns whether `me` leads afterwards.
     fn run(&self, me: Id, hands: &mut dyn Hands<J>, job: J, leads: bool) -> bool {
-        if self.watches {
+        let watches = self.watches.load(Relaxed);
+        if watches {
+            COUNTED.set(true);
             self.running.fetch_add(1, SeqCst);
         }
         if leads {
             self.lead.begin_job(me);
         }
-        if (leads || self.watches) && self.watcher_sleeps.load(SeqCst) {
+        if (leads || watches) && self.watcher_sleeps.load(SeqCst) {
             self.wake_watcher();
         }
         if leads {
@@ -278,7 +299,7 @@ impl<J: Send> Crew<J> {
             }
         }
         self.pace.measure(|| hands.run(job));
-        if self.watches {
+        if self.watches.load(Relaxed) && COUNTED.replace(false) {
             self.running.fetch_sub(1, SeqCst);
         }
         leads && self.lead.end_job(me)

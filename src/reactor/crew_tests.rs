@@ -7,7 +7,10 @@ use super::*;
 
 /// Counts looks, if there is somewhere to count them.
 #[derive(Default)]
-struct Looks(Option<mpsc::Sender<()>>);
+struct Looks {
+    look: Option<mpsc::Sender<()>>,
+    from_the_start: bool,
+}
 impl Duty for Looks {
     fn timeout(&self) -> Option<Duration> {
         None
@@ -17,10 +20,10 @@ impl Duty for Looks {
     fn take_in(&self, _: bool) {}
     fn overdue(&self) {}
     fn watches(&self) -> bool {
-        self.0.is_some()
+        self.from_the_start
     }
     fn look(&self) {
-        let _ = self.0.as_ref().unwrap().send(());
+        let _ = self.look.as_ref().unwrap().send(());
     }
 }
 
@@ -165,7 +168,7 @@ fn a_job_that_waits_for_the_leader_steps_aside() {
 #[test]
 fn jobs_are_looked_at_while_one_runs_and_no_longer() {
     let (look, looks) = mpsc::channel();
-    with_duty(3, Looks(Some(look)), |crew| {
+    with_duty(3, Looks { look: Some(look), from_the_start: true }, |crew| {
         let (release, stuck) = mpsc::channel::<()>();
         submit(crew, move || {
             let _ = stuck.recv();
@@ -181,5 +184,34 @@ fn jobs_are_looked_at_while_one_runs_and_no_longer() {
         });
         (0..4).for_each(|_| looks.recv_timeout(Duration::from_secs(20)).unwrap());
         release.send(()).unwrap();
+    });
+}
+
+#[test]
+fn the_first_job_that_asks_for_it_is_looked_at_already() {
+    let (look, looks) = mpsc::channel();
+    with_duty(2, Looks { look: Some(look), from_the_start: false }, |crew| {
+        let (asks, asked) = mpsc::channel::<()>();
+        let (release, stuck) = mpsc::channel::<()>();
+        let theirs = Arc::clone(crew);
+        submit(crew, move || {
+            let _ = asked.recv();
+            theirs.watch_job();
+            theirs.watch_job();
+            let _ = stuck.recv();
+        });
+        // By now the watcher sleeps, and will not look by itself.
+        assert!(looks.recv_timeout(LOOK * 3).is_err());
+        asks.send(()).unwrap();
+        (0..4).for_each(|_| looks.recv_timeout(Duration::from_secs(20)).unwrap());
+        release.send(()).unwrap();
+        while looks.recv_timeout(LOOK * 3).is_ok() {}
+        let (release, stuck) = mpsc::channel::<()>();
+        submit(crew, move || {
+            let _ = stuck.recv();
+        });
+        (0..4).for_each(|_| looks.recv_timeout(Duration::from_secs(20)).unwrap());
+        release.send(()).unwrap();
+        while looks.recv_timeout(LOOK * 3).is_ok() {}
     });
 }

@@ -3,6 +3,8 @@
 //! Only time in which somebody looked counts. Two looks are [`LOOK`] apart; when they are further
 //! apart than [`JUMP`], this process was stopped (SIGSTOP, a frozen cgroup, a machine that slept),
 //! and so were its jobs: what is beyond [`LOOK`] is forgiven.
+//!
+//! A job may get [rungs of its own](Ladder::change) on its way.
 
 use std::time::Duration;
 
@@ -41,17 +43,21 @@ pub struct Reached<R> {
 #[derive(Debug)]
 pub struct Ladder<R> {
     rungs: Vec<(Duration, R)>,
-    climbers: Vec<Climber>,
+    climbers: Vec<Climber<R>>,
     looked: Duration,
 }
 
 #[derive(Debug)]
-struct Climber {
+struct Climber<R> {
     hand: Id,
     serial: u64,
     age: Duration,
+    /// Until when `age` counts.
+    counted: Duration,
     /// The next rung.
     next: usize,
+    /// Instead of those of the ladder, in order.
+    own: Option<Vec<(Duration, R)>>,
 }
 
 impl<R: Copy> Ladder<R> {
@@ -71,30 +77,57 @@ impl<R: Copy> Ladder<R> {
         });
         let mut reached = Vec::new();
         for job in running {
-            let climber = self.climb(job, now, counted);
-            let (hand, serial, age, next) =
-                (climber.hand, climber.serial, climber.age, climber.next);
-            let above = self.rungs.iter().skip(next).take_while(|(at, _)| *at <= age);
+            let (index, known) = self.find(job, now);
+            let climber = &mut self.climbers[index];
+            if known {
+                climber.age += counted.min(now.saturating_sub(climber.counted));
+                climber.counted = now;
+            }
+            let rungs = climber.own.as_ref().unwrap_or(&self.rungs);
+            let (hand, serial, age) = (climber.hand, climber.serial, climber.age);
+            let above = rungs.iter().skip(climber.next).take_while(|(at, _)| *at <= age);
             reached.extend(above.map(|(_, rung)| Reached { hand, serial, age, rung: *rung }));
-        }
-        for climber in &mut self.climbers {
-            climber.next = self.rungs.partition_point(|(at, _)| *at <= climber.age);
+            climber.next = rungs.partition_point(|(at, _)| *at <= age);
         }
         reached
     }
 
-    fn climb(&mut self, job: &Job, now: Duration, counted: Duration) -> &Climber {
+    /// From now on a job has the rungs that `rungs` names for its age, and those of them that it has
+    /// not come to yet are before it.
+    pub fn change(
+        &mut self,
+        now: Duration,
+        job: &Job,
+        rungs: impl FnOnce(Duration) -> Vec<(Duration, R)>,
+    ) {
+        self.climbers.retain(|one| one.hand != job.hand || one.serial == job.serial);
+        let (index, known) = self.find(job, now);
+        let climber = &mut self.climbers[index];
+        let passed = now.saturating_sub(climber.counted);
+        climber.age = match known {
+            true if passed > JUMP => climber.age + LOOK,
+            true => climber.age + passed,
+            // Its thread is here and tells it, so it has not been stopped just now.
+            false => now.saturating_sub(job.began),
+        };
+        climber.counted = now;
+        let mut rungs = rungs(climber.age);
+        rungs.sort_by_key(|(at, _)| *at);
+        climber.next = rungs.partition_point(|(at, _)| *at <= climber.age);
+        climber.own = Some(rungs);
+    }
+
+    /// The climber of a job, and whether it was there before.
+    fn find(&mut self, job: &Job, now: Duration) -> (usize, bool) {
         let known = self.climbers.iter().position(|climber| climber.hand == job.hand);
-        let index = known.unwrap_or(self.climbers.len());
-        if known.is_none() {
-            // Nobody can tell how much of a longer time it was stopped.
-            let age = now.saturating_sub(job.began).min(LOOK);
-            let Job { hand, serial, .. } = *job;
-            self.climbers.push(Climber { hand, serial, age, next: 0 });
-        } else {
-            self.climbers[index].age += counted;
+        if let Some(index) = known {
+            return (index, true);
         }
-        &self.climbers[index]
+        // Nobody can tell how much of a longer time it was stopped.
+        let age = now.saturating_sub(job.began).min(LOOK);
+        let Job { hand, serial, .. } = *job;
+        self.climbers.push(Climber { hand, serial, age, counted: now, next: 0, own: None });
+        (self.climbers.len() - 1, false)
     }
 }
 
@@ -181,6 +214,64 @@ mod tests {
             .map(|reached| (reached.age, reached.rung))
             .collect();
         assert_eq!(ages, [(millis(1800), Rung::Warn), (millis(3600), Rung::End)]);
+    }
+
+    #[test]
+    fn a_job_with_rungs_of_its_own_leaves_the_others_theirs() {
+        let mut ladder = ladder();
+        ladder.change(millis(100), &job(1, 1, 0), |age| vec![(age + millis(500), Rung::End)]);
+        let jobs = [job(1, 1, 0), job(2, 2, 0)];
+        let reached: Vec<_> = (100..=1200)
+            .step_by(100)
+            .flat_map(|now| ladder.look(millis(now), &jobs))
+            .map(|reached| (reached.age, reached.hand, reached.rung))
+            .collect();
+        assert_eq!(reached, [(millis(600), 1, Rung::End), (millis(1000), 2, Rung::Warn)]);
+    }
+
+    #[test]
+    fn a_change_counts_from_its_moment_even_when_nobody_has_looked_before() {
+        let mut ladder = ladder();
+        let mut said = None;
+        ladder.change(millis(9000), &job(1, 1, 0), |age| {
+            said = Some(age);
+            vec![(age + millis(2000), Rung::End), (millis(500), Rung::Warn)]
+        });
+        assert_eq!(said, Some(millis(9000)));
+        assert_eq!(climb(&mut ladder, 9250, 12_000, &[job(1, 1, 0)]), [(11_000, 1, Rung::End)]);
+    }
+
+    #[test]
+    fn the_last_change_counts_and_may_leave_no_rung() {
+        let mut ladder = ladder();
+        assert_eq!(climb(&mut ladder, 0, 500, &[job(1, 1, 0)]), []);
+        ladder.change(millis(600), &job(1, 1, 0), |age| vec![(age + millis(100), Rung::End)]);
+        ladder.change(millis(650), &job(1, 1, 0), |age| {
+            assert_eq!(age, millis(650));
+            Vec::new()
+        });
+        assert_eq!(climb(&mut ladder, 750, 9000, &[job(1, 1, 0)]), []);
+    }
+
+    #[test]
+    fn the_next_job_of_the_hand_has_the_common_rungs() {
+        let mut ladder = ladder();
+        ladder.change(millis(100), &job(1, 1, 0), |_| Vec::new());
+        let reached = [300, 600, 900, 1200].map(|now| ladder.look(millis(now), &[job(1, 2, 200)]));
+        assert_eq!(reached.concat().len(), 1);
+        ladder.change(millis(1300), &job(1, 3, 1200), |age| {
+            assert_eq!(age, millis(100));
+            Vec::new()
+        });
+    }
+
+    #[test]
+    fn a_stopped_process_is_forgiven_in_rungs_of_a_job_too() {
+        let mut ladder = ladder();
+        ladder.look(millis(0), &[job(1, 1, 0)]);
+        ladder.change(millis(200), &job(1, 1, 0), |age| vec![(age + millis(2000), Rung::End)]);
+        assert_eq!(ladder.look(millis(60_200), &[job(1, 1, 0)]), []);
+        assert_eq!(climb(&mut ladder, 60_450, 63_000, &[job(1, 1, 0)]).len(), 1);
     }
 
     proptest::proptest! {
