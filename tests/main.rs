@@ -100,6 +100,8 @@ mod reload;
 mod reload_bad_application;
 // Reloads of a configuration that is wrong.
 mod reload_bad_config;
+// How long the application allows itself.
+mod request_deadline;
 // The first line of a request.
 mod request_line;
 // Too little of something.
@@ -118,6 +120,8 @@ mod static_files;
 mod threads;
 // `rwsgi top`.
 mod top;
+// `import uwsgi`.
+mod uwsgi_module;
 // The uwsgi protocol on raw sockets.
 mod uwsgi_protocol;
 // What is no request of it.

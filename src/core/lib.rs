@@ -10,6 +10,7 @@
 //! - [`log`]: one entry for each thing that happened, to the journal, stderr, a file or syslog;
 //! - [`output`]: text that an application writes, cut into entries;
 //! - [`exit`]: the exit codes;
+//! - [`title`]: what ps(1) calls a process;
 //! - [`sys`]: the system calls for which there is no safe wrapper elsewhere.
 
 pub mod address;
@@ -24,6 +25,7 @@ pub mod scoreboard;
 pub mod shortage;
 #[expect(unsafe_code, reason = "one of the two files that may: raw system calls")]
 pub mod sys;
+pub mod title;
 
 /// The version of the whole of rwsgi; master and extension must agree on it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -6,7 +6,7 @@
 //! cannot leave, and when it leaves it takes back an exception that has not arrived yet. A serial
 //! number tells whether the request is still the one that was meant.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use crate::wsgi::reply::Reply;
 pub(crate) struct Desks {
     desks: Vec<Desk>,
     /// Whether anybody wants to know what lies there.
-    watched: bool,
+    watched: AtomicBool,
     start: Instant,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Work {
 impl Desks {
     pub(crate) fn new(threads: u32, watched: bool) -> Self {
         let desks = (0..threads).map(|_| Desk::default()).collect();
-        Self { desks, watched, start: Instant::now() }
+        Self { desks, watched: AtomicBool::new(watched), start: Instant::now() }
     }
 
     fn desk(&self, hand: Id) -> Option<&Desk> {
@@ -77,21 +77,40 @@ impl Desks {
 
     /// The application is called. With the GIL.
     pub(crate) fn begin(&self, hand: Id, request: &Arc<Request>, reply: &Arc<Reply>) {
-        let Some(desk) = self.desk(hand).filter(|_| self.watched) else { return };
-        let serial = desk.serial.fetch_add(1, Relaxed);
-        *desk.work() = Some(Work {
-            request: Arc::clone(request),
-            reply: Arc::clone(reply),
-            serial,
-            began: self.now(),
-            interrupted: false,
-        });
+        if self.watched.load(Relaxed)
+            && let Some(desk) = self.desk(hand)
+        {
+            desk.put(request, reply, self.now());
+        }
+    }
+
+    /// The same for a request whose application has been called `ago`, if nobody has asked for what
+    /// lies here before; from now on somebody does. `None`: its time is over already, or there is no
+    /// such desk.
+    pub(crate) fn begin_late(
+        &self,
+        hand: Id,
+        request: &Arc<Request>,
+        reply: &Arc<Reply>,
+        ago: Duration,
+    ) -> Option<Job> {
+        self.watched.store(true, Relaxed);
+        let desk = self.desk(hand)?;
+        if desk.work().is_none() {
+            desk.put(request, reply, self.now().saturating_sub(ago));
+        }
+        let work = desk.work();
+        let Work { serial, began, .. } = *work.as_ref().filter(|work| !work.interrupted)?;
+        Some(Job { hand, serial, began })
     }
 
     /// The application has done with it; an exception that has not arrived never will. With the GIL,
     /// on the thread of `hand`.
     pub(crate) fn end(&self, py: Python<'_>, hand: Id) {
-        let Some(desk) = self.desk(hand).filter(|_| self.watched) else { return };
+        if !self.watched.load(Relaxed) {
+            return;
+        }
+        let Some(desk) = self.desk(hand) else { return };
         let work = desk.work().take();
         if let (Some(Work { interrupted: true, .. }), Some(ident)) = (work, desk.ident.get()) {
             ffi::raise_in_thread(py, *ident, None);
@@ -135,6 +154,17 @@ impl Desks {
 }
 
 impl Desk {
+    fn put(&self, request: &Arc<Request>, reply: &Arc<Reply>, began: Duration) {
+        let serial = self.serial.fetch_add(1, Relaxed);
+        *self.work() = Some(Work {
+            request: Arc::clone(request),
+            reply: Arc::clone(reply),
+            serial,
+            began,
+            interrupted: false,
+        });
+    }
+
     fn work(&self) -> MutexGuard<'_, Option<Work>> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,6 +7,7 @@
 //! `wsgi/start_response` → `wsgi/body` → `exchange` → `response` → `stream`.
 
 mod accept;
+mod api;
 mod complaints;
 mod connection;
 mod control;

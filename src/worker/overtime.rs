@@ -7,6 +7,10 @@
 //!   stack of the       RequestTimeout is raised              replaced             if Python could
 //!   thread             in the thread                                              not be asked
 //! ```
+//! An application may set the deadline of a request by itself ([`Overtime::limit`]); the rest follows
+//! in the same steps, counted from that moment. Until the first one does where nothing is configured,
+//! nobody looks, and no request is noted for who would.
+//!
 //! The crew's watcher climbs this ladder and never waits for Python: what takes the GIL is left to
 //! the [`Inquirer`](crate::inquirer::Inquirer). Each step is logged once, by who claims its notice
 //! first: the inquirer, with the stack, or, when the GIL cannot be had, the watcher without it.
@@ -25,10 +29,12 @@ use rwsgi_core::config::Harakiri;
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::FromWorker;
 use rwsgi_core::log::{self, Entry, Event};
+use rwsgi_core::running::Running;
 use rwsgi_core::sys;
 use rwsgi_protocol::request::Request;
-use rwsgi_reactor::{Id, Ladder, Reached};
+use rwsgi_reactor::{Id, Job, Ladder, Reached};
 
+use crate::request;
 use crate::stacks;
 use crate::worker::Worker;
 use crate::wsgi::reply::Cut;
@@ -58,11 +64,22 @@ enum Rung {
     Lost,
 }
 
+/// How long the application allows itself for a request, from the moment on in which it says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// As long as `harakiri` says.
+    Configured,
+    /// So long.
+    In(Duration),
+    /// For ever.
+    Never,
+}
+
 /// The requests that take too long.
 #[derive(Debug)]
 pub(crate) struct Overtime {
     climbing: Mutex<Climbing>,
-    watches: bool,
+    limits: Harakiri,
     /// It has asked to be replaced.
     retired: AtomicBool,
     /// It has asked to be killed.
@@ -94,16 +111,46 @@ struct Notice {
 
 impl Overtime {
     pub(crate) fn new(limits: &Harakiri) -> Self {
-        let rungs = rungs(limits);
-        let watches = !rungs.is_empty();
-        let climbing = Climbing { ladder: Ladder::new(rungs), notices: Vec::new() };
+        let climbing = Climbing { ladder: Ladder::new(rungs(limits)), notices: Vec::new() };
         let (retired, lost) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { climbing: Mutex::new(climbing), watches, retired, lost }
+        Self { climbing: Mutex::new(climbing), limits: *limits, retired, lost }
     }
 
-    /// Whether there is any limit.
+    /// Whether there is a limit for all requests.
     pub(crate) fn watches(&self) -> bool {
-        self.watches
+        self.limits.deadline.is_some() || self.limits.warn.is_some()
+    }
+
+    /// Gives the request of this thread a limit of its own, from now on. `false`: this thread works
+    /// on no request.
+    pub(crate) fn limit(py: Python<'_>, limit: Limit) -> PyResult<bool> {
+        let Some((request, reply)) = request::current() else { return Ok(false) };
+        let (worker, hand) = (reply.worker(), reply.hand());
+        stacks::prepare(py)?;
+        let running = worker.slot.running();
+        let running = running.iter().find(|running| running.thread == hand);
+        let ago = running.map_or(Duration::ZERO, Running::age);
+        let Some(job) = worker.desks.begin_late(hand, &request, &reply, ago) else {
+            // It was interrupted: what its client gets is decided.
+            return Ok(true);
+        };
+        worker.overtime.change(worker.desks.now(), &job, limit);
+        worker.crew().watch_job();
+        Ok(true)
+    }
+
+    fn change(&self, now: Duration, job: &Job, limit: Limit) {
+        let mut climbing = self.climbing.lock().unwrap_or_else(PoisonError::into_inner);
+        climbing.ladder.change(now, job, |age| {
+            let deadline = match limit {
+                Limit::Configured => self.limits.deadline,
+                Limit::In(time) => Some(time),
+                Limit::Never => None,
+            };
+            let deadline = deadline.map(|time| age + time);
+            let warn = self.limits.warn.filter(|warn| deadline.is_none_or(|end| *warn < end));
+            rungs(&Harakiri { deadline, warn, ..self.limits })
+        });
     }
 
     /// Looks at what runs and does what has to be done.

@@ -3,6 +3,7 @@
 //! [`answer`] is the connection's half, a future that a leading thread polls; [`run`] is the
 //! application's half, one straight function on a Python thread. They meet in an [`Exchange`].
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -262,26 +263,45 @@ fn assemble(
     }
 }
 
+thread_local! {
+    /// What this thread works on, for who asks with nothing else in hand.
+    static CURRENT: RefCell<Option<(Call, Arc<Reply>)>> = const { RefCell::new(None) };
+}
+
+/// The request that this thread works on, and its response.
+pub(crate) fn current() -> Option<(Arc<Request>, Arc<Reply>)> {
+    CURRENT.with_borrow(|current| {
+        let (call, reply) = current.as_ref()?;
+        Some((Arc::clone(&call.request), Arc::clone(reply)))
+    })
+}
+
 /// The application's half: request → environ → application → response → close.
 pub(crate) fn run(hand: &mut Hand<'_>, call: Call) {
     hand.worker.slot.begin_request(hand.id, call.request.method.as_str(), &call.request.path());
     let call = if hand.worker.is_paused() { hand.worker.hold(call) } else { Some(call) };
     if let Some(call) = call {
-        work(hand, &call);
+        let reply = Reply::new(&hand.worker, hand.id, &call);
+        CURRENT.set(Some((call, reply)));
+        CURRENT.with_borrow(|current| {
+            if let Some((call, reply)) = current {
+                work(hand, call, reply);
+            }
+        });
+        CURRENT.take();
     }
     let running = hand.worker.slot.end_request(hand.id);
     hand.worker.note_running(running);
 }
 
-fn work(hand: &mut Hand<'_>, call: &Call) {
-    let reply = Reply::new(&hand.worker, hand.id, call);
-    hand.worker.desks.begin(hand.id, &call.request, &reply);
+fn work(hand: &mut Hand<'_>, call: &Call, reply: &Arc<Reply>) {
+    hand.worker.desks.begin(hand.id, &call.request, reply);
     let outcome = hand
-        .call_application(call, &reply)
-        .and_then(|result| body::send(hand.py, call, &reply, &result));
+        .call_application(call, reply)
+        .and_then(|result| body::send(hand.py, call, reply, &result));
     hand.worker.desks.end(hand.py, hand.id);
     if let Err(failure) = outcome {
         hand.worker.slot.count_exception();
-        body::fail(hand.py, call, &reply, &failure);
+        body::fail(hand.py, call, reply, &failure);
     }
 }

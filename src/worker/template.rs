@@ -9,10 +9,11 @@ use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Channel, Failure, FromTemplate, Received, ToTemplate};
 use rwsgi_core::log::{self, Event, Speaker};
 use rwsgi_core::sys::{self, Forked};
+use rwsgi_core::title;
 
 use crate::fork::fork;
-use crate::worker;
 use crate::wsgi::{application, stream};
+use crate::{api, worker};
 
 /// What every process of one generation has.
 pub(crate) struct Generation {
@@ -86,8 +87,15 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
     if captured || !is_standard_stream(&config) {
         stream::replace_standard_streams(py).map_err(|error| system(&error))?;
     }
-    let mut generation =
-        Generation { config: *config, slots, scoreboard, listeners: fds, application: None };
+    name_process(&format!("rwsgi: template of {}", config.name), "rwsgi-template");
+    api::install(py, &config).map_err(|error| system(&error))?;
+    let mut generation = Generation {
+        config: *config,
+        slots,
+        scoreboard,
+        listeners: fds,
+        application: None,
+    };
     let mut micros = 0;
     if !generation.config.lazy_apps {
         let (callable, took) = application::load(py, &generation.config.application)?;
@@ -112,6 +120,12 @@ fn hello(py: Python<'_>) -> PyResult<FromTemplate> {
     Ok(FromTemplate::Hello {
         python: py.import("platform")?.call_method0("python_version")?.extract()?,
     })
+}
+
+/// What ps(1) says. Without /proc it says less.
+pub(crate) fn name_process(title: &str, short: &str) {
+    let _ = title::set_short(short);
+    let _ = title::set(title);
 }
 
 /// Everything that is there now stays for ever: the collector need not look at it in any worker, and

@@ -21,6 +21,7 @@ use rwsgi_reactor::{Crew, Reactor};
 use slab::Slab;
 
 use crate::accept::Listener;
+use crate::api;
 use crate::complaints::Complaints;
 use crate::connection::Connection;
 use crate::control::{CHANNEL, Post, SIGNAL};
@@ -34,7 +35,7 @@ use crate::pause::Held;
 use crate::request::Call;
 use crate::spool::Spool;
 use crate::stacks;
-use crate::template::{Generation, speaker};
+use crate::template::{Generation, name_process, speaker};
 use crate::traceback;
 use crate::wsgi::application;
 
@@ -103,6 +104,8 @@ pub(crate) fn main(
     slot: usize,
 ) -> ExitCode {
     log::init(&generation.config.log.target, speaker(&generation.config.name, Some(number)));
+    name_process(&format!("rwsgi: worker {number} of {}", generation.config.name), "rwsgi-worker");
+    api::become_worker(number);
     let pid = nix::unistd::getpid().as_raw();
     let _ = channel.send(&FromWorker::Forked { pid }, &[]);
     let code = match start(py, channel, generation, slot) {
@@ -114,6 +117,7 @@ pub(crate) fn main(
     };
     log::flush();
     end_in_time(code);
+    api::at_exit(py);
     code
 }
 
@@ -151,6 +155,9 @@ fn start(
             Err(failure) => return Err((channel, failure)),
         },
     };
+    if let Err(failure) = api::after_fork(py) {
+        return Err((channel, failure));
+    }
     let spare = channel.as_fd().try_clone_to_owned();
     Worker::create(channel, generation, slot).map(|worker| (worker, application)).map_err(|error| {
         let summary = format!("the worker cannot start: {error}");

@@ -299,7 +299,7 @@ const LATER: &[Known] = &[
         ],
         NotYet("the interpreter is started without it"),
     ),
-    flag(&["no-site", "wsgi-strict", "lazy", "early-pythonpath"], NotYet("it has no effect")),
+    flag(&["no-site", "wsgi-strict", "early-pythonpath"], NotYet("it has no effect")),
     flag(
         &["catch-exceptions"],
         NotYet("an exception is answered with 500 and its traceback is in the log"),

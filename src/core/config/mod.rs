@@ -11,10 +11,12 @@
 //! - [`value`]: from text to typed value; [`pattern`]: regular expressions;
 //! - [`resolve`](mod@resolve): the rules between options, and what the system has to say;
 //!   [`mod@files`]: the same for static files; [`mod@recycling`]: for the renewal of workers;
+//! - [`exported`]: what an application sees of it;
 //! - [`error`]: how mistakes are shown; [`help`]: how the table is.
 
 mod application;
 pub mod error;
+pub mod exported;
 pub mod files;
 pub mod help;
 pub mod ini;
@@ -74,6 +76,8 @@ pub struct Config {
     pub threads: u32,
     /// Each worker imports the application by itself (`lazy-apps`).
     pub lazy_apps: bool,
+    /// The application can `import uwsgi` (`uwsgi-module`).
+    pub uwsgi_module: bool,
     /// Process and privileges.
     pub process: Process,
     /// Log.

@@ -313,6 +313,15 @@ pub static OPTIONS: &[OptionSpec] = &[
             "A variable for the application's environment; may be given several times. \
              Everything after the first `=` is the value, comment signs too.",
         ),
+    option("uwsgi-module", Group::Application, Kind::Switch)
+        .default("true")
+        .example("false")
+        .doc(
+            "Whether the application finds the modules `uwsgi` and `uwsgidecorators`: those of \
+             uWSGI, as far as rwsgi has what is behind them. What it does not have is not in them, \
+             so that `hasattr` tells the truth. `false` is for an application to which they are no \
+             good. Only rwsgi has this option.",
+        ),
     option("processes", Group::Workers, Kind::Number { min: 1, max: 4096, unit: "processes" })
         .aliases(&["workers"])
         .short('p')
@@ -323,10 +332,16 @@ pub static OPTIONS: &[OptionSpec] = &[
         .default("1")
         .example("2")
         .doc("Python threads of each worker: requests that one worker runs at the same time."),
-    option("lazy-apps", Group::Workers, Kind::Switch).default("false").example("true").doc(
-        "Each worker imports the application by itself, instead of sharing the memory of one \
-         import.",
-    ),
+    option("lazy-apps", Group::Workers, Kind::Switch)
+        .aliases(&["lazy"])
+        .default("false")
+        .example("true")
+        .doc(
+            "Each worker imports the application by itself. Otherwise it is imported once, and the \
+             workers are forked from the process that has done it, so that they share its memory; \
+             what the import has started or opened, threads and connections, is then not for \
+             them, and the log names it. A reload imports anew in either case.",
+        ),
     option("worker-reload-mercy", Group::Workers, Kind::Seconds { min: 1, max: DAY })
         .default("60")
         .example("30")
@@ -419,11 +434,12 @@ pub static OPTIONS: &[OptionSpec] = &[
         .doc(
             "How long the application may take for a request. Then the log says where its thread \
              is, the client gets 504 (or a response that breaks off, when it has begun), and \
-             `RequestTimeout`, an `Exception`, is raised in the thread, so that `finally`, \
+             `rwsgi.RequestTimeout`, an `Exception`, is raised in the thread, so that `finally`, \
              transactions and the application's own handlers do their work. Only a request that \
              does not end in spite of that takes its worker with it, see `harakiri-grace`. The \
              time in which the process or the machine was stopped does not count. `0` is no limit. \
-             In uWSGI the worker is killed at once, with all of its requests, and the client gets \
+             The application can set another limit for a request: `rwsgi.set_deadline(SECONDS)`, \
+             or `uwsgi.set_user_harakiri`. In uWSGI the worker is killed at once, with all of its requests, and the client gets \
              nothing.",
         ),
     option("harakiri-warn", Group::Workers, Kind::Seconds { min: 0, max: DAY })

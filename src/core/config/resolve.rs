@@ -48,6 +48,7 @@ pub fn resolve(
         processes: settings.small("processes").unwrap_or(1),
         threads: settings.small("threads").unwrap_or(1),
         lazy_apps: settings.switch("lazy-apps"),
+        uwsgi_module: settings.switch("uwsgi-module"),
         process,
         log,
         http: http(&settings),

@@ -83,6 +83,16 @@ impl Reply {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whose request it is.
+    pub(crate) fn worker(&self) -> &Arc<Worker> {
+        &self.worker
+    }
+
+    /// The number of its thread.
+    pub(crate) fn hand(&self) -> u16 {
+        self.hand
+    }
+
     /// Whether `start_response` has been called, even if what it was called with was refused.
     pub(crate) fn is_called(&self) -> bool {
         self.lock().called

@@ -1,0 +1,225 @@
+//! What an application can import here and nowhere else.
+//!
+//! - `rwsgi`: `RequestTimeout`, `set_deadline(seconds)`, `__version__`;
+//! - `uwsgi` and `uwsgidecorators`, unless `uwsgi-module = false`: names of uWSGI behind which there
+//!   is what they say. What is missing is not there, so that libraries that look find out.
+
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use rwsgi_core::config::Config;
+use rwsgi_core::config::exported::{Exported, exported};
+use rwsgi_core::ipc::Failure;
+use rwsgi_core::log::{self, Event};
+use rwsgi_core::title;
+
+use crate::overtime::{Limit, Overtime, RequestTimeout};
+use crate::traceback;
+
+/// The version of uWSGI whose names these are.
+const UWSGI: (u32, u32, u32) = (2, 0, 30);
+
+const DECORATORS: &std::ffi::CStr = match std::ffi::CStr::from_bytes_with_nul(
+    concat!(include_str!("uwsgidecorators.py"), "\0").as_bytes(),
+) {
+    Ok(source) => source,
+    Err(_) => c"",
+};
+
+/// The number of this worker; 0 in the template.
+static WORKER: AtomicU32 = AtomicU32::new(0);
+static MASTER: AtomicI32 = AtomicI32::new(0);
+
+/// Makes the modules, before the application is imported.
+pub(crate) fn install(py: Python<'_>, config: &Config) -> PyResult<()> {
+    MASTER.store(nix::unistd::getppid().as_raw(), Relaxed);
+    let modules = py.import("sys")?.getattr("modules")?;
+    let own = PyModule::new(py, "rwsgi")?;
+    own.add("RequestTimeout", py.get_type::<RequestTimeout>())?;
+    own.add("__version__", rwsgi_core::VERSION)?;
+    own.add_function(wrap_pyfunction!(set_deadline, &own)?)?;
+    modules.set_item("rwsgi", &own)?;
+    if config.uwsgi_module {
+        modules.set_item("uwsgi", uwsgi(py, config)?)?;
+        PyModule::from_code(py, DECORATORS, c"uwsgidecorators.py", c"uwsgidecorators")?;
+    }
+    Ok(())
+}
+
+fn uwsgi<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyModule>> {
+    let module = PyModule::new(py, "uwsgi")?;
+    let (major, minor, patch) = UWSGI;
+    module.add("version", PyBytes::new(py, format!("{major}.{minor}.{patch}").as_bytes()))?;
+    module.add("version_info", (major, minor, patch, 0, PyBytes::new(py, b"")))?;
+    module.add("opt", options(py, config)?)?;
+    module.add("numproc", config.processes)?;
+    module.add("cores", config.threads)?;
+    module.add("has_threads", true)?;
+    module.add("buffer_size", config.http.head_bytes)?;
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    module.add("hostname", PyBytes::new(py, host.as_encoded_bytes()))?;
+    module.add_function(wrap_pyfunction!(worker_id, &module)?)?;
+    module.add_function(wrap_pyfunction!(masterpid, &module)?)?;
+    module.add_function(wrap_pyfunction!(reload, &module)?)?;
+    module.add_function(wrap_pyfunction!(stop, &module)?)?;
+    module.add_function(wrap_pyfunction!(log_message, &module)?)?;
+    module.add_function(wrap_pyfunction!(setprocname, &module)?)?;
+    module.add_function(wrap_pyfunction!(set_user_harakiri, &module)?)?;
+    Ok(module)
+}
+
+fn options<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict>> {
+    let bytes = |text: &String| PyBytes::new(py, text.as_bytes());
+    let all = PyDict::new(py);
+    for (name, value) in exported(&config.options) {
+        match value {
+            Exported::On => all.set_item(name, true)?,
+            Exported::Text(text) => all.set_item(name, bytes(&text))?,
+            Exported::Texts(texts) => {
+                all.set_item(name, PyList::new(py, texts.iter().map(bytes))?)?;
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The application is imported, and nothing is served yet: calls its post-fork hooks.
+pub(crate) fn after_fork(py: Python<'_>) -> Result<(), Failure> {
+    call_post_fork_hooks(py).map_err(|error| {
+        let summary = "a post-fork hook of the application has failed".to_owned();
+        traceback::failure(py, &error, summary)
+    })
+}
+
+/// From now on this process is worker `number`.
+pub(crate) fn become_worker(number: u32) {
+    WORKER.store(number, Relaxed);
+}
+
+/// Both the one that was assigned to `uwsgi.post_fork_hook` and those of `uwsgidecorators`, which in
+/// uWSGI the later one of them would silence.
+fn call_post_fork_hooks(py: Python<'_>) -> PyResult<()> {
+    let hook = attribute(py, "uwsgi", "post_fork_hook")?;
+    let chain = attribute(py, "uwsgidecorators", "postfork_chain_hook")?;
+    if let Some(hook) = &hook {
+        hook.call0()?;
+    }
+    match chain {
+        Some(chain) if hook.is_none_or(|hook| !hook.is(&chain)) => chain.call0().map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// The worker ends: calls `uwsgi.atexit`.
+pub(crate) fn at_exit(py: Python<'_>) {
+    let called = attribute(py, "uwsgi", "atexit")
+        .and_then(|hook| hook.map_or(Ok(()), |hook| hook.call0().map(drop)));
+    if let Err(error) = called {
+        traceback::entry(py, &error, "uwsgi.atexit: ").send();
+    }
+}
+
+/// An attribute of a module, if that was imported and has it, and it is not None.
+fn attribute<'py>(
+    py: Python<'py>,
+    module: &str,
+    name: &str,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let module = py.import("sys")?.getattr("modules")?.call_method1("get", (module,))?;
+    if module.is_none() {
+        return Ok(None);
+    }
+    Ok(module.getattr_opt(name)?.filter(|value| !value.is_none()))
+}
+
+/// Gives the request that this thread works on `seconds` from now on instead of what `harakiri`
+/// says; None: for ever.
+#[pyfunction]
+fn set_deadline(py: Python<'_>, seconds: Option<f64>) -> PyResult<()> {
+    let limit = match seconds {
+        None => Limit::Never,
+        Some(seconds) => match Duration::try_from_secs_f64(seconds) {
+            Ok(time) if !time.is_zero() => {
+                Limit::In(time.min(Duration::from_secs(u32::MAX.into())))
+            }
+            _ => {
+                return Err(PyValueError::new_err(
+                    "set_deadline() takes seconds, more than 0, or None for no limit",
+                ));
+            }
+        },
+    };
+    set_limit(py, "rwsgi.set_deadline()", limit)
+}
+
+/// Gives the request that this thread works on `seconds` from now on; 0: `harakiri` counts anew.
+#[pyfunction]
+fn set_user_harakiri(py: Python<'_>, seconds: i64) -> PyResult<()> {
+    let limit = match u32::try_from(seconds) {
+        Ok(0) => Limit::Configured,
+        Ok(seconds) => Limit::In(Duration::from_secs(seconds.into())),
+        Err(_) => {
+            return Err(PyValueError::new_err(
+                "set_user_harakiri() takes seconds, or 0 for what `harakiri` says",
+            ));
+        }
+    };
+    set_limit(py, "uwsgi.set_user_harakiri()", limit)
+}
+
+fn set_limit(py: Python<'_>, name: &str, limit: Limit) -> PyResult<()> {
+    if Overtime::limit(py, limit)? {
+        return Ok(());
+    }
+    Err(PyRuntimeError::new_err(format!(
+        "{name} is for the thread of a request, while it works on one"
+    )))
+}
+
+#[pyfunction]
+fn worker_id() -> u32 {
+    WORKER.load(Relaxed)
+}
+
+#[pyfunction]
+fn masterpid() -> i32 {
+    MASTER.load(Relaxed)
+}
+
+/// As SIGHUP: imports the application anew and replaces the workers.
+#[pyfunction]
+fn reload() -> PyResult<bool> {
+    signal_master(Signal::SIGHUP)
+}
+
+/// As SIGTERM: ends the instance when its requests have ended.
+#[pyfunction]
+fn stop() -> PyResult<bool> {
+    signal_master(Signal::SIGTERM)
+}
+
+fn signal_master(signal: Signal) -> PyResult<bool> {
+    let master = Pid::from_raw(masterpid());
+    kill(master, signal)
+        .map(|()| true)
+        .map_err(|error| PyOSError::new_err((error as i32, error.desc())))
+}
+
+/// Into the log, as it is.
+#[pyfunction]
+#[pyo3(name = "log")]
+fn log_message(message: &str) -> bool {
+    log::info(Event::ApplicationOutput, message).send();
+    true
+}
+
+/// What ps(1) calls this process.
+#[pyfunction]
+fn setprocname(name: &str) -> PyResult<()> {
+    Ok(title::set(name)?)
+}
