@@ -68,6 +68,8 @@ mod harakiri_after_suspend;
 mod host;
 // HTTP/1.1 on raw sockets.
 mod http1;
+// What an import leaves behind.
+mod inheritance;
 // The request body.
 mod input;
 // Every Python there is.

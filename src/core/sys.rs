@@ -32,6 +32,17 @@ pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     borrowed.try_clone_to_owned()
 }
 
+/// Reads the beginning of what number `fd` refers to, if it is a file that can be read. It needs no
+/// descriptor of its own: to close one would give up the locks that this process has on the file.
+///
+/// # Errors
+/// Those of pread(2).
+pub fn read_beginning(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the buffer is as long as said; a number that is no open descriptor is an error.
+    let length = unsafe { libc::pread(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    usize::try_from(length).map_err(|_| io::Error::last_os_error())
+}
+
 /// Which side of fork(2) this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forked {

@@ -13,6 +13,7 @@ mod connection;
 mod control;
 mod deadlines;
 mod desk;
+mod django;
 mod exchange;
 #[expect(unsafe_code, reason = "one of the two files that may: raw calls of CPython")]
 mod ffi;
@@ -20,6 +21,7 @@ mod fork;
 mod hand;
 mod hole;
 mod http;
+mod inheritance;
 mod inquirer;
 mod intake;
 mod origin;

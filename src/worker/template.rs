@@ -12,8 +12,9 @@ use rwsgi_core::sys::{self, Forked};
 use rwsgi_core::title;
 
 use crate::fork::fork;
+use crate::inheritance::{self, Inheritance};
 use crate::wsgi::{application, stream};
-use crate::{api, worker};
+use crate::{api, django, worker};
 
 /// What every process of one generation has.
 pub(crate) struct Generation {
@@ -23,6 +24,8 @@ pub(crate) struct Generation {
     pub(crate) listeners: Vec<OwnedFd>,
     /// The application, unless every worker imports it for itself.
     pub(crate) application: Option<Py<PyAny>>,
+    /// What workers cannot use of what the import has left behind; told by the first of them.
+    pub(crate) inheritance: Option<Inheritance>,
 }
 
 /// Runs until the master wants no more, or, in a fork, as a worker until that is done.
@@ -95,12 +98,17 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
         scoreboard,
         listeners: fds,
         application: None,
+        inheritance: None,
     };
     let mut micros = 0;
     if !generation.config.lazy_apps {
+        let before = inheritance::open();
         let (callable, took) = application::load(py, &generation.config.application)?;
         generation.application = Some(callable);
         micros = took;
+        django::close_connections(py);
+        generation.inheritance =
+            Some(Inheritance::note(py, &before).map_err(|error| system(&error))?);
         freeze(py).map_err(|error| system(&error))?;
     }
     channel.send(&FromTemplate::Imported { micros }, &[]).map_err(|error| system(&error))?;
@@ -139,7 +147,7 @@ fn freeze(py: Python<'_>) -> PyResult<()> {
     }
 }
 
-fn fork_on_request(py: Python<'_>, channel: Channel, generation: Generation) -> ExitCode {
+fn fork_on_request(py: Python<'_>, channel: Channel, mut generation: Generation) -> ExitCode {
     loop {
         let (worker, slot, theirs, output) = match py.detach(|| channel.receive::<ToTemplate>()) {
             Ok(Received::Message(ToTemplate::Fork { worker, slot }, fds)) => {
@@ -168,7 +176,7 @@ fn fork_on_request(py: Python<'_>, channel: Channel, generation: Generation) -> 
                 }
                 return worker::main(py, theirs, generation, worker, slot);
             }
-            Ok(Forked::Parent(_)) => {}
+            Ok(Forked::Parent(_)) => generation.inheritance = None,
             Err(reason) => {
                 let _ = channel.send(&FromTemplate::ForkFailed { slot, reason }, &[]);
             }

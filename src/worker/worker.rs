@@ -145,7 +145,7 @@ type Started = (Arc<Worker>, Py<PyAny>);
 fn start(
     py: Python<'_>,
     channel: Channel,
-    generation: Generation,
+    mut generation: Generation,
     slot: usize,
 ) -> Result<Started, (Channel, Failure)> {
     let application = match &generation.application {
@@ -155,7 +155,12 @@ fn start(
             Err(failure) => return Err((channel, failure)),
         },
     };
-    if let Err(failure) = api::after_fork(py) {
+    let hooks = api::after_fork(py);
+    let inheritance = generation.inheritance.take().map(|inheritance| inheritance.warn(py));
+    if let Some(Err(error)) = inheritance {
+        traceback::entry(py, &error, "looking for what the import has left: ").send();
+    }
+    if let Err(failure) = hooks {
         return Err((channel, failure));
     }
     let spare = channel.as_fd().try_clone_to_owned();

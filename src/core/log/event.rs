@@ -17,6 +17,8 @@ pub enum Event {
     ImportFailed,
     /// All workers serve.
     Ready,
+    /// The import has started or opened what workers cannot share (threads, connections).
+    NotForWorkers,
     /// A worker serves.
     WorkerReady,
     /// A worker ended as it should.
@@ -89,6 +91,7 @@ impl Event {
         Self::Imported,
         Self::ImportFailed,
         Self::Ready,
+        Self::NotForWorkers,
         Self::WorkerReady,
         Self::WorkerExited,
         Self::WorkerDied,
@@ -140,6 +143,7 @@ impl Event {
             Self::Imported => ("imported", "b2f09623ea1b4566a7559df795074896"),
             Self::ImportFailed => ("import_failed", "91582d75958240ddb4c423b65d07c251"),
             Self::Ready => ("ready", "29175d0ab4534fa4803397f7fd24db84"),
+            Self::NotForWorkers => ("not_for_workers", "c514d888eeda496d8ff6022e75a58dca"),
             Self::WorkerReady => ("worker_ready", "331ea9b4cadd4bedb3bc37ef5887a80f"),
             Self::WorkerExited => ("worker_exited", "dd68ded914d84db68961f2d4407f71bb"),
             Self::WorkerDied => ("worker_died", "f4a323de3c434d989db1dbead81c6087"),
