@@ -83,6 +83,8 @@ pub enum News {
     TemplateDied(Failure, Duration),
     /// A reload begins.
     Reloading(Generation),
+    /// A reload was asked for while it was not possible: it follows. One is going on for this long.
+    ReloadPostponed(Option<Duration>),
     /// A reload is complete.
     Reloaded,
     /// A reload has failed; what served serves on.

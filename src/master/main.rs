@@ -28,6 +28,7 @@ mod memory;
 mod notify;
 mod oom;
 mod overview;
+mod patience;
 mod pause;
 mod perform;
 mod pidfile;

@@ -378,5 +378,8 @@ fn complain(what: &str, done: std::io::Result<()>) {
 }
 
 fn plan(config: &Config) -> Plan {
-    Plan::fixed(config.processes, config.mercy)
+    let reloading = &config.reloading;
+    let patience = reloading.import_timeout.map(|time| time + reloading.probe_timeout);
+    let plan = Plan::fixed(config.processes, config.mercy);
+    Plan { overlap: reloading.overlap, patience, ..plan }
 }

@@ -124,10 +124,12 @@ impl Master {
         let forked = match self.templates.get(&generation) {
             Some(template) => {
                 let output = self.output_of(Source::Worker(key, number));
+                let probing = self.state.probing(key);
                 spawn::worker(
                     template.channel.get_ref(),
                     number,
                     slot,
+                    probing,
                     output.as_ref().map(OwnedFd::as_fd),
                 )
             }

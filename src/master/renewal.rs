@@ -58,6 +58,12 @@ impl Renewal {
         }
     }
 
+    /// Whether a worker is being replaced.
+    #[cfg(test)]
+    pub fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
     /// The worker that goes because `key`, its successor, serves.
     fn complete(&mut self, key: Key) -> Option<Key> {
         self.under_way.take_if(|replacement| replacement.new == key).map(|done| done.old)

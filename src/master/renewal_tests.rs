@@ -212,9 +212,7 @@ fn a_reload_that_begins_meanwhile_replaces_all_and_nobody_twice() {
     retire(&mut scene, 1);
     scene.step(Event::Reload(Some(7)));
     assert_eq!(drained(&scene.step(Event::WorkerReady(3))), [2]);
-    let keys = forked(&scene.step(Event::Imported(2)));
-    scene.step(Event::WorkerReady(keys[0]));
-    let actions = scene.step(Event::WorkerReady(keys[1]));
+    let (keys, actions) = scene.take_over();
     assert_eq!((drained(&actions), forked(&actions)), (vec![1, 3], vec![]));
     assert_eq!(ready(&scene), keys);
 }
@@ -223,9 +221,8 @@ fn a_reload_that_begins_meanwhile_replaces_all_and_nobody_twice() {
 fn a_reload_that_is_complete_first_ends_the_successor_too() {
     let mut scene = replacing();
     scene.step(Event::Reload(Some(7)));
-    let keys = forked(&scene.step(Event::Imported(2)));
-    scene.step(Event::WorkerReady(keys[0]));
-    assert_eq!(drained(&scene.step(Event::WorkerReady(keys[1]))), [1, 2, 3]);
+    let (keys, actions) = scene.take_over();
+    assert_eq!(drained(&actions), [1, 2, 3]);
     assert_eq!(scene.step(Event::WorkerReady(3)), []);
     let left = Action::Tell(News::WorkerLeft(3, KILLED));
     assert_eq!(scene.step(Event::WorkerExited(3, KILLED)), [left, Action::Forget(3)]);
@@ -237,8 +234,7 @@ fn a_new_generation_does_not_wait_because_the_old_one_failed() {
     let mut scene = replacing();
     scene.step(Event::WorkerExited(3, KILLED));
     scene.step(Event::Reload(Some(7)));
-    let keys = forked(&scene.step(Event::Imported(2)));
-    keys.iter().for_each(|key| drop(scene.step(Event::WorkerReady(*key))));
+    let (keys, _) = scene.take_over();
     assert_eq!(forked(&retire(&mut scene, keys[0])).len(), 1);
 }
 

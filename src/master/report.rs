@@ -74,6 +74,7 @@ impl Master {
                 log::notice(Said::Reloading, format!("reload: generation {generation}")).send();
                 self.extend_at = Instant::now() + EXTEND_EVERY;
             }
+            News::ReloadPostponed(since) => reload_postponed(since),
             News::Reloaded => {
                 self.trouble = None;
                 self.degraded.end();
@@ -81,13 +82,7 @@ impl Master {
                 log::notice(Said::Reloaded, format!("reloaded: {}", self.summary())).send();
                 self.instance.supervisor.tell(&[NotifyState::Ready]);
             }
-            News::ReloadFailed(failure) => {
-                let text = format!("{}\n{}", failure.summary, failure.traceback);
-                let message = format!("reload failed, the old code serves on: {text}");
-                with_failure(log::error(Said::ReloadFailed, message), &failure).send();
-                self.trouble = failure.summary.lines().next().map(str::to_owned);
-                self.instance.supervisor.tell(&[NotifyState::Ready]);
-            }
+            News::ReloadFailed(failure) => self.reload_failed(&failure),
             News::Paused => say_paused(),
             News::Resumed(time) => say_resumed(time),
             News::Stopping => {
@@ -128,6 +123,14 @@ impl Master {
         let what = format!("does not leave: killed{}", unfinished.clause());
         let entry = self.about_worker(key, Level::Info, Said::WorkerDied, &what);
         unfinished.add_to(entry).send();
+    }
+
+    fn reload_failed(&mut self, failure: &Failure) {
+        let text = format!("{}\n{}", failure.summary, failure.traceback);
+        let message = format!("reload failed, the old code serves on: {text}");
+        with_failure(log::error(Said::ReloadFailed, message), failure).send();
+        self.trouble = failure.summary.lines().next().map(str::to_owned);
+        self.instance.supervisor.tell(&[NotifyState::Ready]);
     }
 
     fn worker_died(&mut self, key: Key, exit: Exit, delay: Duration) {
@@ -237,6 +240,14 @@ impl Master {
         }
         self.instance.supervisor.tell(&[NotifyState::Status(&status)]);
     }
+}
+
+/// One is going on for this long, or the instance starts.
+fn reload_postponed(since: Option<Duration>) {
+    let until = since.map_or("as soon as the instance has started".into(), |since| {
+        format!("the one that has been going on for {} s", since.as_secs())
+    });
+    log::notice(Said::Reloading, format!("another reload follows {until}")).send();
 }
 
 /// A request that runs, in the answer to `status`.

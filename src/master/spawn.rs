@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rwsgi_core::config::Config;
-use rwsgi_core::ipc::{Channel, ToTemplate};
+use rwsgi_core::ipc::{Channel, Probing, ToTemplate};
 use rwsgi_core::log;
 use rwsgi_core::scoreboard::Scoreboard;
 use rwsgi_core::{shortage, sys};
@@ -90,13 +90,14 @@ pub fn worker(
     template: &Channel,
     number: u32,
     slot: usize,
+    probing: Probing,
     output: Option<BorrowedFd<'_>>,
 ) -> io::Result<Channel> {
     let (ours, theirs) = Channel::pair()?;
     ours.set_nonblocking(true)?;
     let mut fds = vec![theirs.as_fd()];
     fds.extend(output);
-    template.send(&ToTemplate::Fork { worker: number, slot }, &fds)?;
+    template.send(&ToTemplate::Fork { worker: number, slot, probing }, &fds)?;
     Ok(ours)
 }
 

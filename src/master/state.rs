@@ -14,13 +14,14 @@
 //!                            │           ▲
 //!                            └ replaced ─┘ its successor: starting ──▶ ready ──▶ …
 //! ```
-//! A reload starts a generation beside the one that serves: its template imports, all its workers
-//! become ready, and only then the old ones drain. Whatever fails before that ends the new
-//! generation and nothing else. Workers that die are forked again by the template of the generation
-//! that serves, after a delay that grows when they keep dying; a template that dies is started again
-//! likewise, while its workers serve on. A worker that is to be replaced serves until its successor
-//! does ([`crate::renewal`]). How many there are to be can change at any time ([`crate::size`]). In any of
-//! these states nothing new may be let in ([`crate::pause`]).
+//! A reload starts a generation beside the one that serves: its template imports, its first worker
+//! becomes ready, then the others do, while old ones make room ([`crate::rollout`]). Whatever fails
+//! before the last one is ready ends the new generation and nothing else. Workers that die are forked
+//! again by the template of the generation that serves, after a delay that grows when they keep dying;
+//! a template that dies is started again likewise, while its workers serve on. A worker that is to be
+//! replaced serves until its successor does ([`crate::renewal`]). Who does not come to serve in time
+//! is given up ([`crate::patience`]). How many there are to be can change at any time
+//! ([`crate::size`]). In any of these states nothing new may be let in ([`crate::pause`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -165,6 +166,7 @@ impl State {
             }
             Event::Tick => self.tick(now, out),
         }
+        self.roll(now, out);
         self.replace_next(now, out);
         self.answer_pause(out);
         actions
@@ -222,7 +224,7 @@ impl State {
             WorkerPhase::Draining(_) | WorkerPhase::Starting | WorkerPhase::Ready => None,
         });
         let due = if self.is_stopping() { None } else { self.current.deadline() };
-        drains.chain(due).chain(self.replacement_due()).min()
+        drains.chain(due).chain(self.replacement_due()).chain(self.patience_ends()).min()
     }
 }
 
@@ -236,13 +238,13 @@ impl State {
         }
     }
 
-    /// Asks for every worker that is due.
+    /// Asks for every worker that is due. Those of the next generation wait for their turn, see
+    /// `roll`.
     pub(crate) fn fill(&mut self, generation: Generation, now: Duration, out: Out<'_>) {
-        if self.is_stopping() {
+        if self.is_stopping() || generation != self.current.generation {
             return;
         }
-        let due = self.team(generation).map(|team| team.take_due(now));
-        for number in due.into_iter().flatten() {
+        for number in self.current.take_due(now) {
             self.fork(generation, number, now, out);
         }
     }
@@ -267,7 +269,13 @@ impl State {
         (0..).find(|slot| self.workers.values().all(|worker| worker.slot != *slot)).unwrap_or(0)
     }
 
-    fn template_lost(&mut self, generation: Generation, why: Failure, now: Duration, out: Out<'_>) {
+    pub(crate) fn template_lost(
+        &mut self,
+        generation: Generation,
+        why: Failure,
+        now: Duration,
+        out: Out<'_>,
+    ) {
         if self.is_stopping() || self.team(generation).is_none() {
             return;
         }
@@ -341,7 +349,13 @@ impl State {
         self.workers.values().filter(of_it).count()
     }
 
-    fn worker_failed(&mut self, key: Key, why: Failure, now: Duration, out: Out<'_>) {
+    /// How many serve or are about to.
+    pub(crate) fn lasting(&self, generation: Generation) -> usize {
+        let of_it = |worker: &&Worker| worker.generation == generation && !worker.is_draining();
+        self.workers.values().filter(of_it).count()
+    }
+
+    pub(crate) fn worker_failed(&mut self, key: Key, why: Failure, now: Duration, out: Out<'_>) {
         let Some(generation) = self.workers.get(&key).map(|worker| worker.generation) else {
             return;
         };
@@ -372,19 +386,21 @@ impl State {
                 if let Some(team) = self.team(generation) {
                     team.vacancies.entry(number).or_default().due = Some(now);
                 }
-                self.fill(generation, now, out);
+                self.fill(self.current.generation, now, out);
             }
         }
     }
 
     fn worker_exited(&mut self, key: Key, exit: Exit, now: Duration, out: Out<'_>) {
         let Some(worker) = self.workers.remove(&key) else { return };
-        let summary = format!("worker {} {exit} before it served", worker.number);
+        let how = exit.describe(" before it served");
+        let summary = format!("worker {} {how}", worker.number);
         if worker.is_draining() || self.is_stopping() {
             out.push(Action::Tell(News::WorkerLeft(key, exit)));
         } else if self.is_starting() {
             self.fail_start(failure(summary), out);
         } else if self.next.as_ref().is_some_and(|team| team.generation == worker.generation) {
+            out.push(Action::Tell(News::WorkerLeft(key, exit)));
             self.abandon(failure(summary), now, out);
         } else if self.renewal.part(key) == Part::New {
             self.fail_replacement(exit.to_string(), now, out);
@@ -395,8 +411,13 @@ impl State {
         self.exit_if_empty(out);
     }
 
-    /// One that served is missing, unless it has a successor already.
+    /// One that served is missing, unless it has a successor already, or stood in for one.
     fn worker_died(&mut self, key: Key, worker: Worker, exit: Exit, now: Duration, out: Out<'_>) {
+        if worker.generation != self.current.generation {
+            out.push(Action::Tell(News::WorkerDied(key, exit, Duration::ZERO)));
+            self.current.take_back(1, now);
+            return self.fill(self.current.generation, now, out);
+        }
         let lived = now.saturating_sub(worker.since);
         let (delay, failures) = if self.renewal.part(key) == Part::Old {
             self.renewal.settle();
@@ -460,9 +481,9 @@ impl State {
             self.drain(|_, w| w.generation == team.generation, Duration::ZERO, mercy, now, out);
             out.push(Action::Discard);
         }
-        let Team { generation, plan, .. } = self.current;
-        self.drain(|_, w| w.generation == generation, STOP_LINGER, plan.mercy, now, out);
-        out.push(Action::LeaveTemplate(generation));
+        let mercy = self.current.plan.mercy;
+        self.drain(|_, _| true, STOP_LINGER, mercy, now, out);
+        out.push(Action::LeaveTemplate(self.current.generation));
         self.tickets.extend(self.again.take().into_iter().flatten());
         self.answer(&Err("the instance is stopping".into()), out);
         self.exit_if_empty(out);
@@ -500,12 +521,13 @@ impl State {
             self.current.template_since = now;
             out.push(Action::StartTemplate(generation));
         }
-        self.fill(generation, now, out);
+        self.lose_patience(now, out);
+        self.fill(self.current.generation, now, out);
     }
 }
 
 /// A failure that Python has nothing to do with.
-fn failure(summary: String) -> Failure {
+pub(crate) fn failure(summary: String) -> Failure {
     Failure { summary, traceback: String::new(), place: None }
 }
 

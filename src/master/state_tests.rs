@@ -13,6 +13,9 @@ use crate::pause::Until;
 mod pause;
 #[path = "renewal_tests.rs"]
 mod replacement;
+
+#[path = "rollout_tests.rs"]
+mod rollout;
 #[path = "size_tests.rs"]
 mod size;
 
@@ -93,14 +96,32 @@ impl Scene {
         scene
     }
 
-    /// … and with a generation 2 that has imported; the keys of its workers.
+    /// … and with a generation 2 that has imported; the keys of its workers, of which the first one
+    /// serves if there are others: all of them start at a time.
     fn reloading(processes: u32, then: u32) -> (Self, Vec<Key>) {
         let mut scene = Self::serving(processes);
         scene.plan = Plan::fixed(then, MERCY);
         scene.step(Event::Reload(Some(7)));
-        let keys = forked(&scene.step(Event::Imported(2)));
+        let mut keys = forked(&scene.step(Event::Imported(2)));
+        assert_eq!(keys.len(), 1);
+        if then > 1 {
+            keys.extend(forked(&scene.step(Event::WorkerReady(keys[0]))));
+        }
         assert_eq!(keys.len(), then as usize);
         (scene, keys)
+    }
+
+    /// Generation 2 imports and all its workers come to serve; their keys, and what the last one
+    /// leads to.
+    fn take_over(&mut self) -> (Vec<Key>, Vec<Action>) {
+        let (mut keys, mut last) = (Vec::new(), self.step(Event::Imported(2)));
+        while self.state.is_reloading() {
+            let new = forked(&last);
+            assert!(!new.is_empty(), "{:?}", self.state);
+            new.iter().for_each(|key| last = self.step(Event::WorkerReady(*key)));
+            keys.extend(new);
+        }
+        (keys, last)
     }
 
     fn step(&mut self, event: Event) -> Vec<Action> {
@@ -189,7 +210,8 @@ mod start {
     #[test]
     fn a_reload_waits_for_the_start_and_is_answered_when_it_fails() {
         let mut scene = Scene::starting(1);
-        assert_eq!(scene.step(Event::Reload(Some(7))), []);
+        let told = Action::Tell(News::ReloadPostponed(None));
+        assert_eq!(scene.step(Event::Reload(Some(7))), [told]);
         assert_eq!(scene.state.take_postponed_reload(), None);
         let actions = scene.step(Event::TemplateFailed(1, why()));
         assert_eq!(count(&actions, &Action::Answer(7, Err(why().summary))), 1);
@@ -313,7 +335,9 @@ mod reload {
 
     /// Nothing that serves was touched, and who asked knows.
     fn assert_abandoned(scene: &Scene, actions: &[Action], new: &[Key]) {
-        assert_eq!(drained(actions), new);
+        let mut leaving = drained(actions);
+        leaving.sort_unstable();
+        assert_eq!(leaving, new);
         assert_eq!(count(actions, &Action::Discard), 1);
         assert_eq!(count(actions, &Action::Commit), 0);
         assert_eq!(count(actions, &Action::LeaveTemplate(2)), 1);
@@ -331,8 +355,9 @@ mod reload {
         let mut scene = Scene::serving(2);
         let actions = scene.step(Event::Reload(Some(7)));
         assert_eq!(actions, [Action::Tell(News::Reloading(2)), Action::StartTemplate(2)]);
-        assert_eq!(forked(&scene.step(Event::Imported(2))), [3, 4]);
-        assert!(drained(&scene.step(Event::WorkerReady(3))).is_empty());
+        assert_eq!(forked(&scene.step(Event::Imported(2))), [3]);
+        let actions = scene.step(Event::WorkerReady(3));
+        assert_eq!((forked(&actions), drained(&actions)), (vec![4], vec![]));
         let linger = RELOAD_LINGER;
         let answer = Action::Answer(7, Ok("reloaded: 2 new workers serve".into()));
         let expected = [
@@ -381,8 +406,8 @@ mod reload {
         let actions = scene.step(Event::WorkerFailed(keys[1], why()));
         assert_abandoned(&scene, &actions, &keys);
         let (mut scene, keys) = Scene::reloading(2, 2);
-        let actions = scene.step(Event::ForkFailed(keys[0], "EAGAIN".into()));
-        assert_abandoned(&scene, &actions, &keys[1..]);
+        let actions = scene.step(Event::ForkFailed(keys[1], "EAGAIN".into()));
+        assert_abandoned(&scene, &actions, &keys[..1]);
     }
 
     #[test]
@@ -407,7 +432,8 @@ mod reload {
     #[test]
     fn a_reload_during_a_reload_is_postponed_exactly_once() {
         let (mut scene, keys) = Scene::reloading(1, 1);
-        assert_eq!(scene.step(Event::Reload(Some(8))), []);
+        let told = Action::Tell(News::ReloadPostponed(Some(Duration::ZERO)));
+        assert_eq!(scene.step(Event::Reload(Some(8))), [told]);
         assert_eq!(scene.step(Event::Reload(None)), []);
         assert_eq!(scene.step(Event::Reload(Some(9))), []);
         assert_eq!(scene.state.take_postponed_reload(), None);
@@ -597,6 +623,8 @@ struct World {
     ends: Vec<Outcome>,
     /// What the workers were told.
     pause: Option<u64>,
+    /// Another number of workers was wanted since the last reload began.
+    resized: bool,
 }
 
 /// One thing that may happen, and to whom.
@@ -614,6 +642,7 @@ impl World {
             reloads: [0; 3],
             ends: Vec::new(),
             pause: None,
+            resized: false,
         }
     }
 
@@ -645,16 +674,18 @@ impl World {
         let stopping = self.scene.state.is_stopping();
         let serving = self.scene.state.generation();
         let is_tick = event == Event::Tick;
-        let is_loss =
-            matches!(event, Event::WorkerExited(..) | Event::WorkerDraining(_) | Event::Want(..));
-        let before = self.scene.state.ready(serving);
+        let loss = match event {
+            Event::WorkerExited(..) | Event::WorkerDraining(_) => 1,
+            Event::Want(..) => usize::MAX,
+            _ => 0,
+        };
+        let (before, released) = (self.serving(), self.scene.state.current.released.len());
         let actions = self.scene.step(event);
         for action in &actions {
             self.perform(action, stopping);
         }
-        let all_leave = self.check_drains(&actions, serving);
-        let ready = self.scene.state.ready(serving);
-        assert!(ready >= before || is_loss || all_leave, "fewer serve: {actions:?}");
+        self.check_drains(&actions, serving, released);
+        self.check_capacity(before.saturating_sub(loss), &actions);
         self.check_workers();
         if is_tick {
             let due = self.scene.state.deadline();
@@ -687,7 +718,11 @@ impl World {
             Action::Answer(ticket, _) => assert!(self.answered.insert(ticket), "answered twice"),
             Action::Commit => self.reloads[1] += 1,
             Action::Discard => self.reloads[2] += 1,
-            Action::Tell(News::Reloading(_)) => self.reloads[0] += 1,
+            Action::Tell(News::Reloading(_)) => {
+                self.reloads[0] += 1;
+                self.resized = false;
+            }
+            Action::Tell(News::Resized(..)) => self.resized = true,
             // There is nobody to start it again: it goes on.
             Action::GiveUp(_) => {
                 assert!(!stopping && self.workers.values().all(|worker| worker.3 == Life::Asked));
@@ -701,23 +736,61 @@ impl World {
         }
     }
 
-    /// Workers of the generation that serves are drained by a reload that is complete, by a stop, or
-    /// one alone because its successor serves, or because its number is not wanted. Whether it is one of the former.
-    fn check_drains(&self, actions: &[Action], serving: Generation) -> bool {
+    /// How many serve, of whatever generation.
+    fn serving(&self) -> usize {
+        let serves = |worker: &&Worker| worker.phase == WorkerPhase::Ready;
+        self.scene.state.workers().values().filter(serves).count()
+    }
+
+    /// Workers of the generation that serves are drained by a reload that is complete, by a stop,
+    /// because they make room for a new one or are not wanted, or one alone because its successor
+    /// serves.
+    fn check_drains(&self, actions: &[Action], serving: Generation, released: usize) {
         let all = count(actions, &Action::Commit) + count(actions, &Action::Tell(News::Stopping));
         let wanted = self.scene.state.current.wanted;
         let of_it = |key: &Key| {
             self.workers[key].0 == serving && (all > 0 || self.workers[key].1 <= wanted)
         };
         let drained: Vec<Key> = drained(actions).into_iter().filter(of_it).collect();
-        if let (0, [old, more @ ..]) = (all, &drained[..]) {
+        let released = self.scene.state.current.released.len().saturating_sub(released);
+        if let (0, 0, [old, more @ ..]) = (all, released, &drained[..]) {
             let succeeds = |(key, new): (&Key, &(Generation, u32, usize, Life))| {
                 let same = (new.0, new.1) == (serving, self.workers[old].1);
                 key > old && same && new.3 == Life::Serves
             };
             assert!(more.is_empty() && self.workers.iter().any(succeeds), "{actions:?}");
         }
-        all == 1
+    }
+
+    /// What was there before serves on, or as many as there are to be; and no more processes are
+    /// started than both generations and the overlap allow.
+    fn check_capacity(&self, before: usize, actions: &[Action]) {
+        let state = &self.scene.state;
+        if state.is_stopping() {
+            return;
+        }
+        let wanted = state.current.wanted as usize;
+        assert!(self.serving() >= before.min(wanted), "fewer serve: {actions:?}\n{state:?}");
+        let (next, overlap) = match &state.next {
+            Some(team) => (team.wanted as usize, team.plan.overlap as usize),
+            None => (0, state.current.plan.overlap as usize),
+        };
+        let lasting = self.lasting();
+        let renewed = usize::from(state.renewal.is_under_way());
+        let most = wanted.max(next) + overlap + renewed + self.left_over();
+        assert!(self.resized || lasting <= most, "{lasting} of {most}: {state:?}");
+    }
+
+    /// Workers of abandoned generations that serve beyond the places they took: none, but one may be
+    /// forked in the place of one that has just died.
+    fn left_over(&self) -> usize {
+        let state = &self.scene.state;
+        let known = |worker: &Worker| state.teams().any(|t| t.generation == worker.generation);
+        let standing = state.workers().values().filter(|w| !w.is_draining() && !known(w)).count();
+        let filled: usize = state.teams().map(|team| state.ready(team.generation)).sum();
+        let missing = (state.current.wanted as usize).saturating_sub(filled);
+        assert!(standing <= missing, "{standing} stand in for {missing}: {state:?}");
+        standing
     }
 
     fn check_workers(&self) {
@@ -819,7 +892,13 @@ impl World {
         self.scene.state.can_reload()
             && current.template == Template::Imported
             && serves == current.wanted as usize
+            && self.scene.state.lasting(current.generation) == self.lasting()
+            && current.released.is_empty()
             && self.workers.values().all(|worker| worker.3 != Life::Asked)
+    }
+
+    fn lasting(&self) -> usize {
+        self.scene.state.workers().values().filter(|worker| !worker.is_draining()).count()
     }
 
     /// From now on all goes well. Every worker that serves then asks to be replaced, and is.
@@ -862,6 +941,9 @@ impl World {
 
     fn reload(&mut self, whom: u8) {
         self.scene.plan = Plan::fixed(u32::from(whom % 4) + 1, MERCY);
+        self.scene.plan.patience =
+            [None, Some(Duration::from_secs(30))][usize::from(whom / 12 % 2)];
+        self.scene.plan.overlap = [1, 2, u32::MAX][usize::from(whom / 4 % 3)];
         self.asked += 1;
         self.happen(Event::Reload(Some(self.asked)));
     }

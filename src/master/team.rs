@@ -1,6 +1,6 @@
 //! One generation as the state knows it: its template, and which of its workers are missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::event::Generation;
@@ -19,12 +19,24 @@ pub struct Plan {
     pub asleep: bool,
     /// Time for a worker to finish its requests.
     pub mercy: Duration,
+    /// How many new workers a reload starts at a time, 1 or more.
+    pub overlap: u32,
+    /// Time for a template to import, or a worker to come to serve; `None`: as long as it takes.
+    pub patience: Option<Duration>,
 }
 
 impl Plan {
     /// One whose number of workers does not change by itself.
     pub fn fixed(processes: u32, mercy: Duration) -> Self {
-        Self { processes, least: processes, initial: processes, asleep: false, mercy }
+        Self {
+            processes,
+            least: processes,
+            initial: processes,
+            asleep: false,
+            mercy,
+            overlap: u32::MAX,
+            patience: None,
+        }
     }
 }
 
@@ -65,6 +77,8 @@ pub struct Team {
     pub wanted: u32,
     /// By worker number; what is due of numbers that are not wanted waits until they are.
     pub vacancies: BTreeMap<u32, Vacancy>,
+    /// The numbers that have made room for workers of the next generation.
+    pub released: BTreeSet<u32>,
 }
 
 impl Team {
@@ -80,6 +94,7 @@ impl Team {
             plan,
             wanted,
             vacancies: (1..=wanted).map(|number| (number, vacancy)).collect(),
+            released: BTreeSet::new(),
         }
     }
 
@@ -94,9 +109,50 @@ impl Team {
     /// will be when they would have been anyway.
     pub fn want(&mut self, wanted: u32, now: Duration, is_there: impl Fn(u32) -> bool) {
         self.wanted = wanted;
-        for number in (1..=wanted).filter(|number| !is_there(*number)) {
+        self.released.retain(|number| *number <= wanted);
+        let released = &self.released;
+        let gone = |number: &u32| !is_there(*number) && !released.contains(number);
+        for number in (1..=wanted).filter(gone) {
             self.vacancies.entry(number).or_default().due.get_or_insert(now);
         }
+    }
+
+    /// The numbers that nobody has and somebody is to have, now or later.
+    pub fn missing(&self) -> impl Iterator<Item = u32> {
+        let wanted = self.vacancies.range(..=self.wanted);
+        wanted.filter(|(_, vacancy)| vacancy.due.is_some()).map(|(number, _)| *number)
+    }
+
+    /// The first of them that is due.
+    pub fn first_due(&self, now: Duration) -> Option<u32> {
+        let due = |vacancy: &Vacancy| vacancy.due.is_some_and(|due| due <= now);
+        let mut wanted = self.vacancies.range(..=self.wanted);
+        wanted.find(|(_, vacancy)| due(vacancy)).map(|(number, _)| *number)
+    }
+
+    /// The worker of this number is asked for.
+    pub fn take(&mut self, number: u32) {
+        self.vacancies.entry(number).or_default().due = None;
+    }
+
+    /// The worker of this number makes room, and nobody follows it.
+    pub fn release(&mut self, number: u32) {
+        self.take(number);
+        self.released.insert(number);
+    }
+
+    /// So many of those who have made room are wanted again.
+    pub fn take_back(&mut self, count: usize, now: Duration) {
+        for number in self.released.iter().copied().take(count).collect::<Vec<_>>() {
+            self.released.remove(&number);
+            self.vacancies.entry(number).or_default().due = Some(now);
+        }
+    }
+
+    /// When its template is given up, if it still imports.
+    pub fn import_deadline(&self) -> Option<Duration> {
+        let imports = self.template == Template::Importing;
+        self.plan.patience.filter(|_| imports).map(|time| self.template_since + time)
     }
 
     /// The worker numbers that are due to be forked; they are not due any more.

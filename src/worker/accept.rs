@@ -12,7 +12,7 @@ use rwsgi_core::address::ListenAddr;
 use rwsgi_core::config::{Listen, Protocol};
 use rwsgi_core::sys;
 use rwsgi_protocol::forwarded;
-use socket2::{SockRef, Socket};
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// How long a worker does not accept after the system had no descriptor or memory left for it.
 pub(crate) const RECOVERY: Duration = Duration::from_millis(100);
@@ -102,6 +102,26 @@ impl Listener {
             proxy_protocol,
             waited: AtomicU32::new(0),
         }
+    }
+
+    /// What a connection comes from that nobody outside has made: HTTP, where `like` listens.
+    pub(crate) fn internal(like: Option<&Self>) -> io::Result<Self> {
+        let name = |of: fn(&Self) -> &String, other: &str| {
+            like.map_or_else(|| other.to_owned(), |listener| of(listener).clone())
+        };
+        Ok(Self {
+            socket: Socket::new(Domain::UNIX, Type::STREAM, None)?,
+            server_name: name(|listener| &listener.server_name, "localhost"),
+            server_port: name(|listener| &listener.server_port, "80"),
+            protocol: Protocol::Http,
+            proxy_protocol: false,
+            waited: AtomicU32::new(0),
+        })
+    }
+
+    /// Whether the application knows both by the same name.
+    pub(crate) fn has_name_of(&self, other: &Self) -> bool {
+        (&self.server_name, &self.server_port) == (&other.server_name, &other.server_port)
     }
 
     /// Whether a connection waits, and one did whenever this was asked of late: an idle worker would

@@ -55,6 +55,9 @@ impl Duty for Post {
     }
 
     fn overdue(&self) {
+        if self.worker.is_resting() {
+            return;
+        }
         for (index, listener) in self.worker.listeners.iter().enumerate() {
             if listener.is_overdue() {
                 self.accept(index);

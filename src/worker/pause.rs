@@ -48,6 +48,12 @@ impl Worker {
         self.slot.pause() != 0
     }
 
+    /// Whether requests stop right before the application. That of a probe does not: an administrator
+    /// who reloads during a pause wants to know whether the new code works.
+    pub(crate) fn holds_requests(&self) -> bool {
+        self.is_paused() && !self.is_proving()
+    }
+
     /// Whether the time to leave stands still, since what is held cannot be finished.
     pub(crate) fn is_frozen(&self) -> bool {
         self.is_paused() && !self.held.lock().refuses

@@ -279,7 +279,7 @@ pub(crate) fn current() -> Option<(Arc<Request>, Arc<Reply>)> {
 /// The application's half: request → environ → application → response → close.
 pub(crate) fn run(hand: &mut Hand<'_>, call: Call) {
     hand.worker.slot.begin_request(hand.id, call.request.method.as_str(), &call.request.path());
-    let call = if hand.worker.is_paused() { hand.worker.hold(call) } else { Some(call) };
+    let call = if hand.worker.holds_requests() { hand.worker.hold(call) } else { Some(call) };
     if let Some(call) = call {
         let reply = Reply::new(&hand.worker, hand.id, &call);
         CURRENT.set(Some((call, reply)));

@@ -6,6 +6,7 @@ use std::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, raise};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::FromWorker;
 use rwsgi_core::log::{self, Event};
@@ -25,6 +26,8 @@ const MANY_PARKED: u64 = 512;
 const TRIM_PAUSE: u64 = 10_000;
 /// Idle connections that are closed at a time to make room.
 const EVICTED: usize = 16;
+/// Later than anything that a worker waits for, in milliseconds.
+const FAR: u64 = 1 << 40;
 /// How long an idle connection of a worker that drains on its own is kept.
 const OWN_LINGER: Duration = Duration::from_secs(2);
 
@@ -107,9 +110,9 @@ impl Worker {
     /// Watches the listeners while new work may be taken in.
     pub(crate) fn watch_listeners(&self, allowed: bool) {
         self.wants_listening.store(allowed, SeqCst);
-        let exhausted = self.resume_at.load(SeqCst) != NEVER;
+        let rests = self.is_resting();
         let full = self.full.load(SeqCst);
-        let listen = allowed && !exhausted && !full && !self.is_draining() && !self.is_paused();
+        let listen = allowed && !rests && !full && !self.is_draining() && !self.is_paused();
         if self.listening.swap(listen, SeqCst) == listen {
             return;
         }
@@ -123,6 +126,34 @@ impl Worker {
                 log::error(Event::SystemError, format!("cannot watch a listener: {error}")).send();
             }
         }
+    }
+
+    /// Does not accept before it is announced.
+    pub(crate) fn hold_listeners(&self) {
+        self.resume_at.store(FAR, SeqCst);
+    }
+
+    /// Says that it serves, and accepts.
+    pub(crate) fn announce(&self) {
+        if self.channel.send(&FromWorker::Ready, &[]).is_err() {
+            // As after SIGTERM: the master is gone, and whoever leads may be at work.
+            let _ = raise(Signal::SIGTERM);
+        }
+        if self.is_resting() {
+            self.resume_at.store(0, SeqCst);
+            self.deadlines.look_at(0);
+            self.reactor.kick();
+        }
+    }
+
+    /// Whether it does not accept, and will later.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.resume_at.load(SeqCst) != NEVER
+    }
+
+    /// Whether it has yet to be announced: the only client is the probe.
+    pub(crate) fn is_proving(&self) -> bool {
+        self.resume_at.load(SeqCst) == FAR
     }
 
     /// Does not accept for a moment.

@@ -48,6 +48,12 @@ pub(crate) fn of_all(py: Python<'_>, desks: &Desks) -> PyResult<Vec<ThreadStack>
     Ok(stacks)
 }
 
+/// The stacks of the threads that run requests, as one text.
+pub(crate) fn of_hands(py: Python<'_>, desks: &Desks) -> PyResult<String> {
+    let hands = of_all(py, desks)?.into_iter().filter(|one| one.number.is_some());
+    Ok(hands.map(|one| format!("{}:\n{}", one.name, one.stack)).collect())
+}
+
 fn current_frames(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(py.import("sys")?.call_method0("_current_frames")?.cast_into()?)
 }

@@ -13,8 +13,8 @@ use rwsgi_core::title;
 
 use crate::fork::fork;
 use crate::inheritance::{self, Inheritance};
-use crate::wsgi::{application, stream};
-use crate::{api, django, worker};
+use crate::wsgi::stream;
+use crate::{api, django, import, worker};
 
 /// What every process of one generation has.
 pub(crate) struct Generation {
@@ -103,7 +103,9 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
     let mut micros = 0;
     if !generation.config.lazy_apps {
         let before = inheritance::open();
-        let (callable, took) = application::load(py, &generation.config.application)?;
+        let report: import::Report =
+            |channel, failure| drop(channel.send(&FromTemplate::Failed(failure), &[]));
+        let (callable, took) = import::load(py, &generation.config, channel, report)?;
         generation.application = Some(callable);
         micros = took;
         django::close_connections(py);
@@ -149,11 +151,13 @@ fn freeze(py: Python<'_>) -> PyResult<()> {
 
 fn fork_on_request(py: Python<'_>, channel: Channel, mut generation: Generation) -> ExitCode {
     loop {
-        let (worker, slot, theirs, output) = match py.detach(|| channel.receive::<ToTemplate>()) {
-            Ok(Received::Message(ToTemplate::Fork { worker, slot }, fds)) => {
+        let (worker, slot, probing, theirs, output) = match py
+            .detach(|| channel.receive::<ToTemplate>())
+        {
+            Ok(Received::Message(ToTemplate::Fork { worker, slot, probing }, fds)) => {
                 let mut fds = fds.into_iter();
                 match fds.next() {
-                    Some(fd) => (worker, slot, Channel::from_fd(fd), fds.next()),
+                    Some(fd) => (worker, slot, probing, Channel::from_fd(fd), fds.next()),
                     None => continue,
                 }
             }
@@ -174,7 +178,7 @@ fn fork_on_request(py: Python<'_>, channel: Channel, mut generation: Generation)
                 if let Some(output) = output {
                     write_to(output.as_fd());
                 }
-                return worker::main(py, theirs, generation, worker, slot);
+                return worker::main(py, theirs, generation, worker, slot, probing);
             }
             Ok(Forked::Parent(_)) => generation.inheritance = None,
             Err(reason) => {

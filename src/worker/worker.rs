@@ -12,7 +12,7 @@ use pyo3::types::PyDict;
 use rwsgi_core::age::{self, Age};
 use rwsgi_core::config::{Config, Listen};
 use rwsgi_core::exit::ExitCode;
-use rwsgi_core::ipc::{Channel, Failure, FromWorker};
+use rwsgi_core::ipc::{Channel, Failure, FromWorker, Probing};
 use rwsgi_core::log::{self, Entry, Event};
 use rwsgi_core::scoreboard::{Scoreboard, Slot};
 use rwsgi_core::sys;
@@ -28,16 +28,17 @@ use crate::control::{CHANNEL, Post, SIGNAL};
 use crate::deadlines::{Deadlines, NEVER};
 use crate::desk::Desks;
 use crate::hand::{Hand, HandMain};
+use crate::import;
 use crate::inquirer::Inquirer;
 use crate::origin::Origins;
 use crate::overtime::Overtime;
 use crate::pause::Held;
+use crate::probe;
 use crate::request::Call;
 use crate::spool::Spool;
 use crate::stacks;
 use crate::template::{Generation, name_process, speaker};
 use crate::traceback;
-use crate::wsgi::application;
 
 /// Descriptors that a worker needs beside those of its connections, until the application opens some.
 const RESERVE: u64 = 64;
@@ -55,7 +56,7 @@ pub(crate) struct Worker {
     pub(crate) files: Files,
     pub(crate) spool: Spool,
     pub(crate) origins: Origins,
-    pub(crate) desks: Desks,
+    pub(crate) desks: Arc<Desks>,
     pub(crate) overtime: Overtime,
     pub(crate) inquirer: Inquirer,
     pub(crate) max_connections: u64,
@@ -102,6 +103,7 @@ pub(crate) fn main(
     generation: Generation,
     number: u32,
     slot: usize,
+    probing: Probing,
 ) -> ExitCode {
     log::init(&generation.config.log.target, speaker(&generation.config.name, Some(number)));
     name_process(&format!("rwsgi: worker {number} of {}", generation.config.name), "rwsgi-worker");
@@ -109,7 +111,7 @@ pub(crate) fn main(
     let pid = nix::unistd::getpid().as_raw();
     let _ = channel.send(&FromWorker::Forked { pid }, &[]);
     let code = match start(py, channel, generation, slot) {
-        Ok((worker, application)) => serve(py, &worker, &application),
+        Ok((worker, application)) => serve(py, &worker, &application, probing),
         Err((channel, failure)) => {
             let _ = channel.send(&FromWorker::Failed(failure), &[]);
             ExitCode::Application
@@ -150,10 +152,14 @@ fn start(
 ) -> Result<Started, (Channel, Failure)> {
     let application = match &generation.application {
         Some(application) => application.clone_ref(py),
-        None => match application::load(py, &generation.config.application) {
-            Ok((application, _)) => application,
-            Err(failure) => return Err((channel, failure)),
-        },
+        None => {
+            let report: import::Report =
+                |channel, failure| drop(channel.send(&FromWorker::Failed(failure), &[]));
+            match import::load(py, &generation.config, &channel, report) {
+                Ok((application, _)) => application,
+                Err(failure) => return Err((channel, failure)),
+            }
+        }
     };
     let hooks = api::after_fork(py);
     let inheritance = generation.inheritance.take().map(|inheritance| inheritance.warn(py));
@@ -175,8 +181,13 @@ fn start(
 }
 
 /// Serves until drained.
-fn serve(py: Python<'_>, worker: &Arc<Worker>, application: &Py<PyAny>) -> ExitCode {
-    match serve_with_threads(py, worker, application) {
+fn serve(
+    py: Python<'_>,
+    worker: &Arc<Worker>,
+    application: &Py<PyAny>,
+    probing: Probing,
+) -> ExitCode {
+    match serve_with_threads(py, worker, application, probing) {
         Ok(()) => ExitCode::Ok,
         Err(error) => {
             traceback::entry(py, &error, "the worker cannot serve: ").send();
@@ -189,6 +200,7 @@ fn serve_with_threads(
     py: Python<'_>,
     worker: &Arc<Worker>,
     application: &Py<PyAny>,
+    probing: Probing,
 ) -> PyResult<()> {
     let watching = Arc::clone(worker);
     let watcher = std::thread::Builder::new()
@@ -204,8 +216,12 @@ fn serve_with_threads(
         // Later an application that is stuck in an import could be in the way.
         stacks::prepare(py)?;
     }
-    if worker.channel.send(&FromWorker::Ready, &[]).is_err() {
-        worker.drain(DrainReason::MasterGone);
+    match &worker.config.reloading.probe {
+        Some(probe) if probing != Probing::Skipped => {
+            stacks::prepare(py)?;
+            probe::begin(worker, probe, probing)?;
+        }
+        _ => worker.announce(),
     }
     worker.confirm_pause();
     hand.serve();
@@ -272,7 +288,7 @@ impl Worker {
             files: Files::new(&config.files),
             spool: Spool::new(),
             origins: Origins::new(&config.proxies),
-            desks: Desks::new(config.threads, overtime.watches()),
+            desks: Arc::new(Desks::new(config.threads, overtime.watches())),
             overtime,
             inquirer: Inquirer::default(),
             max_connections: room_for(u64::from(config.http.max_connections)),

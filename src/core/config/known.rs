@@ -185,18 +185,12 @@ const LATER: &[Known] = &[
     ),
     flag(&["stats-http", "stats-minified"], NotYet("no statistics are published")),
     valued(
-        &["touch-reload", "touch-workers-reload", "touch-chain-reload", "touch-*", "fs-reload"],
-        NotYet("reload with `systemctl reload`, `--reload` or SIGHUP"),
+        &["touch-*", "fs-reload"],
+        NotYet("`touch-reload` reloads, `systemctl reload` and SIGHUP too"),
     ),
     valued(
-        &[
-            "py-autoreload",
-            "py-auto-reload",
-            "python-autoreload",
-            "python-auto-reload",
-            "py-auto-reload-ignore",
-        ],
-        NotYet("changed code is not noticed: reload"),
+        &["py-auto-reload-ignore"],
+        NotYet("`py-autoreload` reloads whichever module has changed"),
     ),
     flag(&["check-static-docroot"], NotYet("there is no DOCUMENT_ROOT: use `check-static`")),
     valued(

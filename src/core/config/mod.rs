@@ -12,6 +12,7 @@
 //! - [`resolve`](mod@resolve): the rules between options, and what the system has to say;
 //!   [`mod@files`]: the same for static files; [`mod@recycling`]: for the renewal of workers;
 //! - [`exported`]: what an application sees of it;
+//!   [`mod@reloading`]: for reloads;
 //! - [`error`]: how mistakes are shown; [`help`]: how the table is.
 
 mod application;
@@ -30,6 +31,7 @@ mod paths;
 pub mod pattern;
 pub mod raw;
 pub mod recycling;
+pub mod reloading;
 pub mod resolve;
 mod settings;
 pub mod value;
@@ -46,6 +48,7 @@ pub use error::{ConfigError, Severity, Warning};
 pub use files::Files;
 pub use load::{Argument, Sources, load, read};
 pub use recycling::Recycling;
+pub use reloading::Reloading;
 pub use resolve::needs_restart;
 
 /// What a configuration is seen from.
@@ -99,6 +102,8 @@ pub struct Config {
     pub mercy: Duration,
     /// When a worker is replaced.
     pub recycling: Recycling,
+    /// How a new generation takes over, and what starts one.
+    pub reloading: Reloading,
     /// Pairs as written, in order, for `uwsgi.opt` and `--show-config`.
     pub options: Vec<(String, String)>,
 }

@@ -349,6 +349,65 @@ pub static OPTIONS: &[OptionSpec] = &[
             "How long a worker that is to leave may take to finish its requests, before it is \
              killed.",
         ),
+    option("reload-probe", Group::Workers, Kind::Probe).example("/healthz").doc(
+        "A request that the application has to answer with 2xx or 3xx in each new worker of a \
+         reload, before the worker takes in anything else and before anybody leaves in its favour. \
+         It goes the way of all requests, and is in the log; it comes from 127.0.0.1 with \
+         `User-Agent: rwsgi-probe`. `Host` is `localhost`, or that of \
+         `http://host/path`, for applications that ask who is meant. If it fails, the reload has \
+         failed and the old code serves on. The same is asked of a worker that is to replace one \
+         that serves, as with `max-requests`. At the start of the instance the first worker is \
+         asked, and a failure is a warning: there is nothing yet that could serve on. Only rwsgi \
+         has this option.",
+    ),
+    option("reload-probe-timeout", Group::Workers, Kind::Seconds { min: 1, max: 3600 })
+        .default("10")
+        .example("30")
+        .doc("How long the answer to `reload-probe` may take. Only rwsgi has this option."),
+    option(
+        "reload-overlap",
+        Group::Workers,
+        Kind::NumberOrWord { min: 1, max: 4096, unit: "workers", word: "all" },
+    )
+    .default("1")
+    .example("2")
+    .doc(
+        "How many new workers a reload starts at a time, after the first one has proven that it \
+         serves. As old ones make room only where it is needed, this is also by how much there are \
+         more processes than `processes` meanwhile, not counting those that finish their requests. \
+         With `all` the old ones leave when all new ones serve. Only rwsgi has this option.",
+    ),
+    option("import-timeout", Group::Workers, Kind::Seconds { min: 0, max: DAY })
+        .default("600")
+        .example("60")
+        .doc(
+            "How long the application may take to be imported, at the start, at a reload, or in a \
+             worker of `lazy-apps`. Then the log says where in Python it is, and the process is \
+             ended: a start or reload that never ends would wait for ever, as systemd is told to be \
+             patient. `0` is no limit. Only rwsgi has this option.",
+        ),
+    option("touch-reload", Group::Workers, Kind::Path).list().example("reload.txt").doc(
+        "Reload when this file or directory is touched: when its time of modification changes, or \
+         it is another one, also because a symbolic link on the way to it is, or it is made. May be \
+         given several times; relative to `chdir`. Changes are noticed at once, those of other \
+         machines on a network file system not at all.",
+    ),
+    option("touch-workers-reload", Group::Workers, Kind::Path).list().example("workers.txt").doc(
+        "As `touch-reload`, but only the workers are new, as with `rwsgi reload --workers`: \
+         configuration and code stay, except with `lazy-apps`.",
+    ),
+    option("touch-chain-reload", Group::Workers, Kind::Path).list().example("workers.txt").doc(
+        "The same as `touch-workers-reload`: in rwsgi workers are always replaced one by one.",
+    ),
+    option("py-autoreload", Group::Workers, Kind::Seconds { min: 0, max: 3600 })
+        .aliases(&["py-auto-reload", "python-autoreload", "python-auto-reload"])
+        .default("0")
+        .example("1")
+        .doc(
+            "For development: reload so many seconds after the file of an imported module has \
+             changed, in which more may change. A module that cannot be imported is watched, too: \
+             the old code serves until it is mended. `0` is never.",
+        ),
     option("max-requests", Group::Workers, Kind::Number { min: 0, max: MANY, unit: "requests" })
         .short('R')
         .default("0")

@@ -14,6 +14,7 @@ use super::settings::{Setting, Settings};
 use super::value::Value;
 use super::{
     Config, Context, Harakiri, Http, Log, LogTarget, Process, Proxies, files, listening, recycling,
+    reloading,
 };
 
 /// As many as there are digits.
@@ -38,6 +39,7 @@ pub fn resolve(
     let log = log(&settings, context, &mut findings);
     let files = files::files(&settings, &base, &mut findings);
     let recycling = recycling::recycling(&settings, &mut findings);
+    let reloading = reloading::reloading(&settings, &base, &mut findings);
     let harakiri = harakiri(&settings, &mut findings);
     let Some(application) = application else { return Err(findings.errors) };
     findings.into_result(Config {
@@ -59,6 +61,7 @@ pub fn resolve(
         files,
         mercy: seconds(&settings, "worker-reload-mercy").unwrap_or(Duration::from_secs(60)),
         recycling,
+        reloading,
         options: raw.options.iter().map(|o| (o.key.clone(), o.value.clone())).collect(),
     })
 }

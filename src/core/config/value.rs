@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files;
 use super::pattern::{self, Pattern};
+use super::reloading::{self, Probe};
 use crate::address::ListenAddr;
 
 /// What the value of an option can be.
@@ -26,6 +27,17 @@ pub enum Kind {
         max: u64,
         /// What is counted, in the plural.
         unit: &'static str,
+    },
+    /// A whole number of something, or a word.
+    NumberOrWord {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+        /// What is counted, in the plural.
+        unit: &'static str,
+        /// The word.
+        word: &'static str,
     },
     /// A time in whole seconds.
     Seconds {
@@ -86,6 +98,8 @@ pub enum Kind {
     Expiry,
     /// `type/subtype=seconds`.
     TypeExpiry,
+    /// The path of a request, or its URL.
+    Probe,
 }
 
 /// A value that was understood.
@@ -107,7 +121,8 @@ pub enum Value {
     Words(Vec<String>),
     /// Of [`Kind::Module`]: the module, and the callable if it was named.
     Module(String, Option<String>),
-    /// Of [`Kind::Callable`], [`Kind::Choice`] and [`Kind::Name`].
+    /// Of [`Kind::Callable`], [`Kind::Choice`] and [`Kind::Name`], and the word of
+    /// [`Kind::NumberOrWord`].
     Text(String),
     /// Of [`Kind::Variable`].
     Variable(String, String),
@@ -119,6 +134,8 @@ pub enum Value {
     Expiry(Pattern, u32),
     /// Of [`Kind::TypeExpiry`].
     TypeExpiry(String, u32),
+    /// Of [`Kind::Probe`].
+    Probe(Probe),
 }
 
 /// Peers, by where they are.
@@ -160,6 +177,9 @@ impl Kind {
                 "`true`, `yes`, `on`, `1`, or `false`, `no`, `off`, `0`".to_owned()
             }
             Self::Number { min, max, unit } => format!("a number of {unit} from {min} to {max}"),
+            Self::NumberOrWord { min, max, unit, word } => {
+                format!("`{word}`, or a number of {unit} from {min} to {max}")
+            }
             Self::Seconds { min, max } => format!("a number of seconds from {min} to {max}"),
             Self::SecondsOrSwitch { max, .. } => {
                 format!("a number of seconds up to {max}, or `true` or `false`")
@@ -196,6 +216,7 @@ impl Kind {
             Self::Pattern => r"a regular expression, such as `\.(css|js)$`".to_owned(),
             Self::Expiry => r"a regular expression and seconds, such as `\.css$ 3600`".to_owned(),
             Self::TypeExpiry => "a media type and seconds, `image/png=86400`".to_owned(),
+            Self::Probe => "a path such as `/healthz`, or `http://host/path`".to_owned(),
         }
     }
 
@@ -203,7 +224,7 @@ impl Kind {
     pub fn placeholder(self) -> Option<&'static str> {
         match self {
             Self::Switch | Self::Always(_) => None,
-            Self::Number { .. } => Some("N"),
+            Self::Number { .. } | Self::NumberOrWord { .. } => Some("N"),
             Self::Seconds { .. } | Self::SecondsOrSwitch { .. } => Some("SECONDS"),
             Self::Bytes { .. } => Some("BYTES"),
             Self::Mode | Self::Mask => Some("MODE"),
@@ -223,6 +244,7 @@ impl Kind {
             Self::Pattern => Some("REGEX"),
             Self::Expiry => Some("REGEX SECONDS"),
             Self::TypeExpiry => Some("TYPE=SECONDS"),
+            Self::Probe => Some("PATH"),
         }
     }
 
@@ -253,6 +275,8 @@ impl Kind {
             Self::AddressOrSwitch => switch(text).map(Value::Switch).or_else(|_| address(text)),
             _ if text.is_empty() => Err(Invalid::new("has no value")),
             Self::Number { min, max, .. } => within(number(text)?, min, max),
+            Self::NumberOrWord { word, .. } if text == word => Ok(Value::Text(word.to_owned())),
+            Self::NumberOrWord { min, max, .. } => within(number(text)?, min, max),
             Self::Seconds { min, max } => within(seconds(text)?, min, max),
             Self::Bytes { min, max } => within(bytes(text)?, min, max),
             Self::Mode => mode(text, 3),
@@ -272,6 +296,7 @@ impl Kind {
             Self::Pattern => pattern::read(text).map(Value::Pattern),
             Self::Expiry => files::pattern_expiry(text),
             Self::TypeExpiry => files::type_expiry(text),
+            Self::Probe => reloading::probe(text),
         }
     }
 }

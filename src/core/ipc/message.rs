@@ -33,9 +33,22 @@ pub enum ToTemplate {
         worker: u32,
         /// Its slot of the scoreboard.
         slot: usize,
+        /// What it makes of `reload-probe`.
+        probing: Probing,
     },
     /// Nothing more is wanted: exit.
     Leave,
+}
+
+/// What a new worker makes of `reload-probe` before it is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Probing {
+    /// Nothing: its code serves already.
+    Skipped,
+    /// It asks; when the answer is not good, it says so and serves all the same.
+    Told,
+    /// It serves only when the answer is good.
+    Required,
 }
 
 /// From a template to the master.

@@ -18,7 +18,9 @@ use nix::sys::socket::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use message::{Failure, FromTemplate, FromWorker, Place, ThreadStack, ToTemplate, ToWorker};
+pub use message::{
+    Failure, FromTemplate, FromWorker, Place, Probing, ThreadStack, ToTemplate, ToWorker,
+};
 
 /// Largest message, in bytes: a configuration, or a traceback that was cut to fit.
 pub const MAX_MESSAGE: usize = 192 * 1024;
@@ -158,7 +160,7 @@ mod tests {
     fn a_message_arrives_whole_with_its_descriptors() {
         let (master, template) = Channel::pair().unwrap();
         let (worker, _) = Channel::pair().unwrap();
-        let message = ToTemplate::Fork { worker: 3, slot: 2 };
+        let message = ToTemplate::Fork { worker: 3, slot: 2, probing: Probing::Required };
         master.send(&message, &[worker.as_fd()]).unwrap();
         match template.receive::<ToTemplate>().unwrap() {
             Received::Message(got, fds) => {
