@@ -93,6 +93,10 @@ pub enum News {
     Paused,
     /// It is over, after this time.
     Resumed(Duration),
+    /// All workers, so many, are replaced one after the other.
+    RoundBegins(usize),
+    /// That is done, or has failed; in words.
+    RoundEnds(Result<String, String>),
     /// The instance stops.
     Stopping,
     /// A worker did not leave in time and is killed.

@@ -37,6 +37,7 @@ impl Master {
                 self.queue.push_back(Event::Resume(None));
             }
             Meaning::TogglePause => self.queue.push_back(Event::Pause(None)),
+            Meaning::ReloadWorkers => self.queue.push_back(Event::ReloadWorkers(None)),
             Meaning::LogStatus => self.log_status(),
             Meaning::Reap => self.reap(),
         }
@@ -200,6 +201,10 @@ impl Master {
             Command::Reload => {
                 let ticket = self.ticket(request.answer);
                 self.reload(Some(ticket));
+            }
+            Command::ReloadWorkers => {
+                let ticket = self.ticket(request.answer);
+                self.queue.push_back(Event::ReloadWorkers(Some(ticket)));
             }
             Command::Pause => {
                 let ticket = self.ticket(request.answer);

@@ -55,6 +55,7 @@ enum Flag {
     Timeout,
     Wait,
     Worker,
+    Workers,
     Interval,
     Once,
 }
@@ -75,7 +76,7 @@ impl Command {
     }
 }
 
-use Flag::{Interval, Json, Once, Timeout, Wait, Worker};
+use Flag::{Interval, Json, Once, Timeout, Wait, Worker, Workers};
 
 /// All of them, in the order of the help text.
 pub const COMMANDS: &[Command] = &[
@@ -86,7 +87,7 @@ pub const COMMANDS: &[Command] = &[
     command(
         "reload",
         Verb::Reload,
-        &[Json, Timeout],
+        &[Json, Timeout, Workers],
         "Load configuration and application anew; wait until the new code serves.",
     ),
     command("stop", Verb::Stop, &[Json, Timeout], "Finish the requests in flight and stop."),
@@ -120,6 +121,8 @@ pub struct Call {
     pub timeout: Option<Duration>,
     /// `drain --worker`.
     pub worker: Option<u32>,
+    /// `reload --workers`.
+    pub workers: bool,
     /// How often `top` looks.
     pub interval: Duration,
     /// `top` looks once.
@@ -158,6 +161,7 @@ impl Call {
             json: false,
             timeout: command.timeout,
             worker: None,
+            workers: false,
             interval: Duration::from_secs(2),
             once: false,
         }
@@ -207,6 +211,7 @@ fn read(
             Json => call.json = true,
             Once => call.once = true,
             Wait => waits = true,
+            Workers => call.workers = true,
             Timeout => timeout = Some(seconds(&mut parser, "--timeout")?),
             Interval => call.interval = seconds(&mut parser, "--interval")?,
             Worker => call.worker = Some(number(&mut parser)?),
@@ -237,6 +242,7 @@ fn flag(name: &str) -> Option<Flag> {
         "timeout" => Timeout,
         "wait" => Wait,
         "worker" => Worker,
+        "workers" => Workers,
         "interval" => Interval,
         "once" => Once,
         _ => return None,
@@ -276,6 +282,7 @@ fn usage(command: &Command) -> String {
             Timeout => " [--timeout SECONDS]",
             Wait => " [--wait]",
             Worker => " [--worker N]",
+            Workers => " [--workers]",
             Interval => " [--interval SECONDS]",
             Once => " [--once]",
         });
@@ -301,6 +308,7 @@ pub fn help(command: &Command) -> String {
             Timeout => ("--timeout SECONDS", "do not wait longer; what was asked for goes on"),
             Wait => ("--wait", "wait until no request runs, as `drain` does"),
             Worker => ("--worker N", "replace worker N, its successor first; nothing is paused"),
+            Workers => ("--workers", "only new processes, of the same code and configuration"),
             Interval => ("--interval SECONDS", "how often to look (2)"),
             Once => ("--once", "look once, and print it as text"),
         };

@@ -40,6 +40,8 @@ const BACKLOG: i32 = 64;
 pub enum Command {
     /// A reload; answered when it is complete or has failed.
     Reload,
+    /// New workers of the same code; answered when all are replaced or one could not be.
+    ReloadWorkers,
     /// A stop; answered when it has begun, the end of the connection is the end.
     Stop,
     /// The state, at once.
@@ -306,6 +308,7 @@ fn parse(line: &[u8]) -> Result<(Command, String), String> {
         }
     };
     let command = match name {
+        "reload" if request["workers"] == true => Command::ReloadWorkers,
         "reload" => Command::Reload,
         "stop" => Command::Stop,
         "status" => Command::Status { memory: request["memory"] == true },

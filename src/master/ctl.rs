@@ -63,7 +63,8 @@ fn question(call: &Call) -> Value {
             json!({"command": "status", "memory": true})
         }
         Verb::Drain => json!({"command": "drain", "worker": call.worker}),
-        Verb::Stacks | Verb::Reload | Verb::Stop | Verb::Pause | Verb::Resume => {
+        Verb::Reload => json!({"command": "reload", "workers": call.workers}),
+        Verb::Stacks | Verb::Stop | Verb::Pause | Verb::Resume => {
             json!({"command": call.command.name})
         }
     }

@@ -41,6 +41,8 @@ pub enum Event {
     Want(u32, String),
     /// SIGHUP, or `rwsgi reload`. The configuration of the new generation has been read.
     Reload(Option<Ticket>),
+    /// `rwsgi reload --workers`: every worker is to be replaced by a new one of the same code.
+    ReloadWorkers(Option<Ticket>),
     /// A reload was asked for, but its configuration is wrong.
     BadConfiguration(Option<Ticket>, String),
     /// Nothing new is to reach the application; who has asked for it, and waits until when.

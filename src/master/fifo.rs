@@ -39,7 +39,7 @@ impl Letter {
             b'l' => Self::Meaning(Meaning::ReopenLog),
             b's' => Self::Meaning(Meaning::LogStatus),
             b'0'..=b'9' => Self::Slot(usize::from(letter - b'0')),
-            b'w' | b'W' => Self::Foreign("reloading workers alone: `r` reloads all, without a gap"),
+            b'w' | b'W' => Self::Meaning(Meaning::ReloadWorkers),
             b'+' | b'-' | b'C' => {
                 Self::Foreign("changing the number of workers: set `processes` and reload")
             }

@@ -39,6 +39,7 @@ mod renewal;
 mod report;
 mod respawn;
 mod rollout;
+mod round;
 mod signals;
 mod size;
 mod spawn;

@@ -8,6 +8,7 @@
 //! A replacement begins only while everything else is in order: all workers of the generation
 //! serve, its template can fork, and no reload is going on (that would replace them all).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::action::{Action, News};
@@ -67,6 +68,11 @@ impl Renewal {
     /// The worker that goes because `key`, its successor, serves.
     fn complete(&mut self, key: Key) -> Option<Key> {
         self.under_way.take_if(|replacement| replacement.new == key).map(|done| done.old)
+    }
+
+    /// These are not to be replaced any more, if that was for the reason `why`.
+    pub fn forget(&mut self, keys: &BTreeSet<Key>, why: &str) {
+        self.waiting.retain(|(key, reason)| reason != why || !keys.contains(key));
     }
 
     /// Another generation serves: what failed in the old one says nothing of it.
@@ -146,6 +152,7 @@ impl State {
         let delay = respawn::delay(self.renewal.failures.saturating_add(1));
         self.renewal.not_before = now + delay;
         self.renewal.waiting.push((old, why));
-        out.push(Action::Tell(News::ReplacementFailed(old, how, delay)));
+        out.push(Action::Tell(News::ReplacementFailed(old, how.clone(), delay)));
+        self.fail_round(old, &how, out);
     }
 }

@@ -139,8 +139,11 @@ fn no_more_leave_at_a_time_than_twice_those_that_serve() {
 #[test]
 fn a_successor_that_cannot_serve_or_cannot_be_forked_or_is_told_to_leave_has_failed() {
     let mut scene = replacing();
-    assert_eq!(scene.step(Event::WorkerFailed(3, why())), [Action::Tell(News::Trouble(why()))]);
-    assert!(failure_of(&scene.step(Event::WorkerExited(3, Exit::Code(70)))).is_some());
+    let actions = scene.step(Event::WorkerFailed(3, why()));
+    assert_eq!(failure_of(&actions), Some(("failed: no module named shop", 1)));
+    assert_eq!((&actions[0], drained(&actions)), (&Action::Tell(News::Trouble(why())), vec![3]));
+    let left = Action::Tell(News::WorkerLeft(3, Exit::Code(70)));
+    assert_eq!(scene.step(Event::WorkerExited(3, Exit::Code(70))), [left, Action::Forget(3)]);
     let mut scene = replacing();
     let actions = scene.step(Event::ForkFailed(3, "EAGAIN".into()));
     assert_eq!(failure_of(&actions), Some(("could not be forked", 1)));

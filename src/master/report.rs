@@ -85,6 +85,12 @@ impl Master {
             News::ReloadFailed(failure) => self.reload_failed(&failure),
             News::Paused => say_paused(),
             News::Resumed(time) => say_resumed(time),
+            News::RoundBegins(count) => {
+                let message = format!("{count} workers are replaced one after the other");
+                log::notice(Said::Reloading, message).send();
+            }
+            News::RoundEnds(Ok(what)) => log::notice(Said::Reloaded, what).send(),
+            News::RoundEnds(Err(why)) => log::error(Said::ReloadFailed, why).send(),
             News::Stopping => {
                 log::notice(Said::Stopping, "stopping: requests in flight are finished").send();
                 self.instance.supervisor.tell(&[NotifyState::Stopping]);

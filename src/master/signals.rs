@@ -16,6 +16,8 @@ pub enum Meaning {
     StopNow,
     /// Load configuration and application anew.
     Reload,
+    /// Start new processes of the same code (only from the FIFO).
+    ReloadWorkers,
     /// Open the log file anew, after it was rotated.
     ReopenLog,
     /// Let nothing new reach the application, or let it again.

@@ -34,6 +34,7 @@ use crate::pause::Pause;
 use crate::reap::Exit;
 use crate::renewal::{Part, Renewal};
 use crate::respawn;
+use crate::round::Round;
 use crate::team::{Plan, Team, Template};
 
 /// How long an idle connection is kept by a worker that has a successor.
@@ -96,6 +97,7 @@ pub struct State {
     pub(crate) next: Option<Team>,
     pub(crate) workers: BTreeMap<Key, Worker>,
     pub(crate) renewal: Renewal,
+    pub(crate) round: Option<Round>,
     pub(crate) last_generation: Generation,
     last_key: Key,
     /// Who waits for the reload that is going on.
@@ -121,6 +123,7 @@ impl State {
             next: None,
             workers: BTreeMap::new(),
             renewal: Renewal::default(),
+            round: None,
             last_generation: 1,
             last_key: 0,
             tickets: Vec::new(),
@@ -149,6 +152,7 @@ impl State {
             Event::WorkerExited(key, exit) => self.worker_exited(key, exit, now, out),
             Event::Want(workers, why) => self.want(workers, why, now, out),
             Event::Reload(ticket) => self.reload(ticket, plan, now, out),
+            Event::ReloadWorkers(ticket) => self.begin_round(ticket, out),
             Event::BadConfiguration(ticket, why) => {
                 out.push(Action::Tell(News::ReloadFailed(failure(why.clone()))));
                 out.extend(ticket.map(|ticket| Action::Answer(ticket, Err(why))));
@@ -169,6 +173,7 @@ impl State {
         self.roll(now, out);
         self.replace_next(now, out);
         self.answer_pause(out);
+        self.finish_round(out);
         actions
     }
 
@@ -363,6 +368,11 @@ impl State {
             self.fail_start(why, out);
         } else if self.next.as_ref().is_some_and(|team| team.generation == generation) {
             self.abandon(why, now, out);
+        } else if self.renewal.part(key) == Part::New {
+            let (mercy, how) = (self.current.plan.mercy, format!("failed: {}", why.summary));
+            out.push(Action::Tell(News::Trouble(why)));
+            self.drain(|one, _| one == key, Duration::ZERO, mercy, now, out);
+            self.fail_replacement(how, now, out);
         } else {
             out.push(Action::Tell(News::Trouble(why)));
         }
@@ -475,6 +485,7 @@ impl State {
         self.renewal = Renewal::default();
         out.push(Action::Tell(News::Stopping));
         self.refuse_held(out);
+        self.give_up_round(out);
         if let Some(team) = self.next.take() {
             out.push(Action::LeaveTemplate(team.generation));
             let mercy = team.plan.mercy;
