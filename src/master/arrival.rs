@@ -99,6 +99,7 @@ impl Master {
             Arrival::Letter(meaning) => self.on_signal(meaning),
             Arrival::Closed(key) => self.on_closed(key),
             Arrival::MemoryPressure => self.on_pressure(),
+            Arrival::Changed(cause, path) => self.on_changed(cause, &path),
             Arrival::StacksDue(ticket) => self.answer_stacks(ticket),
         }
     }
@@ -125,6 +126,7 @@ impl Master {
             FromTemplate::Failed(failure) => {
                 self.queue.push_back(Event::TemplateFailed(generation, failure));
             }
+            FromTemplate::Module { file } => self.watch_module(generation, file.into()),
             FromTemplate::ForkFailed { slot, reason } => {
                 let mut workers = self.workers.iter();
                 let unborn = workers.find(|(_, one)| one.slot == slot && one.pid.is_none());
@@ -150,6 +152,11 @@ impl Master {
                 }
             }
             FromWorker::Forked { .. } => {}
+            FromWorker::Module { file } => {
+                if let Some(generation) = self.workers.get(&key).map(|worker| worker.generation) {
+                    self.watch_module(generation, file.into());
+                }
+            }
             FromWorker::Ready => self.queue.push_back(Event::WorkerReady(key)),
             FromWorker::Failed(failure) => self.queue.push_back(Event::WorkerFailed(key, failure)),
             FromWorker::Retire { reason } => self.queue.push_back(Event::Retire(key, reason)),

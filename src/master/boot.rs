@@ -248,7 +248,10 @@ fn import_once(mut config: Config) -> Result<String, Refusal> {
             Ok(Received::Message(FromTemplate::Failed(failure), _)) => {
                 break Err((ExitCode::Application, failure));
             }
-            Ok(Received::Message(FromTemplate::ForkFailed { .. }, _)) => {}
+            Ok(Received::Message(
+                FromTemplate::ForkFailed { .. } | FromTemplate::Module { .. },
+                _,
+            )) => {}
             Ok(Received::Closed) | Err(_) => {
                 break Err(system(format!("{} has ended without a word", python.display())));
             }

@@ -51,6 +51,7 @@ mod team;
 mod terminal;
 mod top;
 mod unfinished;
+mod watch;
 
 use std::io::Write as _;
 

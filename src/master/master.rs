@@ -37,6 +37,7 @@ use crate::signals::{Meaning, Signals};
 use crate::stacks::Inquiries;
 use crate::state::State;
 use crate::team::Plan;
+use crate::watch::{Cause, Watch};
 
 /// How often systemd is told that a start, a reload or a stop takes its time, and by how much more.
 pub(crate) const EXTEND_EVERY: Duration = Duration::from_secs(5);
@@ -118,6 +119,8 @@ pub(crate) enum Arrival {
     Closed(Key),
     /// Processes have waited for memory.
     MemoryPressure,
+    /// A file that is watched has changed.
+    Changed(Cause, PathBuf),
     /// Who has asked for stacks has waited long enough.
     StacksDue(Ticket),
 }
@@ -136,6 +139,8 @@ pub(crate) struct Master {
     pub(crate) inquiries: Inquiries,
     pub(crate) stop_waiters: Vec<oneshot::Sender<serde_json::Value>>,
     pub(crate) queue: VecDeque<Event>,
+    /// Since there is something to watch.
+    pub(crate) watch: Option<Watch>,
     pub(crate) arrivals: mpsc::UnboundedSender<Arrival>,
     pub(crate) began: Instant,
     pub(crate) trouble: Option<String>,
@@ -197,6 +202,7 @@ impl Master {
             inquiries: Inquiries::default(),
             stop_waiters: Vec::new(),
             queue: VecDeque::new(),
+            watch: None,
             arrivals,
             began: Instant::now(),
             trouble: None,
@@ -208,6 +214,7 @@ impl Master {
             history: History::default(),
             outcome: None,
         };
+        master.watch_files();
         master.perform(actions);
         master
     }

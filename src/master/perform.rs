@@ -64,6 +64,7 @@ impl Master {
                         self.instance.python = pending.python;
                         self.instance.listeners.retain(&self.instance.config);
                         self.watch_pressure();
+                        self.watch_files();
                     }
                 }
                 Action::Discard => {

@@ -152,7 +152,7 @@ impl State {
         let delay = respawn::delay(self.renewal.failures.saturating_add(1));
         self.renewal.not_before = now + delay;
         self.renewal.waiting.push((old, why));
-        out.push(Action::Tell(News::ReplacementFailed(old, how.clone(), delay)));
         self.fail_round(old, &how, out);
+        out.push(Action::Tell(News::ReplacementFailed(old, how, delay)));
     }
 }

@@ -21,7 +21,7 @@ pub struct Round {
     tickets: Vec<Ticket>,
 }
 
-const WHY: &str = "all workers are (rwsgi reload --workers)";
+const WHY: &str = "all workers are, one after the other";
 
 impl State {
     /// All workers are to be replaced. A round that is going on becomes this one.

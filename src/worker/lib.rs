@@ -44,6 +44,7 @@ mod template;
 mod traceback;
 mod upload;
 mod uwsgi;
+mod witness;
 mod worker;
 mod wsgi {
     pub(crate) mod application;

@@ -13,6 +13,7 @@ use rwsgi_core::title;
 
 use crate::fork::fork;
 use crate::inheritance::{self, Inheritance};
+use crate::witness::Witness;
 use crate::wsgi::stream;
 use crate::{api, django, import, worker};
 
@@ -22,6 +23,8 @@ pub(crate) struct Generation {
     pub(crate) slots: usize,
     pub(crate) scoreboard: OwnedFd,
     pub(crate) listeners: Vec<OwnedFd>,
+    /// Who sees what is imported, if that is wanted.
+    pub(crate) witness: Option<Witness>,
     /// The application, unless every worker imports it for itself.
     pub(crate) application: Option<Py<PyAny>>,
     /// What workers cannot use of what the import has left behind; told by the first of them.
@@ -92,6 +95,7 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
     }
     name_process(&format!("rwsgi: template of {}", config.name), "rwsgi-template");
     api::install(py, &config).map_err(|error| system(&error))?;
+    let witness = Witness::install(py, &config, channel).map_err(|error| system(&error))?;
     let mut generation = Generation {
         config: *config,
         slots,
@@ -99,6 +103,7 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
         listeners: fds,
         application: None,
         inheritance: None,
+        witness,
     };
     let mut micros = 0;
     if !generation.config.lazy_apps {

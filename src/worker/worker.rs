@@ -150,6 +150,9 @@ fn start(
     mut generation: Generation,
     slot: usize,
 ) -> Result<Started, (Channel, Failure)> {
+    if let Some(Err(error)) = generation.witness.as_ref().map(|one| one.move_to(py, &channel)) {
+        traceback::entry(py, &error, "changes of modules are not noticed: ").send();
+    }
     let application = match &generation.application {
         Some(application) => application.clone_ref(py),
         None => {

@@ -1,7 +1,8 @@
 //! What the master and the processes it starts say to each other.
 //!
 //! ```text
-//! master ── Start, Fork, Leave ──▶ template        template ── Hello, Imported, Failed ──▶ master
+//! master ── Start, Fork, Leave ──▶ template        template ── Hello, Module, Imported,
+//!                                                              Failed ──▶ master
 //! master ── Drain, Stacks, Pause, Resume,          worker ── Forked, Ready, Failed, Retire, Draining,
 //!           Refuse ──▶ worker                                Stuck, Stacks, Paused ──▶ master
 //! ```
@@ -59,6 +60,11 @@ pub enum FromTemplate {
         /// `platform.python_version()`.
         python: String,
     },
+    /// A module is imported from this file, or has failed to be (`py-autoreload`).
+    Module {
+        /// The file, absolute.
+        file: String,
+    },
     /// The application is imported (or, with `lazy-apps`, will be by each worker).
     Imported {
         /// Time that the import took.
@@ -112,6 +118,11 @@ pub enum FromWorker {
     Forked {
         /// The worker's pid.
         pid: i32,
+    },
+    /// A module is imported from this file, or has failed to be (`py-autoreload`).
+    Module {
+        /// The file, absolute.
+        file: String,
     },
     /// It accepts connections.
     Ready,

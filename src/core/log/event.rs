@@ -39,6 +39,8 @@ pub enum Event {
     OutOfMemory,
     /// Memory is short; a worker is replaced for it.
     MemoryPressure,
+    /// A file that is watched has changed.
+    Touched,
     /// A reload begins.
     Reloading,
     /// A reload is complete.
@@ -104,6 +106,7 @@ impl Event {
         Self::TemplateBack,
         Self::OutOfMemory,
         Self::MemoryPressure,
+        Self::Touched,
         Self::Reloading,
         Self::Reloaded,
         Self::ReloadFailed,
@@ -157,6 +160,7 @@ impl Event {
             Self::TemplateBack => ("template_back", "246b2f33e43e4d81ba8cecbc317b5e34"),
             Self::OutOfMemory => ("out_of_memory", "83e725b9c820476ab5467b396364a538"),
             Self::MemoryPressure => ("memory_pressure", "cf06d77aedfb4de09fc0dd52f99dbb59"),
+            Self::Touched => ("touched", "83a9cc83781444fbba16fea8bf606481"),
             Self::Reloading => ("reloading", "a1a0408876d54e86a21c7f7188d7edf4"),
             Self::Reloaded => ("reloaded", "52e94d91e9e3451a8f9d8c20017de1f9"),
             Self::ReloadFailed => ("reload_failed", "7fbf6db80da44218a8a6d6d297e0a6b3"),
