@@ -90,6 +90,8 @@ mod pause;
 mod persistence;
 // Requests that do not wait for responses.
 mod pipelining;
+// What a new worker has to answer.
+mod probe;
 // The PROXY protocol on raw sockets.
 mod proxy_protocol;
 // Workers that have served enough.
@@ -106,6 +108,8 @@ mod reload_bad_config;
 mod request_deadline;
 // The first line of a request.
 mod request_line;
+// How one generation follows another.
+mod rollout;
 // Too little of something.
 mod shortages;
 // Signals to the master.
@@ -124,6 +128,8 @@ mod threads;
 mod top;
 // `import uwsgi`.
 mod uwsgi_module;
+// Files that start a reload, and new workers of the same code.
+mod touch;
 // The uwsgi protocol on raw sockets.
 mod uwsgi_protocol;
 // What is no request of it.
