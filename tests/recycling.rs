@@ -145,7 +145,7 @@ fn a_successor_that_cannot_start_leaves_the_old_one_serving() {
     server.place.write("on-import", "raise RuntimeError('broken')");
     let old = pid(&server);
     assert_eq!(pid(&server), old);
-    server.wait_for_log(&format!("(pid {old}) serves on: its successor exited with code "), 1);
+    server.wait_for_log(&format!("(pid {old}) serves on: its successor failed: "), 1);
     server.wait_for_log("RuntimeError: broken", 1);
     (0..10).for_each(|_| assert_eq!(pid(&server), old));
     server.wait_for_log("the next is started in 2 s", 1);
