@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::action::{Action, News};
 use crate::event::Key;
 use crate::respawn;
+use crate::round;
 use crate::state::{Out, Phase, RELOAD_LINGER, State, WorkerPhase};
 use crate::team::Template;
 
@@ -75,6 +76,13 @@ impl Renewal {
         self.waiting.retain(|(key, reason)| reason != why || !keys.contains(key));
     }
 
+    /// Why `key` is to be replaced, if it is.
+    fn reason(&mut self, key: Key) -> Option<&mut String> {
+        let under_way = self.under_way.as_mut().filter(|replacement| replacement.old == key);
+        let waiting = self.waiting.iter_mut().find(|(waiting, _)| *waiting == key);
+        under_way.map(|replacement| &mut replacement.why).or(waiting.map(|(_, why)| why))
+    }
+
     /// Another generation serves: what failed in the old one says nothing of it.
     pub fn begin_generation(&mut self) {
         self.settle();
@@ -92,10 +100,14 @@ impl State {
     /// A worker is to be replaced. Who does not serve is, or will not be needed.
     pub(crate) fn retire(&mut self, key: Key, why: String) {
         let serves = self.workers.get(&key).is_some_and(|w| w.phase == WorkerPhase::Ready);
-        let is_known = self.renewal.waiting.iter().any(|(waiting, _)| *waiting == key)
-            || self.renewal.part(key) == Part::Old;
-        if serves && !is_known && !self.is_stopping() {
-            self.renewal.waiting.push((key, why));
+        if !serves || self.is_stopping() {
+            return;
+        }
+        match self.renewal.reason(key) {
+            // A reason of its own outlives a round that fails.
+            Some(known) if why != round::WHY => *known = why,
+            Some(_) => {}
+            None => self.renewal.waiting.push((key, why)),
         }
     }
 

@@ -21,7 +21,8 @@ pub struct Round {
     tickets: Vec<Ticket>,
 }
 
-const WHY: &str = "all workers are, one after the other";
+/// Why they are.
+pub(crate) const WHY: &str = "all workers are, one after the other";
 
 impl State {
     /// All workers are to be replaced. A round that is going on becomes this one.

@@ -924,10 +924,11 @@ impl World {
         for key in &old {
             self.happen(Event::Retire(*key, "it is old".into()));
         }
-        for _ in 0..2 * old.len() {
-            self.pass_until_due();
+        for _ in 0..=2 * old.len() {
+            // Who was asked for serves before anybody loses patience.
             self.advance(0, Life::Asked, Life::Serves);
             self.leave();
+            self.pass_until_due();
         }
         let state = &self.scene.state;
         for key in old {
