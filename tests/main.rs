@@ -12,6 +12,8 @@
 // A server in a directory of its own, and a client on raw sockets.
 mod support;
 
+// As many workers as there is work for.
+mod adaptive;
 // What may be an application, and how it is called.
 mod application;
 // What PEP 3333 lets the application return.
@@ -70,6 +72,8 @@ mod host;
 mod http1;
 // What an import leaves behind.
 mod inheritance;
+// Scale to zero, and back.
+mod idle;
 // The request body.
 mod input;
 // Every Python there is.

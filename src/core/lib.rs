@@ -9,6 +9,7 @@
 //! - [`age`]: when a worker is old enough to be replaced;
 //! - [`log`]: one entry for each thing that happened, to the journal, stderr, a file or syslog;
 //! - [`output`]: text that an application writes, cut into entries;
+//! - [`cpus`]: how many processors there are for this process;
 //! - [`exit`]: the exit codes;
 //! - [`title`]: what ps(1) calls a process;
 //! - [`sys`]: the system calls for which there is no safe wrapper elsewhere.
@@ -16,6 +17,7 @@
 pub mod address;
 pub mod age;
 pub mod config;
+pub mod cpus;
 pub mod exit;
 pub mod ipc;
 pub mod log;

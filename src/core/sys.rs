@@ -225,6 +225,28 @@ pub fn defer_accept(listener: BorrowedFd<'_>, time: std::time::Duration) -> io::
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Connections that wait to be accepted from a TCP listener (`tcpi_unacked`, TCP_INFO in tcp(7)).
+///
+/// # Errors
+/// Those of getsockopt(2); EOPNOTSUPP for a socket that is not one of TCP.
+pub fn tcp_backlog(listener: BorrowedFd<'_>) -> io::Result<u32> {
+    // The first eight bytes of `struct tcp_info` and six words up to that number; it only grows at
+    // its end.
+    let mut words = [0_u32; 7];
+    let mut length = size_of_val(&words) as libc::socklen_t;
+    // SAFETY: the kernel writes `length` bytes at the most, and says how many it wrote.
+    let done = unsafe {
+        libc::getsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            words.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(words[6]) }
+}
+
 /// Bytes that were sent on a stream socket and that its peer has not acknowledged (SIOCOUTQ, tcp(7)).
 ///
 /// # Errors

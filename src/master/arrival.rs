@@ -101,6 +101,7 @@ impl Master {
             Arrival::MemoryPressure => self.on_pressure(),
             Arrival::Changed(cause, path) => self.on_changed(cause, &path),
             Arrival::StacksDue(ticket) => self.answer_stacks(ticket),
+            Arrival::Knock => self.on_knock(),
         }
     }
 
@@ -159,6 +160,7 @@ impl Master {
             }
             FromWorker::Ready => self.queue.push_back(Event::WorkerReady(key)),
             FromWorker::Failed(failure) => self.queue.push_back(Event::WorkerFailed(key, failure)),
+            FromWorker::Busy => self.look_at_load(),
             FromWorker::Retire { reason } => self.queue.push_back(Event::Retire(key, reason)),
             FromWorker::Draining => self.queue.push_back(Event::WorkerDraining(key)),
             FromWorker::Stuck { reason } => self.on_stuck(key, &reason),

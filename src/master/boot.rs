@@ -60,6 +60,9 @@ pub fn serve(sources: &Sources) -> ExitCode {
     log::init(&config.log.target, speaker(&config));
     let began = format!("rwsgi {} starts {}", rwsgi_core::VERSION, config.name);
     log::notice(Event::Starting, began).send();
+    for found in &config.sizing.found {
+        log::info(Event::Starting, found.clone()).send();
+    }
     for warning in warnings {
         log::warning(Event::ConfigWarning, warning.line()).send();
     }

@@ -37,7 +37,6 @@ pub enum Event {
     /// A worker is gone.
     WorkerExited(Key, Exit),
     /// So many workers are wanted from now on, none to save what they use; why, in words.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the policies that say so come next"))]
     Want(u32, String),
     /// SIGHUP, or `rwsgi reload`. The configuration of the new generation has been read.
     Reload(Option<Ticket>),

@@ -4,7 +4,9 @@
 //! [`master`] → a message to a worker.
 
 mod action;
+mod adaptive;
 mod arrival;
+mod backlog;
 mod boot;
 mod capture;
 mod cgroup;
@@ -17,9 +19,12 @@ mod ctl;
 mod daemonize;
 mod degraded;
 mod descriptors;
+mod doorbell;
 mod event;
 mod fifo;
+mod gauge;
 mod history;
+mod idle;
 mod instances;
 mod interpreter;
 mod listeners;

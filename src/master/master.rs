@@ -25,6 +25,7 @@ use crate::daemonize::Caller;
 use crate::degraded::Degraded;
 use crate::event::{Event, Generation, Key, Ticket};
 use crate::fifo::Fifos;
+use crate::gauge::Gauge;
 use crate::history::History;
 use crate::listeners::{Inherited, Listeners, Place};
 use crate::memory::Samples;
@@ -123,6 +124,8 @@ pub(crate) enum Arrival {
     Changed(Cause, PathBuf),
     /// Who has asked for stacks has waited long enough.
     StacksDue(Ticket),
+    /// Somebody connects, and nobody serves.
+    Knock,
 }
 
 /// The master: what it was given, what it knows, and the processes it has.
@@ -150,6 +153,7 @@ pub(crate) struct Master {
     pub(crate) pressure: Pressure,
     pub(crate) oom: Oom,
     pub(crate) history: History,
+    pub(crate) gauge: Gauge,
     pub(crate) outcome: Option<Outcome>,
 }
 
@@ -212,6 +216,7 @@ impl Master {
             pressure: Pressure::default(),
             oom: Oom::new(),
             history: History::default(),
+            gauge: Gauge::new(),
             outcome: None,
         };
         master.watch_files();
@@ -286,6 +291,7 @@ impl Master {
         let state = self.state.deadline().map_or(far, |at| self.began + at);
         let fork = self.overdue_fork().map_or(far, |(at, _)| at);
         let state = state.min(fork).min(self.memory_due().unwrap_or(far));
+        let state = state.min(self.load_due().unwrap_or(far));
         let extend = self.instance.supervisor.is_there() && self.is_busy();
         if extend { state.min(self.extend_at) } else { state }
     }
@@ -304,6 +310,9 @@ impl Master {
         }
         if self.memory_due().is_some_and(|due| Instant::now() >= due) {
             self.look_at_memory();
+        }
+        if self.load_due().is_some_and(|due| Instant::now() >= due) {
+            self.look_at_load();
         }
         self.queue.push_back(Event::Tick);
     }
@@ -330,7 +339,12 @@ impl Master {
                     let ticket = self.merge(&tickets);
                     self.reload(ticket);
                 }
-                None => return,
+                None => {
+                    self.mind_sleep();
+                    if self.queue.is_empty() {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -386,7 +400,12 @@ fn complain(what: &str, done: std::io::Result<()>) {
 
 fn plan(config: &Config) -> Plan {
     let reloading = &config.reloading;
-    let patience = reloading.import_timeout.map(|time| time + reloading.probe_timeout);
-    let plan = Plan::fixed(config.processes, config.mercy);
-    Plan { overlap: reloading.overlap, patience, ..plan }
+    let mut plan = Plan::fixed(config.processes, config.mercy);
+    plan.overlap = reloading.overlap;
+    plan.patience = reloading.import_timeout.map(|time| time + reloading.probe_timeout);
+    plan.asleep = config.sizing.cheap;
+    if let Some(cheaper) = &config.sizing.cheaper {
+        (plan.least, plan.initial) = (cheaper.least, cheaper.initial);
+    }
+    plan
 }

@@ -167,6 +167,12 @@ impl Usage {
     }
 }
 
+/// Resident bytes of a process; 0 of one that is gone.
+pub(crate) fn resident(pid: i32) -> u64 {
+    let limits = MemoryLimits { rss: Some(0), ..Default::default() };
+    Usage::read(pid, &limits).map_or(0, |usage| usage.rss)
+}
+
 fn page_size() -> u64 {
     let size = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
     size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)

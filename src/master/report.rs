@@ -31,7 +31,11 @@ pub fn failed_start(supervisor: &Supervisor, failure: &Failure) {
 
 fn resized(before: u32, wanted: u32, why: &str) {
     let plural = if wanted == 1 { "" } else { "s" };
-    let message = format!("{wanted} worker{plural} from now on, not {before}: {why}");
+    let message = match (before, wanted) {
+        (_, 0) => format!("all workers leave: {why}; the next connection brings them back"),
+        (0, _) => format!("{wanted} worker{plural} again: {why}"),
+        _ => format!("{wanted} worker{plural} from now on, not {before}: {why}"),
+    };
     log::info(Said::Resized, message).number("RWSGI_WORKERS", wanted).send();
 }
 

@@ -13,6 +13,27 @@ use crate::renewal::Part;
 use crate::state::{Out, Phase, RELOAD_LINGER, State, Worker};
 
 impl State {
+    /// Whether the instance serves, be it that it sleeps.
+    pub fn is_serving(&self) -> bool {
+        self.phase == Phase::Serving
+    }
+
+    /// Whether no worker is wanted until somebody comes.
+    pub fn is_asleep(&self) -> bool {
+        self.phase == Phase::Serving && self.current.wanted == 0
+    }
+
+    /// The fewest, the most and the wanted workers.
+    pub fn bounds(&self) -> (u32, u32, u32) {
+        let least = self.current.least;
+        (least, self.current.plan.processes.max(least), self.current.wanted)
+    }
+
+    /// How many workers whoever sleeps wakes up with.
+    pub fn initial(&self) -> u32 {
+        self.current.plan.initial.max(self.current.least)
+    }
+
     /// So many workers are wanted from now on; `why` in words.
     ///
     /// A generation that is on its way is to have as many, if its plan allows them and they are more

@@ -73,6 +73,9 @@ pub struct Team {
     pub template_failures: u32,
     /// What it is to look like.
     pub plan: Plan,
+    /// The fewest workers while there are requests: those of the plan, unless an administrator has
+    /// asked for others.
+    pub least: u32,
     /// How many workers it is to have now: those with the numbers 1 … `wanted`. None: it sleeps.
     pub wanted: u32,
     /// By worker number; what is due of numbers that are not wanted waits until they are.
@@ -92,6 +95,7 @@ impl Team {
             template_since: now,
             template_failures: 0,
             plan,
+            least: plan.least,
             wanted,
             vacancies: (1..=wanted).map(|number| (number, vacancy)).collect(),
             released: BTreeSet::new(),

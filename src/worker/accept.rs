@@ -19,6 +19,8 @@ pub(crate) const RECOVERY: Duration = Duration::from_millis(100);
 
 /// Looks at a listener after which a connection that waits is overdue.
 const OVERDUE: u32 = 4;
+/// The same where a worker more may be on its way, for whom it is better left.
+const OVERDUE_WHILE_GROWING: u32 = 100;
 
 /// A listener that the master has handed down.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Listener {
     pub(crate) proxy_protocol: bool,
     /// How often in succession a connection waited when this was looked at.
     waited: AtomicU32,
+    /// How often it is, at least, when it is overdue.
+    overdue: u32,
 }
 
 /// Where a client is.
@@ -75,7 +79,7 @@ pub(crate) enum Accepted {
 }
 
 impl Listener {
-    pub(crate) fn new(fd: OwnedFd, listen: &Listen, proxy_protocol: bool) -> Self {
+    pub(crate) fn new(fd: OwnedFd, listen: &Listen, proxy_protocol: bool, grows: bool) -> Self {
         let socket = Socket::from(fd);
         let local = socket.local_addr().ok().and_then(|address| address.as_socket());
         let (server_name, server_port) = match (local, &listen.address) {
@@ -100,6 +104,7 @@ impl Listener {
             server_port,
             protocol: listen.protocol,
             proxy_protocol,
+            overdue: if grows { OVERDUE_WHILE_GROWING } else { OVERDUE },
             waited: AtomicU32::new(0),
         }
     }
@@ -115,6 +120,7 @@ impl Listener {
             server_port: name(|listener| &listener.server_port, "80"),
             protocol: Protocol::Http,
             proxy_protocol: false,
+            overdue: OVERDUE,
             waited: AtomicU32::new(0),
         })
     }
@@ -131,7 +137,12 @@ impl Listener {
         let waits = nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
         let waited = if waits { self.waited.load(Relaxed).saturating_add(1) } else { 0 };
         self.waited.store(waited, Relaxed);
-        waited >= OVERDUE
+        waited >= self.overdue
+    }
+
+    /// Whether anybody waited when it was looked at last.
+    pub(crate) fn is_waited_at(&self) -> bool {
+        self.waited.load(Relaxed) > 0
     }
 
     /// Takes one connection, if there is one.

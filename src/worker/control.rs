@@ -52,6 +52,9 @@ impl Duty for Post {
 
     fn take_in(&self, allowed: bool) {
         self.worker.watch_listeners(allowed);
+        if !allowed {
+            self.worker.tell_busy();
+        }
     }
 
     fn overdue(&self) {
@@ -62,6 +65,9 @@ impl Duty for Post {
             if listener.is_overdue() {
                 self.accept(index);
             }
+        }
+        if self.worker.listeners.iter().any(|listener| listener.is_waited_at()) {
+            self.worker.tell_busy();
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod accept;
 mod api;
+mod busy;
 mod complaints;
 mod connection;
 mod control;

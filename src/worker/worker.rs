@@ -76,6 +76,8 @@ pub(crate) struct Worker {
     pub(crate) leave_at: AtomicU64,
     pub(crate) complaints: Complaints,
     pub(crate) held: Held,
+    /// When the master was told last that all threads have a request.
+    pub(crate) busy_at: AtomicU64,
     age: Age,
 }
 
@@ -276,7 +278,7 @@ impl Worker {
         let pairs = generation.listeners.into_iter().zip(&config.listeners);
         let listener = |(fd, listen): (_, &Listen)| {
             let proxy_protocol = config.proxy_protocol.is_expected_at(&listen.address);
-            Arc::new(Listener::new(fd, listen, proxy_protocol))
+            Arc::new(Listener::new(fd, listen, proxy_protocol, config.sizing.cheaper.is_some()))
         };
         let listeners: Vec<_> = pairs.map(listener).collect();
         listeners.iter().try_for_each(|listener| listener.set_nonblocking())?;
@@ -315,6 +317,7 @@ impl Worker {
             leave_at: AtomicU64::new(NEVER),
             complaints: Complaints::default(),
             held: Held::default(),
+            busy_at: AtomicU64::new(0),
             age,
         });
         worker.deadlines.look_at(worker.age.look(0).0);

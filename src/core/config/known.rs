@@ -175,10 +175,7 @@ const LATER: &[Known] = &[
         NotYet("a worker is only ended when a request outlasts `harakiri-grace`"),
     ),
     valued(&["limit-as", "limit-nproc"], NotYet("use MemoryMax= and TasksMax= of the service")),
-    flag(&["cheap"], NotYet("all workers start at once")),
-    valued(&["cheaper", "cheaper-*"], NotYet("the number of workers does not change")),
-    valued(&["idle"], NotYet("workers stay when there is nothing to do")),
-    flag(&["die-on-idle"], NotYet("the instance stays when there is nothing to do")),
+    valued(&["cheaper-*"], NotYet("the number of workers follows the load without it")),
     valued(
         &["stats", "stats-server", "stats-push"],
         NotYet("no statistics are published; `rwsgi status NAME` shows the workers"),

@@ -13,6 +13,7 @@
 //!   [`mod@files`]: the same for static files; [`mod@recycling`]: for the renewal of workers;
 //! - [`exported`]: what an application sees of it;
 //!   [`mod@reloading`]: for reloads;
+//!   [`mod@sizing`]: for their number;
 //! - [`error`]: how mistakes are shown; [`help`]: how the table is.
 
 mod application;
@@ -34,6 +35,7 @@ pub mod recycling;
 pub mod reloading;
 pub mod resolve;
 mod settings;
+pub mod sizing;
 pub mod value;
 pub mod vars;
 
@@ -50,6 +52,7 @@ pub use load::{Argument, Sources, load, read};
 pub use recycling::Recycling;
 pub use reloading::Reloading;
 pub use resolve::needs_restart;
+pub use sizing::Sizing;
 
 /// What a configuration is seen from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,10 +76,12 @@ pub struct Config {
     pub backlog: u32,
     /// What to serve and with which interpreter.
     pub application: Application,
-    /// Worker processes, 1 or more (`processes`).
+    /// Worker processes, 1 or more; the most that there are by themselves (`processes`).
     pub processes: u32,
     /// Python threads of each worker, 1 or more (`threads`).
     pub threads: u32,
+    /// When there are how many workers.
+    pub sizing: Sizing,
     /// Each worker imports the application by itself (`lazy-apps`).
     pub lazy_apps: bool,
     /// The application can `import uwsgi` (`uwsgi-module`).

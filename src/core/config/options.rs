@@ -4,6 +4,11 @@
 use super::lookup::{Lookup, lookup};
 use super::value::Kind;
 
+/// 1 … 4096 of something, or as many as fit the machine.
+const fn or_auto(unit: &'static str) -> Kind {
+    Kind::NumberOrWord { min: 1, max: 4096, unit, word: "auto" }
+}
+
 /// One option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OptionSpec {
@@ -322,16 +327,150 @@ pub static OPTIONS: &[OptionSpec] = &[
              so that `hasattr` tells the truth. `false` is for an application to which they are no \
              good. Only rwsgi has this option.",
         ),
-    option("processes", Group::Workers, Kind::Number { min: 1, max: 4096, unit: "processes" })
+    option("processes", Group::Workers, or_auto("processes"))
         .aliases(&["workers"])
         .short('p')
         .default("1")
         .example("4")
-        .doc("Worker processes. `%k` is the number of CPUs."),
-    option("threads", Group::Workers, Kind::Number { min: 1, max: 4096, unit: "threads" })
+        .doc(
+            "Worker processes; with `cheaper` the most. `auto` is one for each CPU that the instance \
+             may use: the quota of its cgroup (CPUQuota=, cpu.max), rounded up, or the CPUs that it \
+             may run on (AllowedCPUs=, CPUAffinity=); the log says what was found. `%k` is the \
+             number of CPUs, too, to be written into other values.",
+        ),
+    option("threads", Group::Workers, or_auto("threads"))
         .default("1")
         .example("2")
-        .doc("Python threads of each worker: requests that one worker runs at the same time."),
+        .doc(
+            "Python threads of each worker: requests that one worker runs at the same time. `auto` \
+             is 4: while some wait for a database, others run; more rarely run sooner, because \
+             all threads of a process share one lock.",
+        ),
+    option("cheaper", Group::Workers, Kind::Number { min: 1, max: 4095, unit: "processes" })
+        .example("2")
+        .doc(
+            "The number of workers follows the load: never fewer than these, never more than \
+             `processes`. New ones are forked from the imported application within milliseconds; \
+             those that are not needed finish their requests and leave, the highest number first. \
+             The log says why, in numbers.",
+        ),
+    option("cheaper-initial", Group::Workers, Kind::Number { min: 1, max: 4096, unit: "processes" })
+        .example("4")
+        .doc(
+            "How many workers there are at the start; a reload begins with as many as there are, but \
+             not with fewer than these. Without it, `cheaper`.",
+        ),
+    option("cheaper-step", Group::Workers, Kind::Number { min: 1, max: 4096, unit: "processes" })
+        .default("1")
+        .example("2")
+        .doc("How many workers are added at a time, at the least; one goes at a time."),
+    option(
+        "cheaper-algo",
+        Group::Workers,
+        Kind::Choice(&["spare", "spare2", "backlog", "busyness", "manual"]),
+    )
+    .default("spare")
+    .example("busyness")
+    .doc(
+        "What decides how many workers there are. `spare`: one worker is to have a free thread; when \
+         all are taken, and connections wait, as many come at once as those need. `spare2`: as many \
+         as `cheaper` says are to have a free thread. `backlog`: more come while more connections \
+         than `cheaper-overload` wait to be accepted. `busyness`: the share of their time for which \
+         all threads work. `manual`: nobody but `rwsgi scale`.",
+    ),
+    option("cheaper-overload", Group::Workers, Kind::Number { min: 1, max: DAY, unit: "seconds" })
+        .default("3")
+        .example("30")
+        .doc(
+            "`spare`: the seconds for which a worker has to have been superfluous before it goes; \
+             more and more (up to five minutes) when it was missed soon afterwards. `busyness`: the \
+             seconds over which it is measured. `backlog`: the connections that may wait. Unlike \
+             uWSGI, `spare` does not wait for so long before it adds workers.",
+        ),
+    option("cheaper-idle", Group::Workers, Kind::Seconds { min: 1, max: DAY })
+        .default("10")
+        .example("60")
+        .doc("`spare2`: as `cheaper-overload` is for `spare`."),
+    option(
+        "cheaper-busyness-max",
+        Group::Workers,
+        Kind::Number { min: 1, max: 100, unit: "percent" },
+    )
+    .default("50")
+    .example("70")
+    .doc("`busyness`: workers are added above so many percent."),
+    option(
+        "cheaper-busyness-min",
+        Group::Workers,
+        Kind::Number { min: 0, max: 100, unit: "percent" },
+    )
+    .default("25")
+    .example("20")
+    .doc("`busyness`: one worker goes when it was below so many percent for long enough."),
+    option(
+        "cheaper-busyness-multiplier",
+        Group::Workers,
+        Kind::Number { min: 1, max: 10_000, unit: "windows" },
+    )
+    .default("10")
+    .example("20")
+    .doc("`busyness`: how long that is, in times of `cheaper-overload`."),
+    option(
+        "cheaper-busyness-penalty",
+        Group::Workers,
+        Kind::Number { min: 0, max: 10_000, unit: "windows" },
+    )
+    .default("2")
+    .example("4")
+    .doc("`busyness`: how much longer when the last one that went was missed soon afterwards."),
+    option(
+        "cheaper-busyness-backlog-alert",
+        Group::Workers,
+        Kind::Number { min: 0, max: MANY, unit: "connections" },
+    )
+    .default("33")
+    .example("50")
+    .doc("`busyness`: when more connections than these wait, workers are added at once."),
+    option(
+        "cheaper-busyness-backlog-step",
+        Group::Workers,
+        Kind::Number { min: 1, max: 4096, unit: "processes" },
+    )
+    .default("1")
+    .example("4")
+    .doc("`busyness`: how many these are."),
+    option(
+        "cheaper-busyness-backlog-nonzero",
+        Group::Workers,
+        Kind::Seconds { min: 1, max: DAY },
+    )
+    .default("60")
+    .example("10")
+    .doc("`busyness`: the same when for so long there was no moment in which none waited."),
+    option("cheaper-rss-limit-soft", Group::Workers, Kind::Bytes { min: 0, max: u64::MAX })
+        .example("2g")
+        .doc(
+            "No workers are added while all together use more memory than this (resident, what \
+             they share counted for each).",
+        ),
+    option("cheaper-rss-limit-hard", Group::Workers, Kind::Bytes { min: 0, max: u64::MAX })
+        .example("3g")
+        .doc("One worker goes while all together use more than this, and more than `cheaper` are there."),
+    option("idle", Group::Workers, Kind::Seconds { min: 0, max: YEAR })
+        .example("600")
+        .doc(
+            "After so many seconds without a request all workers leave, and their memory is free. \
+             The master and the imported application stay; the next connection is served within \
+             milliseconds. `0` is never.",
+        ),
+    option("die-on-idle", Group::Workers, Kind::Switch).default("false").example("true").doc(
+        "After `idle` the whole instance ends, with success. A socket unit of systemd keeps \
+         listening and starts it again at the next connection.",
+    ),
+    option("cheap", Group::Workers, Kind::Switch).default("false").example("true").doc(
+        "Start without workers: the application is imported, and the first connection has workers \
+         forked.",
+    ),
     option("lazy-apps", Group::Workers, Kind::Switch)
         .aliases(&["lazy"])
         .default("false")

@@ -14,7 +14,7 @@ use super::settings::{Setting, Settings};
 use super::value::Value;
 use super::{
     Config, Context, Harakiri, Http, Log, LogTarget, Process, Proxies, files, listening, recycling,
-    reloading,
+    reloading, sizing,
 };
 
 /// As many as there are digits.
@@ -41,14 +41,16 @@ pub fn resolve(
     let recycling = recycling::recycling(&settings, &mut findings);
     let reloading = reloading::reloading(&settings, &base, &mut findings);
     let harakiri = harakiri(&settings, &mut findings);
+    let (processes, threads, sizing) = sizing::sizing(&settings, context, &mut findings);
     let Some(application) = application else { return Err(findings.errors) };
     findings.into_result(Config {
         name: name(raw, context, &application),
         listeners,
         backlog: settings.small("listen").unwrap_or(1024),
         application,
-        processes: settings.small("processes").unwrap_or(1),
-        threads: settings.small("threads").unwrap_or(1),
+        processes,
+        threads,
+        sizing,
         lazy_apps: settings.switch("lazy-apps"),
         uwsgi_module: settings.switch("uwsgi-module"),
         process,

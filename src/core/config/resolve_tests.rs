@@ -170,7 +170,7 @@ fn all_errors_are_reported_at_once() {
         errors[0],
         "error: uwsgi.ini:2:11: `processes = four` is not a whole number\n  |\n\
          2 | processes=four\n  |           ^^^^\n\
-         \x20 expected: a number of processes from 1 to 4096"
+         \x20 expected: a number of processes from 1 to 4096, or `auto`"
     );
     assert!(errors[1].contains("`threads = 0` is less than 1"));
     assert_eq!(
@@ -362,11 +362,13 @@ fn the_log_has_one_destination() {
 #[test]
 fn other_options_of_uwsgi_are_answered_by_class() {
     let project = Project::new("classes");
-    let text = "thunder-lock=true\ncheaper=3\nmaster=false\nmax-requests=0\nmax-request=9\n";
+    let text = "thunder-lock=true\ncpu-affinity=1\nmaster=false\nmax-requests=0\nmax-request=9\n";
     let warnings = project.warnings(&with(text));
     assert_eq!(warnings.len(), 4, "{warnings:#?}");
     assert!(warnings[0].starts_with("info: uwsgi.ini:4:1: `thunder-lock` is not needed: "));
-    assert!(warnings[1].starts_with("warning: uwsgi.ini:5:1: `cheaper` is not in this version: "));
+    assert!(
+        warnings[1].starts_with("warning: uwsgi.ini:5:1: `cpu-affinity` is not in this version: ")
+    );
     assert!(warnings[2].starts_with("info: uwsgi.ini:6:8: `master = false` has no effect: "));
     assert!(warnings[3].contains("`max-request` is taken for `max-requests`"));
     let error = project.error(&with("chroot=/srv"));

@@ -178,7 +178,7 @@ impl Kind {
             }
             Self::Number { min, max, unit } => format!("a number of {unit} from {min} to {max}"),
             Self::NumberOrWord { min, max, unit, word } => {
-                format!("`{word}`, or a number of {unit} from {min} to {max}")
+                format!("a number of {unit} from {min} to {max}, or `{word}`")
             }
             Self::Seconds { min, max } => format!("a number of seconds from {min} to {max}"),
             Self::SecondsOrSwitch { max, .. } => {
@@ -275,7 +275,9 @@ impl Kind {
             Self::AddressOrSwitch => switch(text).map(Value::Switch).or_else(|_| address(text)),
             _ if text.is_empty() => Err(Invalid::new("has no value")),
             Self::Number { min, max, .. } => within(number(text)?, min, max),
-            Self::NumberOrWord { word, .. } if text == word => Ok(Value::Text(word.to_owned())),
+            Self::NumberOrWord { word, .. } if text.eq_ignore_ascii_case(word) => {
+                Ok(Value::Text(word.to_owned()))
+            }
             Self::NumberOrWord { min, max, .. } => within(number(text)?, min, max),
             Self::Seconds { min, max } => within(seconds(text)?, min, max),
             Self::Bytes { min, max } => within(bytes(text)?, min, max),

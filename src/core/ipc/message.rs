@@ -3,8 +3,8 @@
 //! ```text
 //! master ── Start, Fork, Leave ──▶ template        template ── Hello, Module, Imported,
 //!                                                              Failed ──▶ master
-//! master ── Drain, Stacks, Pause, Resume,          worker ── Forked, Ready, Failed, Retire, Draining,
-//!           Refuse ──▶ worker                                Stuck, Stacks, Paused ──▶ master
+//! master ── Drain, Stacks, Pause, Resume,          worker ── Forked, Ready, Failed, Busy, Retire,
+//!           Refuse ──▶ worker                                Draining, Stuck, Stacks, Paused ──▶ master
 //! ```
 //! The end of the channel is a message, too: the other side is gone.
 
@@ -128,6 +128,9 @@ pub enum FromWorker {
     Ready,
     /// The application cannot be used (`lazy-apps`). The worker exits after this.
     Failed(Failure),
+    /// All its threads have a request. Only said where more workers could help (`cheaper`), and now
+    /// and then.
+    Busy,
     /// It asks to be replaced, and serves on until it is told to drain.
     Retire {
         /// What the log says of it: "it has answered 5000 requests (max-requests)".

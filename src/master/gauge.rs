@@ -1,0 +1,143 @@
+//! What the master sees of the load, and when it looks: only where somebody wants to know (`cheaper`,
+//! `idle`), at once when a worker says that it has nothing free, and never while all sleep.
+
+use std::time::Instant;
+
+use rwsgi_core::config::sizing::Algorithm;
+use rwsgi_core::log::{self, Event as Said};
+
+use crate::adaptive::{Adaptive, Bounds, Sample};
+use crate::backlog::Backlog;
+use crate::doorbell::Doorbell;
+use crate::event::Event;
+use crate::idle::Rest;
+use crate::master::{Arrival, Master};
+use crate::memory::resident;
+use crate::state::WorkerPhase;
+
+/// What was seen so far.
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    adaptive: Adaptive,
+    rest: Rest,
+    looked: Instant,
+    backlog: Backlog,
+    doorbell: Option<Doorbell>,
+}
+
+impl Gauge {
+    pub(crate) fn new() -> Self {
+        Self {
+            adaptive: Adaptive::default(),
+            rest: Rest::default(),
+            looked: Instant::now(),
+            backlog: Backlog::default(),
+            doorbell: None,
+        }
+    }
+}
+
+impl Master {
+    /// When the load is to be looked at.
+    pub(crate) fn load_due(&self) -> Option<Instant> {
+        let sizing = &self.instance.config.sizing;
+        if !self.state.is_serving() {
+            return None;
+        }
+        if self.state.is_asleep() {
+            let ends = sizing.idle.filter(|_| sizing.die_on_idle && self.state.can_reload());
+            let ends = ends.filter(|limit| !self.gauge.rest.is_over(*limit, self.now()));
+            return ends.map(|limit| self.began + self.gauge.rest.end_at(limit));
+        }
+        let adapts = sizing.cheaper.as_ref().is_some_and(|c| c.algorithm != Algorithm::Manual);
+        let adapts = adapts.then(|| self.gauge.adaptive.pause());
+        let rests = sizing.idle.map(Rest::pause);
+        adapts.into_iter().chain(rests).min().map(|pause| self.gauge.looked + pause)
+    }
+
+    /// Looks, and has as many workers as are needed.
+    pub(crate) fn look_at_load(&mut self) {
+        self.gauge.looked = Instant::now();
+        if !self.state.is_serving() || self.state.is_asleep() {
+            return;
+        }
+        let (now, sample) = (self.now(), self.sample());
+        if let Some(cheaper) = &self.instance.config.sizing.cheaper {
+            let (least, most, wanted) = self.state.bounds();
+            let bounds = Bounds { least, most, wanted };
+            if let Some((wanted, why)) = self.gauge.adaptive.look(cheaper, bounds, sample, now) {
+                self.queue.push_back(Event::Want(wanted, why));
+            }
+        }
+        let Some(limit) = self.instance.config.sizing.idle else { return };
+        let answered = self.instance.scoreboard.total().requests;
+        self.gauge.rest.see(answered, sample.running > 0 || sample.waiting > 0, now);
+        if self.gauge.rest.is_over(limit, now) && self.state.can_reload() {
+            let why = format!("no request for {} s (idle)", limit.as_secs());
+            self.queue.push_back(Event::Want(0, why));
+        }
+    }
+
+    fn sample(&mut self) -> Sample {
+        let config = &self.instance.config;
+        let weighs =
+            config.sizing.cheaper.as_ref().is_some_and(|c| c.rss_soft.or(c.rss_hard).is_some());
+        let mut sample = Sample { threads: config.threads, ..Sample::default() };
+        let generation = self.state.generation();
+        for (key, worker) in self.state.workers() {
+            if worker.generation != generation || worker.phase != WorkerPhase::Ready {
+                continue;
+            }
+            sample.ready += 1;
+            let slot = self.instance.scoreboard.slot(worker.slot);
+            let running = slot.map_or(0, |slot| slot.read().running);
+            let running = u32::try_from(running).unwrap_or(u32::MAX).min(config.threads);
+            sample.running = sample.running.saturating_add(running);
+            let pid = self.workers.get(key).and_then(|worker| worker.pid);
+            sample.rss += pid.filter(|_| weighs).map_or(0, resident);
+        }
+        sample.waiting = self.gauge.backlog.waiting(&self.instance.listeners.descriptors(config));
+        sample
+    }
+
+    /// Somebody connects while all sleep.
+    pub(crate) fn on_knock(&mut self) {
+        if self.state.is_asleep() {
+            self.gauge.rest.end(self.now());
+            let why = "somebody connects".to_owned();
+            self.queue.push_back(Event::Want(self.state.initial(), why));
+        }
+    }
+
+    /// While all sleep, the master listens for who connects; or ends, if it is to.
+    pub(crate) fn mind_sleep(&mut self) {
+        if !self.state.is_asleep() {
+            self.gauge.doorbell = None;
+            return;
+        }
+        let config = &self.instance.config;
+        let listeners = self.instance.listeners.descriptors(config);
+        if let (true, Some(limit)) = (config.sizing.die_on_idle, config.sizing.idle)
+            && self.gauge.rest.is_over(limit, self.now())
+            && self.state.workers().is_empty()
+            && self.state.can_reload()
+            // Who comes after this look is in the queue of the socket, and that is systemd's.
+            && self.gauge.backlog.waiting(&listeners) == 0
+        {
+            let message = format!("no request for {} s: the end (die-on-idle)", limit.as_secs());
+            log::notice(Said::Stopping, message).send();
+            return self.queue.push_back(Event::Stop);
+        }
+        if self.gauge.doorbell.is_some() {
+            return;
+        }
+        match Doorbell::new(&listeners, &self.arrivals) {
+            Ok(doorbell) => self.gauge.doorbell = Some(doorbell),
+            Err(error) => {
+                let message = format!("cannot watch the listeners: {error}; the workers stay");
+                log::error(Said::SystemError, message).send();
+                let _ = self.arrivals.send(Arrival::Knock);
+            }
+        }
+    }
+}
