@@ -116,6 +116,8 @@ mod request_line;
 mod rollout;
 // Too little of something.
 mod shortages;
+// Another number of workers, by command.
+mod scale;
 // Signals to the master.
 mod signals;
 // Clients that are slow, silent, or many.

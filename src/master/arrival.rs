@@ -201,6 +201,7 @@ impl Master {
         match request.command {
             Command::Status { memory } => self.answer_status(memory, request.answer),
             Command::Stacks => self.ask_stacks(request.answer),
+            Command::Scale(workers) => self.scale(workers, request.answer),
             Command::Stop => {
                 self.stop_waiters.push(request.answer);
                 if !self.state.is_stopping() {

@@ -1,6 +1,6 @@
 //! The commands to a running instance: THE table, and how their arguments are read.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub enum Verb {
     Resume,
     /// Pause, and wait until nothing runs; or replace a worker.
     Drain,
+    /// Have so many workers.
+    Scale,
     /// Which instances there are.
     List,
 }
@@ -105,6 +107,12 @@ pub const COMMANDS: &[Command] = &[
         &[Json, Timeout, Worker],
         "Pause, and wait until no request runs; with --worker, replace that worker.",
     ),
+    command(
+        "scale",
+        Verb::Scale,
+        &[Json, Timeout],
+        "Have N workers until the next reload, with `cheaper` no fewer; wait until they serve.",
+    ),
     command("list", Verb::List, &[Json], "Tell which instances run."),
 ];
 
@@ -122,7 +130,9 @@ pub struct Call {
     /// `drain --worker`.
     pub worker: Option<u32>,
     /// `reload --workers`.
-    pub workers: bool,
+    pub workers_only: bool,
+    /// `scale`.
+    pub workers: Option<u32>,
     /// How often `top` looks.
     pub interval: Duration,
     /// `top` looks once.
@@ -161,7 +171,8 @@ impl Call {
             json: false,
             timeout: command.timeout,
             worker: None,
-            workers: false,
+            workers_only: false,
+            workers: None,
             interval: Duration::from_secs(2),
             once: false,
         }
@@ -197,6 +208,10 @@ fn read(
                 call.name(Instance::Pidfile(path.into()))?;
                 continue;
             }
+            Arg::Value(value) if command.verb == Verb::Scale && is_number(value) => {
+                call.workers = value.to_str().and_then(|text| text.parse().ok());
+                continue;
+            }
             Arg::Value(value) => {
                 let name = value.to_str().filter(|name| is_name(name));
                 let name = name.ok_or(format!("`{}` is no name", value.to_string_lossy()))?;
@@ -211,11 +226,14 @@ fn read(
             Json => call.json = true,
             Once => call.once = true,
             Wait => waits = true,
-            Workers => call.workers = true,
+            Workers => call.workers_only = true,
             Timeout => timeout = Some(seconds(&mut parser, "--timeout")?),
             Interval => call.interval = seconds(&mut parser, "--interval")?,
             Worker => call.worker = Some(number(&mut parser)?),
         }
+    }
+    if command.verb == Verb::Scale && call.workers.is_none() {
+        return Err("how many workers there are to be is needed".to_owned());
     }
     if waits {
         call.command = find("drain").unwrap_or(command);
@@ -269,6 +287,10 @@ fn number(parser: &mut lexopt::Parser) -> Result<u32, String> {
     })
 }
 
+fn is_number(value: &OsStr) -> bool {
+    value.to_str().is_some_and(|text| text.parse::<u32>().is_ok())
+}
+
 /// The name of an instance, or the path of its control socket.
 fn is_name(name: &str) -> bool {
     name.contains('/') || !name.is_empty() && !name.starts_with('.')
@@ -289,6 +311,9 @@ fn usage(command: &Command) -> String {
     }
     if command.verb != Verb::List {
         usage.push_str(" [NAME | PATH | --pidfile FILE]");
+    }
+    if command.verb == Verb::Scale {
+        usage.push_str(" N");
     }
     usage
 }
@@ -330,6 +355,17 @@ mod tests {
             Ok(Asked::Help(command)) => Err(help(command)),
             Err(errors) => Err(errors.iter().map(ToString::to_string).collect()),
         }
+    }
+
+    #[test]
+    fn scale_needs_a_number_and_perhaps_a_name() {
+        let scaled = call("scale shop 4").unwrap();
+        assert_eq!(scaled.workers, Some(4));
+        assert_eq!(scaled.instance, Some(Instance::Name("shop".into())));
+        assert_eq!(call("scale 4").unwrap().instance, None);
+        let error = call("scale shop").unwrap_err();
+        assert!(error.contains("FILE] N`") && error.contains("how many"), "{error}");
+        assert!(call("scale shop many").is_err());
     }
 
     #[test]

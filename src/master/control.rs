@@ -59,6 +59,8 @@ pub enum Command {
     Drain,
     /// The replacement of the worker of this number; answered at once.
     Replace(u32),
+    /// So many workers; answered when they serve.
+    Scale(u32),
 }
 
 impl Command {
@@ -315,9 +317,10 @@ fn parse(line: &[u8]) -> Result<(Command, String), String> {
         "stacks" => Command::Stacks,
         "pause" => Command::Pause,
         "resume" => Command::Resume,
+        "scale" => Command::Scale(number("workers")?.ok_or("scale needs \"workers\", a number")?),
         "drain" => number("worker")?.map_or(Command::Drain, Command::Replace),
         other => {
-            let all = "reload, stop, status, stacks, pause, resume or drain";
+            let all = "reload, stop, status, stacks, pause, resume, drain or scale";
             return Err(format!("unknown command {other:?}: {all}"));
         }
     };
@@ -339,6 +342,8 @@ mod tests {
         let memory = r#"{"memory":true,"command":"status"}"#;
         assert_eq!(command(memory), Ok(Command::Status { memory: true }));
         assert_eq!(command(r#"{"command":"drain","worker":2}"#), Ok(Command::Replace(2)));
+        assert_eq!(command(r#"{"command":"scale","workers":4}"#), Ok(Command::Scale(4)));
+        assert!(command(r#"{"command":"scale"}"#).is_err());
         assert_eq!(command(r#"{"command":"drain","worker":null}"#), Ok(Command::Drain));
     }
 

@@ -63,7 +63,8 @@ fn question(call: &Call) -> Value {
             json!({"command": "status", "memory": true})
         }
         Verb::Drain => json!({"command": "drain", "worker": call.worker}),
-        Verb::Reload => json!({"command": "reload", "workers": call.workers}),
+        Verb::Reload => json!({"command": "reload", "workers": call.workers_only}),
+        Verb::Scale => json!({"command": "scale", "workers": call.workers}),
         Verb::Stacks | Verb::Stop | Verb::Pause | Verb::Resume => {
             json!({"command": call.command.name})
         }
@@ -84,6 +85,7 @@ fn show(call: &Call, answer: &Value) -> String {
         | Verb::Stop
         | Verb::Pause
         | Verb::Resume
+        | Verb::Scale
         | Verb::Drain => message(answer),
     };
     text.trim_end().to_owned()
@@ -101,6 +103,7 @@ fn unfinished(call: &Call, why: &str) -> String {
         }
         Verb::Reload => "the reload goes on; the log tells how it ends",
         Verb::Stop => "the instance goes on stopping",
+        Verb::Scale => "the workers are on their way",
         Verb::Status
         | Verb::Workers
         | Verb::Top

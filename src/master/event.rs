@@ -38,6 +38,8 @@ pub enum Event {
     WorkerExited(Key, Exit),
     /// So many workers are wanted from now on, none to save what they use; why, in words.
     Want(u32, String),
+    /// An administrator wants so many workers, 1 or more (`rwsgi scale`).
+    Scale(u32, Ticket),
     /// SIGHUP, or `rwsgi reload`. The configuration of the new generation has been read.
     Reload(Option<Ticket>),
     /// `rwsgi reload --workers`: every worker is to be replaced by a new one of the same code.

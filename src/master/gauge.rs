@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use rwsgi_core::config::sizing::Algorithm;
 use rwsgi_core::log::{self, Event as Said};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::adaptive::{Adaptive, Bounds, Sample};
 use crate::backlog::Backlog;
@@ -14,6 +16,10 @@ use crate::idle::Rest;
 use crate::master::{Arrival, Master};
 use crate::memory::resident;
 use crate::state::WorkerPhase;
+
+/// The most workers that can be asked for, unless more are configured: a reload and replacements need
+/// as many slots of the scoreboard again.
+const MOST_WORKERS: u32 = 1024;
 
 /// What was seen so far.
 #[derive(Debug)]
@@ -58,7 +64,8 @@ impl Master {
     /// Looks, and has as many workers as are needed.
     pub(crate) fn look_at_load(&mut self) {
         self.gauge.looked = Instant::now();
-        if !self.state.is_serving() || self.state.is_asleep() {
+        // In a pause nothing can be seen of the load: the number of workers stays.
+        if !self.state.is_serving() || self.state.is_asleep() || self.state.paused().is_some() {
             return;
         }
         let (now, sample) = (self.now(), self.sample());
@@ -100,6 +107,23 @@ impl Master {
         sample
     }
 
+    /// An administrator wants so many workers.
+    pub(crate) fn scale(&mut self, workers: u32, answer: oneshot::Sender<Value>) {
+        let most = self.instance.config.processes.max(MOST_WORKERS);
+        let refusal = if !(1..=most).contains(&workers) {
+            format!("not {workers} workers: a number from 1 to {most} is possible")
+        } else if workers > 1 && self.instance.config.processes == 1 {
+            "with `processes = 1` the application is told that it is alone (wsgi.multiprocess): \
+             configure 2 or more, and reload"
+                .to_owned()
+        } else {
+            self.last_ticket += 1;
+            self.tickets.insert(self.last_ticket, vec![answer]);
+            return self.queue.push_back(Event::Scale(workers, self.last_ticket));
+        };
+        let _ = answer.send(json!({"ok": false, "message": refusal}));
+    }
+
     /// Somebody connects while all sleep.
     pub(crate) fn on_knock(&mut self) {
         if self.state.is_asleep() {
@@ -121,6 +145,7 @@ impl Master {
             && self.gauge.rest.is_over(limit, self.now())
             && self.state.workers().is_empty()
             && self.state.can_reload()
+            && self.state.paused().is_none()
             // Who comes after this look is in the queue of the socket, and that is systemd's.
             && self.gauge.backlog.waiting(&listeners) == 0
         {

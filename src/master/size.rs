@@ -8,9 +8,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::action::{Action, News};
-use crate::event::{Generation, Key};
+use crate::event::{Generation, Key, Ticket};
 use crate::renewal::Part;
 use crate::state::{Out, Phase, RELOAD_LINGER, State, Worker};
+
+/// Somebody waits until so many workers serve.
+#[derive(Debug)]
+pub(crate) struct Scaling {
+    wanted: u32,
+    ticket: Ticket,
+    generation: Generation,
+}
+
+impl Scaling {
+    fn fail(&self, why: &str) -> Action {
+        Action::Answer(self.ticket, Err(format!("not {} workers: {why}", self.wanted)))
+    }
+}
 
 impl State {
     /// Whether the instance serves, be it that it sleeps.
@@ -56,6 +70,49 @@ impl State {
             next.want(wanted, now, |number| lasting.contains(&number));
             self.fill(generation, now, out);
         }
+    }
+
+    /// An administrator wants so many workers: no fewer until the next reload, and no more either,
+    /// unless more than these are configured and there is work for them.
+    pub(crate) fn scale(&mut self, wanted: u32, ticket: Ticket, now: Duration, out: Out<'_>) {
+        if let Some(before) = self.scaling.take() {
+            out.push(before.fail("another number was asked for"));
+        }
+        let scaling = Scaling { wanted, ticket, generation: self.current.generation };
+        if !self.is_serving() {
+            return out.push(scaling.fail("the instance is starting or stopping"));
+        }
+        if self.is_reloading() {
+            return out.push(scaling.fail("a reload is going on; ask again when it is done"));
+        }
+        self.current.least = wanted;
+        self.want(wanted, "so it was asked for (scale)".into(), now, out);
+        self.scaling = Some(scaling);
+    }
+
+    /// Tells who has asked for another number of workers when they serve, or why they do not.
+    pub(crate) fn answer_scale(&mut self, out: Out<'_>) {
+        let Some(scaling) = &self.scaling else { return };
+        let trouble = out.iter().find_map(|action| match action {
+            Action::Tell(News::WorkerDied(..)) => Some("a worker has died"),
+            Action::Tell(News::Trouble(why)) => Some(&*why.summary),
+            Action::Tell(News::TemplateDied(why, _)) => Some(&*why.summary),
+            _ => None,
+        });
+        let answer = if self.is_stopping() {
+            scaling.fail("the instance is stopping")
+        } else if scaling.generation != self.current.generation {
+            scaling.fail("a reload has set another number")
+        } else if self.ready(scaling.generation) >= scaling.wanted as usize {
+            let serve = if scaling.wanted == 1 { "worker serves" } else { "workers serve" };
+            Action::Answer(scaling.ticket, Ok(format!("{} {serve}", scaling.wanted)))
+        } else if let Some(trouble) = trouble {
+            scaling.fail(&format!("{trouble}; the log tells more, and rwsgi goes on trying"))
+        } else {
+            return;
+        };
+        out.push(answer);
+        self.scaling = None;
     }
 
     /// Whose number is not wanted any more drains.

@@ -123,3 +123,76 @@ fn nothing_is_wanted_of_who_starts_or_stops() {
     scene.step(Event::Stop);
     assert_eq!(want(&mut scene, 4), []);
 }
+
+mod scale {
+    use super::*;
+
+    fn scale(scene: &mut Scene, workers: u32) -> Vec<Action> {
+        scene.step(Event::Scale(workers, 7))
+    }
+
+    fn answer(actions: &[Action]) -> Option<Result<&str, &str>> {
+        actions.iter().find_map(|action| match action {
+            Action::Answer(7, Ok(text)) => Some(Ok(&**text)),
+            Action::Answer(7, Err(text)) => Some(Err(&**text)),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn who_asks_is_answered_when_so_many_serve() {
+        let mut scene = elastic(2);
+        let actions = scale(&mut scene, 6);
+        assert_eq!((forked(&actions), answer(&actions)), (vec![3, 4, 5, 6], None));
+        for key in 3..6 {
+            assert_eq!(answer(&scene.step(Event::WorkerReady(key))), None);
+        }
+        assert_eq!(answer(&scene.step(Event::WorkerReady(6))), Some(Ok("6 workers serve")));
+        let actions = scale(&mut scene, 1);
+        assert_eq!(
+            (drained(&actions), answer(&actions)),
+            (vec![2, 3, 4, 5, 6], Some(Ok("1 worker serves")))
+        );
+        assert_eq!(answer(&scale(&mut scene, 1)), Some(Ok("1 worker serves")));
+    }
+
+    #[test]
+    fn it_is_the_fewest_until_a_reload() {
+        let mut scene = elastic(2);
+        scale(&mut scene, 6);
+        assert_eq!(scene.state.bounds(), (6, 6, 6));
+        scale(&mut scene, 3);
+        assert_eq!(scene.state.bounds(), (3, 4, 3));
+        scene.step(Event::Reload(None));
+        let keys = forked(&scene.step(Event::Imported(2)));
+        keys.into_iter().for_each(|key| drop(scene.step(Event::WorkerReady(key))));
+        assert_eq!((scene.state.generation(), scene.state.bounds()), (2, (1, 4, 3)));
+    }
+
+    #[test]
+    fn who_asks_is_told_what_is_in_the_way() {
+        let mut scene = elastic(2);
+        scale(&mut scene, 3);
+        let actions = scene.step(Event::WorkerExited(3, KILLED));
+        let died = answer(&actions).map(Result::unwrap_err);
+        assert!(
+            died.is_some_and(|why| why.starts_with("not 3 workers: a worker has died")),
+            "{died:?}"
+        );
+        scene.step(Event::Reload(None));
+        assert!(answer(&scale(&mut scene, 3)).is_some_and(|answer| answer.is_err()));
+        scene.step(Event::TemplateFailed(2, why()));
+        scale(&mut scene, 4);
+        let other = scene.step(Event::Scale(3, 8));
+        assert_eq!(answer(&other), Some(Err("not 4 workers: another number was asked for")));
+        let stopped = scene.step(Event::Stop);
+        assert_eq!(
+            count(
+                &stopped,
+                &Action::Answer(8, Err("not 3 workers: the instance is stopping".into()))
+            ),
+            1
+        );
+        assert!(answer(&scale(&mut Scene::starting(1), 3)).is_some_and(|answer| answer.is_err()));
+    }
+}

@@ -35,6 +35,7 @@ use crate::reap::Exit;
 use crate::renewal::{Part, Renewal};
 use crate::respawn;
 use crate::round::Round;
+use crate::size::Scaling;
 use crate::team::{Plan, Team, Template};
 
 /// How long an idle connection is kept by a worker that has a successor.
@@ -102,6 +103,8 @@ pub struct State {
     last_key: Key,
     /// Who waits for the reload that is going on.
     pub(crate) tickets: Vec<Ticket>,
+    /// Who waits for another number of workers, and for which.
+    pub(crate) scaling: Option<Scaling>,
     /// A reload was asked for while it was not possible.
     pub(crate) again: Option<Vec<Ticket>>,
     pub(crate) pause: Option<Pause>,
@@ -127,6 +130,7 @@ impl State {
             last_generation: 1,
             last_key: 0,
             tickets: Vec::new(),
+            scaling: None,
             again: None,
             pause: None,
             last_pause: 0,
@@ -151,6 +155,7 @@ impl State {
             Event::Retire(key, why) => self.retire(key, why),
             Event::WorkerExited(key, exit) => self.worker_exited(key, exit, now, out),
             Event::Want(workers, why) => self.want(workers, why, now, out),
+            Event::Scale(workers, ticket) => self.scale(workers, ticket, now, out),
             Event::Reload(ticket) => self.reload(ticket, plan, now, out),
             Event::ReloadWorkers(ticket) => self.begin_round(ticket, out),
             Event::BadConfiguration(ticket, why) => {
@@ -171,6 +176,7 @@ impl State {
             Event::Tick => self.tick(now, out),
         }
         self.roll(now, out);
+        self.answer_scale(out);
         self.replace_next(now, out);
         self.answer_pause(out);
         self.finish_round(out);

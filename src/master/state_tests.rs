@@ -680,7 +680,7 @@ impl World {
         let is_tick = event == Event::Tick;
         let loss = match event {
             Event::WorkerExited(..) | Event::WorkerDraining(_) => 1,
-            Event::Want(..) => usize::MAX,
+            Event::Want(..) | Event::Scale(..) => usize::MAX,
             _ => 0,
         };
         let (before, released) = (self.serving(), self.scene.state.current.released.len());
@@ -940,6 +940,10 @@ impl World {
 
     fn want(&mut self, whom: u8) {
         let wanted = u32::from(whom % 6);
+        if whom >= 128 {
+            self.asked += 1;
+            return self.happen(Event::Scale(wanted.max(1), self.asked));
+        }
         self.happen(Event::Want(wanted, "so it is".into()));
         if self.scene.state.can_reload() {
             assert_eq!(self.scene.state.current.wanted, wanted);

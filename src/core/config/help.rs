@@ -20,6 +20,7 @@ Usage:
     status, workers, top, list             its state, that of its workers, live; which run
     stacks (--stacks PIDFILE)              where its Python threads are
     reload, stop                           load configuration and application anew; stop
+    scale N                                N workers, until the next reload
     pause, resume, drain                   let nothing new reach the application
   rwsgi --help | --version
 
