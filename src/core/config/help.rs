@@ -233,7 +233,7 @@ mod tests {
         let help = help();
         let expected = "  -p, --processes N\n          Worker processes; with `cheaper` the most. ";
         assert!(help.contains(expected), "{help}");
-        assert!(help.contains("[default: 1] [also: workers]\n"));
+        assert!(help.contains("[default: 1] [also:\n          workers]\n"));
         assert!(help.contains("      --http ADDRESS\n"));
         assert!(help.contains("      --http-keepalive[=SECONDS]\n"));
         assert!(help.contains("  -L, --disable-logging\n"));
