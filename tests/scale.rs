@@ -20,7 +20,7 @@ fn scale(server: &Server, workers: &str) -> Ended {
 fn so_many_serve_when_it_returns_until_the_next_reload() {
     let server = server("processes=2");
     assert_eq!(scale(&server, "4").stdout, "4 workers serve\n");
-    assert_eq!(server.workers().len(), 4);
+    server.wait_for_log(") serves", 4);
     assert_eq!(scale(&server, "1").stdout, "1 worker serves\n");
     server.wait_for_log(") left", 3);
     server.reload(1);
@@ -45,7 +45,7 @@ fn numbers_that_cannot_be_are_refused() {
     let server = server("processes=2");
     scale(&server, "0").refuses(1, &["not 0 workers: a number from 1 to 1024 is possible"]);
     scale(&server, "5000").refuses(1, &["from 1 to 1024"]);
-    scale(&server, "many").refuses(64, &["`rwsgi scale NAME N`"]);
+    scale(&server, "many").refuses(64, &["[NAME | PATH | --pidfile FILE] N`"]);
     assert_eq!(server.workers().len(), 2);
 }
 
