@@ -164,8 +164,10 @@ mod scale {
         scale(&mut scene, 3);
         assert_eq!(scene.state.bounds(), (3, 4, 3));
         scene.step(Event::Reload(None));
-        let keys = forked(&scene.step(Event::Imported(2)));
-        keys.into_iter().for_each(|key| drop(scene.step(Event::WorkerReady(key))));
+        let mut keys = forked(&scene.step(Event::Imported(2)));
+        while let Some(key) = keys.pop() {
+            keys.extend(forked(&scene.step(Event::WorkerReady(key))));
+        }
         assert_eq!((scene.state.generation(), scene.state.bounds()), (2, (1, 4, 3)));
     }
 
