@@ -87,6 +87,18 @@ fn haproxy_accepts_its_example() {
 }
 
 #[test]
+fn caddy_accepts_its_example() {
+    for alternatives in [&[][..], &["reverse_proxy "]] {
+        let place = Place::new();
+        let text = with_the_alternatives(&example("Caddyfile"), alternatives);
+        place.write("Caddyfile", &text);
+        let mut command = Command::new(program("caddy"));
+        command.env("HOME", place.path()).arg("validate").args(["--adapter", "caddyfile"]);
+        accepts(command.arg("--config").arg(place.join("Caddyfile")), &text);
+    }
+}
+
+#[test]
 #[should_panic(expected = "run `packaging/prerequisites front`")]
 fn a_web_server_that_is_not_installed_is_named_with_the_remedy() {
     program("no-such-web-server");

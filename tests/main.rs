@@ -24,6 +24,8 @@ mod boot_failure;
 mod chunked;
 // The command line.
 mod cli;
+// What the shells complete.
+mod completion;
 // What is wrong with a configuration, with the place.
 mod config_errors;
 // The control socket, and most commands to it.
@@ -76,6 +78,8 @@ mod inheritance;
 mod idle;
 // The request body.
 mod input;
+// INI files of the package.
+mod ini_examples;
 // Every Python there is.
 mod interpreters;
 // Where connections come from.

@@ -22,6 +22,20 @@ pub enum ExitCode {
     Config = 78,
 }
 
+impl ExitCode {
+    /// Every one, for the manual.
+    pub const ALL: [Self; 8] = [
+        Self::Ok,
+        Self::Failed,
+        Self::Usage,
+        Self::Unavailable,
+        Self::Application,
+        Self::System,
+        Self::Permission,
+        Self::Config,
+    ];
+}
+
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         Self::from(code as u8)

@@ -11,6 +11,7 @@ use rwsgi_core::config::raw::RawOption;
 use rwsgi_core::config::{Argument, ConfigError, Sources};
 
 use crate::commands;
+use crate::generated::Generated;
 
 /// What rwsgi was called for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +47,8 @@ pub enum Mode {
     Help,
     /// Print the version.
     Version,
-    /// Print the manual page of the INI file.
-    ManIni,
+    /// Print what the package has of a table of the program.
+    Generate(Generated),
 }
 
 /// Reads arguments (without the program's name) and environment.
@@ -109,7 +110,7 @@ enum Asked {
     Stacks(OsString),
     Help,
     Version,
-    ManIni,
+    Generate(Generated),
 }
 
 type Step = Result<(), Box<Report>>;
@@ -151,8 +152,10 @@ impl Line {
             }
             "help" => Asked::Help,
             "version" => Asked::Version,
-            "man-ini" => Asked::ManIni,
-            _ => return self.option(name, &typed, parser),
+            _ => match Generated::by_option(name) {
+                Some(generated) => Asked::Generate(generated),
+                None => return self.option(name, &typed, parser),
+            },
         });
         Ok(())
     }
@@ -198,7 +201,7 @@ impl Line {
         match self.mode {
             Some(Asked::Help) => return Ok(Mode::Help),
             Some(Asked::Version) => return Ok(Mode::Version),
-            Some(Asked::ManIni) => return Ok(Mode::ManIni),
+            Some(Asked::Generate(generated)) => return Ok(Mode::Generate(generated)),
             _ => {}
         }
         if self.confused {
@@ -232,7 +235,7 @@ impl Line {
             Some(Asked::Reload(pidfile)) => Mode::Reload { pidfile: pidfile.into() },
             Some(Asked::Check) => Mode::Check { sources },
             Some(Asked::ShowConfig) => Mode::ShowConfig { sources },
-            Some(Asked::Stacks(_) | Asked::Help | Asked::Version | Asked::ManIni) | None => {
+            Some(Asked::Stacks(_) | Asked::Help | Asked::Version | Asked::Generate(_)) | None => {
                 Mode::Serve { sources }
             }
         })
@@ -381,7 +384,7 @@ mod tests {
         assert_eq!(call("--stacks x.pid --json"), call("stacks --json --pidfile x.pid"));
         assert_eq!(mode("-h --frob"), Ok(Mode::Help));
         assert_eq!(mode("--version"), Ok(Mode::Version));
-        assert_eq!(mode("--man-ini"), Ok(Mode::ManIni));
+        assert_eq!(mode("--man-ini"), Ok(Mode::Generate(Generated::ManIni)));
         for line in ["check x.ini", "--check x.ini", "--check --ini x.ini"] {
             assert!(matches!(mode(line), Ok(Mode::Check { .. })), "{line}");
         }

@@ -71,7 +71,27 @@ const fn command(
     Command { name, verb, does, options, timeout: None }
 }
 
+impl Flag {
+    /// As one writes it, and what it does.
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Json => ("--json", "print the answer as JSON, as docs/control.md describes it"),
+            Timeout => ("--timeout SECONDS", "do not wait longer; what was asked for goes on"),
+            Wait => ("--wait", "wait until no request runs, as `drain` does"),
+            Worker => ("--worker N", "replace worker N, its successor first; nothing is paused"),
+            Workers => ("--workers", "only new processes, of the same code and configuration"),
+            Interval => ("--interval SECONDS", "how often to look (2)"),
+            Once => ("--once", "look once, and print it as text"),
+        }
+    }
+}
+
 impl Command {
+    /// Its options as one writes them, with the name of their value.
+    pub fn options(&self) -> impl Iterator<Item = &'static str> {
+        self.options.iter().map(|option| option.describe().0)
+    }
+
     const fn within(mut self, seconds: u64) -> Self {
         self.timeout = Some(Duration::from_secs(seconds));
         self
@@ -328,15 +348,7 @@ pub fn help(command: &Command) -> String {
         );
     }
     for option in command.options {
-        let (option, does) = match option {
-            Json => ("--json", "print the answer as JSON, as docs/control.md describes it"),
-            Timeout => ("--timeout SECONDS", "do not wait longer; what was asked for goes on"),
-            Wait => ("--wait", "wait until no request runs, as `drain` does"),
-            Worker => ("--worker N", "replace worker N, its successor first; nothing is paused"),
-            Workers => ("--workers", "only new processes, of the same code and configuration"),
-            Interval => ("--interval SECONDS", "how often to look (2)"),
-            Once => ("--once", "look once, and print it as text"),
-        };
+        let (option, does) = option.describe();
         let _ = write!(text, "\n  {option:20} {does}");
     }
     text.push('\n');

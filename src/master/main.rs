@@ -13,6 +13,7 @@ mod cgroup;
 mod cli;
 mod client;
 mod commands;
+mod completion;
 mod control;
 mod crash_loop;
 mod ctl;
@@ -23,6 +24,7 @@ mod doorbell;
 mod event;
 mod fifo;
 mod gauge;
+mod generated;
 mod history;
 mod idle;
 mod instances;
@@ -76,7 +78,7 @@ fn main() -> std::process::ExitCode {
         Ok(Mode::Command(commands::Asked::Help(command))) => print(&commands::help(command)),
         Ok(Mode::Help) => print(&config::help::help()),
         Ok(Mode::Version) => print(concat!("rwsgi ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Mode::ManIni) => print(&config::help::man_ini()),
+        Ok(Mode::Generate(generated)) => print(&generated.text()),
         Err(errors) => {
             boot::print_errors(&errors);
             ExitCode::Usage

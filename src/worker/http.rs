@@ -89,7 +89,7 @@ async fn speak(worker: &Arc<Worker>, connection: &Arc<Connection>) -> bool {
 fn complain(worker: &Worker, connection: &Connection, refusal: Refusal) {
     let message = format!("bad request refused: {refusal}");
     let entry = log::info(Event::ClientError, message);
-    let entry = entry.field("STATUS", refusal.status.as_str().to_owned());
+    let entry = entry.field("HTTP_STATUS", refusal.status.as_str().to_owned());
     worker.complain(&connection.peer().address, entry);
 }
 

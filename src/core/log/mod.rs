@@ -7,7 +7,9 @@
 //! the sink at once.
 
 mod access;
+mod catalog;
 mod event;
+mod fields;
 mod journal;
 mod loss;
 mod queue;
@@ -20,7 +22,9 @@ use std::io::Write as _;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub use access::Access;
+pub use catalog::catalog;
 pub use event::Event;
+pub use fields::man_journal_fields;
 use queue::Queue;
 use sink::Sink;
 pub use stream::{stderr, use_as_stderr};

@@ -1,0 +1,163 @@
+# Completion of rwsgi(8) for bash. Printed by `rwsgi --completion-bash`.
+
+_rwsgi_reply() {
+    mapfile -t COMPREPLY < <(compgen "$@" -- "$current")
+}
+
+_rwsgi_instances() {
+    _rwsgi_reply -W "$(cd /run/rwsgi 2>/dev/null && for name in */; do [ -d "$name" ] && echo "${name%/}"; done)"
+}
+
+# All files, or those with this ending and the directories on the way.
+_rwsgi_files() {
+    compopt -o filenames 2>/dev/null
+    case ${1:-} in
+        '') _rwsgi_reply -f ;;
+        directory) _rwsgi_reply -d ;;
+        *) mapfile -t COMPREPLY < <(compgen -f -X "!*.$1" -- "$current"; compgen -d -- "$current") ;;
+    esac
+}
+
+_rwsgi() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    COMPREPLY=()
+    # bash takes --option=value for three words.
+    if [ "$current" = = ]; then
+        current=
+    elif [ "$previous" = = ]; then
+        previous=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    if [[ $current == -* ]]; then
+        _rwsgi_reply -W "
+            --ini --check --show-config --stop --reload --stacks --help --version --http --socket --uwsgi-socket
+            --protocol --proxy-protocol --trusted-proxies --trusted-proxy-count --trusted-proxy-headers
+            --max-connections --listen --chmod-socket --chown-socket --chdir --wsgi-file --module --callable
+            --pythonpath --virtualenv --python --env --uwsgi-module --processes --threads --lazy-apps
+            --worker-reload-mercy --reload-probe --reload-probe-timeout --reload-overlap --import-timeout
+            --touch-reload --touch-workers-reload --touch-chain-reload --py-autoreload --max-requests
+            --max-requests-delta --max-worker-lifetime --max-worker-lifetime-delta --min-worker-lifetime
+            --reload-on-rss --reload-on-pss --reload-on-uss --reload-on-as --evil-reload-on-rss
+            --evil-reload-on-as --reload-on-memory-pressure --mem-collector-freq --harakiri --harakiri-warn
+            --harakiri-grace --buffer-size --max-fields --limit-post --post-buffering --response-buffering
+            --http-headers-timeout --http-keepalive --http-timeout --minimum-rate --static-map --static-map2
+            --check-static --static-index --static-skip-ext --static-safe --mimefile --static-expires
+            --static-expires-mtime --static-expires-uri --static-expires-uri-mtime --static-expires-path-info
+            --static-expires-path-info-mtime --static-expires-type --static-expires-type-mtime --static-gzip
+            --static-gzip-dir --static-gzip-ext --static-gzip-all --x-sendfile --x-accel-redirect --uid --gid
+            --umask --pidfile --control-socket --control-group --master-fifo --daemonize --logto --logging
+            --disable-logging --master --need-app --die-on-term --vacuum --enable-threads --single-interpreter
+            --honour-range --strict --json --interval --once --timeout --workers --wait --worker"
+        return
+    fi
+    case $previous in
+        --ini) _rwsgi_files ini; return ;;
+        --check) _rwsgi_files ini; return ;;
+        --show-config) _rwsgi_files ini; return ;;
+        --stop) _rwsgi_files; return ;;
+        --reload) _rwsgi_files; return ;;
+        --stacks) _rwsgi_files; return ;;
+        --http) :; return ;;
+        -s | --socket) :; return ;;
+        --uwsgi-socket) :; return ;;
+        --protocol) _rwsgi_reply -W 'http uwsgi fastcgi scgi'; return ;;
+        --proxy-protocol) :; return ;;
+        --trusted-proxies) :; return ;;
+        --trusted-proxy-count) :; return ;;
+        --trusted-proxy-headers) _rwsgi_reply -W 'x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port forwarded'; return ;;
+        --max-connections) :; return ;;
+        -l | --listen) :; return ;;
+        --chown-socket) _rwsgi_reply -u; return ;;
+        --chdir) _rwsgi_files directory; return ;;
+        --wsgi-file) _rwsgi_files; return ;;
+        -w | --module) :; return ;;
+        --callable) :; return ;;
+        --pythonpath) _rwsgi_files; return ;;
+        -H | --virtualenv) _rwsgi_files directory; return ;;
+        --python) _rwsgi_files; return ;;
+        --env) :; return ;;
+        -p | --processes) :; return ;;
+        --threads) :; return ;;
+        --worker-reload-mercy) :; return ;;
+        --reload-probe) :; return ;;
+        --reload-probe-timeout) :; return ;;
+        --reload-overlap) :; return ;;
+        --import-timeout) :; return ;;
+        --touch-reload) _rwsgi_files; return ;;
+        --touch-workers-reload) _rwsgi_files; return ;;
+        --touch-chain-reload) _rwsgi_files; return ;;
+        --py-autoreload) :; return ;;
+        -R | --max-requests) :; return ;;
+        --max-requests-delta) :; return ;;
+        --max-worker-lifetime) :; return ;;
+        --max-worker-lifetime-delta) :; return ;;
+        --min-worker-lifetime) :; return ;;
+        --reload-on-rss) :; return ;;
+        --reload-on-pss) :; return ;;
+        --reload-on-uss) :; return ;;
+        --reload-on-as) :; return ;;
+        --evil-reload-on-rss) :; return ;;
+        --evil-reload-on-as) :; return ;;
+        --reload-on-memory-pressure) :; return ;;
+        --mem-collector-freq) :; return ;;
+        -t | --harakiri) :; return ;;
+        --harakiri-warn) :; return ;;
+        --harakiri-grace) :; return ;;
+        -b | --buffer-size) :; return ;;
+        --max-fields) :; return ;;
+        --limit-post) :; return ;;
+        --post-buffering) :; return ;;
+        --response-buffering) :; return ;;
+        --http-headers-timeout) :; return ;;
+        -z | --http-timeout) :; return ;;
+        --minimum-rate) :; return ;;
+        --static-map) :; return ;;
+        --static-map2) :; return ;;
+        --check-static) _rwsgi_files; return ;;
+        --static-index) :; return ;;
+        --static-skip-ext) :; return ;;
+        --static-safe) _rwsgi_files; return ;;
+        --mimefile) _rwsgi_files; return ;;
+        --static-expires) :; return ;;
+        --static-expires-mtime) :; return ;;
+        --static-expires-uri) :; return ;;
+        --static-expires-uri-mtime) :; return ;;
+        --static-expires-path-info) :; return ;;
+        --static-expires-path-info-mtime) :; return ;;
+        --static-expires-type) :; return ;;
+        --static-expires-type-mtime) :; return ;;
+        --static-gzip) :; return ;;
+        --static-gzip-dir) _rwsgi_files directory; return ;;
+        --static-gzip-ext) :; return ;;
+        --x-sendfile) _rwsgi_files; return ;;
+        --x-accel-redirect) :; return ;;
+        --uid) _rwsgi_reply -u; return ;;
+        --gid) _rwsgi_reply -g; return ;;
+        --umask) :; return ;;
+        --pidfile) _rwsgi_files; return ;;
+        --control-socket) _rwsgi_files; return ;;
+        --control-group) _rwsgi_reply -g; return ;;
+        --master-fifo) _rwsgi_files; return ;;
+        -d | --daemonize) _rwsgi_files; return ;;
+        --logto) _rwsgi_files; return ;;
+        --logging) _rwsgi_reply -W 'auto stderr journal syslog'; return ;;
+        --interval) :; return ;;
+        --timeout) :; return ;;
+        --worker) :; return ;;
+        status) _rwsgi_instances; return ;;
+        workers) _rwsgi_instances; return ;;
+        top) _rwsgi_instances; return ;;
+        stacks) _rwsgi_instances; return ;;
+        reload) _rwsgi_instances; return ;;
+        stop) _rwsgi_instances; return ;;
+        pause) _rwsgi_instances; return ;;
+        resume) _rwsgi_instances; return ;;
+        drain) _rwsgi_instances; return ;;
+        check) _rwsgi_files ini; return ;;
+    esac
+    _rwsgi_files ini
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W 'status workers top stacks reload stop pause resume drain list check' -- "$current")
+    fi
+}
+
+complete -F _rwsgi rwsgi
