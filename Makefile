@@ -1,6 +1,7 @@
 # make run     serve the example BookStore on http://127.0.0.1:8000
 # make test    every check and test there is (root, or sudo)
-# make deb     dist/rwsgi_VERSION_amd64.deb
+# make deb     dist/rwsgi_VERSION_amd64.deb, or with ARCH=arm64 that
+# make reproducible   build the package twice, in two directories: the same bits? (ten minutes; not part of test)
 # Each installs what it needs and finds missing; see packaging/prerequisites.
 
 VENV := target/venv
@@ -15,7 +16,12 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=RWSGI_TREES,RWSGI_M
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 10
 
-.PHONY: run test check unit integration bookstore fuzz deb systemd clean
+# What the package is for: amd64, or arm64 where Rust has that target.
+ARCH ?= amd64
+DEBS = dist/rwsgi_*_$(ARCH).deb dist/rwsgi-dbgsym_*_$(ARCH).deb
+BUILT = $(or $(CARGO_TARGET_DIR),target)/$(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu/release
+
+.PHONY: run test check unit integration bookstore fuzz deb reproducible systemd clean
 
 run: $(VENV)/ready
 	packaging/prerequisites build
@@ -46,10 +52,10 @@ check:
 
 unit:
 	cargo test --workspace --exclude rwsgi-worker --lib --bins --locked
-	cargo run --quiet --locked --package rwsgi -- --man-ini | diff packaging/man/rwsgi.ini.5 -
+	packaging/generate --check
 
 integration: $(VENV)/ready
-	packaging/prerequisites build python front
+	packaging/prerequisites build python front shells
 	cargo build --workspace --locked
 	cargo test --package rwsgi --test rwsgi --locked
 
@@ -61,12 +67,18 @@ fuzz:
 	tests/fuzz/run $(FUZZ_SECONDS)
 
 deb:
+	packaging/prerequisites build package $(filter arm64,$(ARCH))
+	rm -f $(DEBS)
+	TARGET_ARCH=$(ARCH) packaging/build-deb.sh
+	packaging/check-deb.sh $(DEBS)
+	TARGET_ARCH=$(ARCH) packaging/check-reproducible.sh $(BUILT)/rwsgi $(BUILT)/lib_rwsgi.so $(DEBS)
+
+reproducible:
 	packaging/prerequisites build package
-	packaging/build-deb.sh
+	packaging/check-reproducible.sh
 
 systemd: deb
 	packaging/prerequisites package systemd
-	packaging/check-deb.sh dist/rwsgi_*_amd64.deb
 	for suite in $${RWSGI_SUITES:-bookworm trixie}; do $(SUDO) tests/systemd/run $$suite dist/rwsgi_*_amd64.deb || exit 1; done
 
 clean:

@@ -1,17 +1,18 @@
 #!/bin/bash
-# From a clean checkout to dist/rwsgi_VERSION_ARCH.deb, for Ubuntu 18.04, Debian 11 and everything newer.
+# From a clean checkout to dist/rwsgi_VERSION_ARCH.deb and dist/rwsgi-dbgsym_VERSION_ARCH.deb, for Ubuntu 18.04, Debian
+# 11 and everything newer.
 #
 #   build-deb.sh
 #
 # TARGET_ARCH         amd64 (default), or arm64 after `rustup target add aarch64-unknown-linux-gnu`
 # SOURCE_DATE_EPOCH   time of all files in the package (default: of the last commit)
 #
-# Needs cargo, python3-venv, binutils and dpkg. Where cargo-zigbuild is not on the PATH, it is installed from PyPI into
-# target/zig, once.
+# Needs cargo, python3-venv, binutils and dpkg. zig and cargo-zigbuild are installed from PyPI into target/zig, once.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 root=$PWD
+zig=$root/target/zig
 
 # zig links against the symbols of an older glibc than the one of the machine that builds.
 glibc_floor=2.27
@@ -38,14 +39,14 @@ check_version() {
     [ "$cargo" = "$changelog" ] || die "Cargo.toml has version $cargo, packaging/deb/changelog has $changelog"
 }
 
+# Of these versions, and in this place: what zig adds to the programs is compiled from its sources, whose paths are in
+# the debug symbols.
 get_zigbuild() {
-    local venv=$root/target/zig
-    if ! command -v cargo-zigbuild >/dev/null; then
-        [ -x "$venv/bin/cargo-zigbuild" ] || {
-            python3 -m venv --clear "$venv"
-            "$venv/bin/pip" install --quiet "ziglang==$zig_version" "cargo-zigbuild==$zigbuild_version"
-        }
-        PATH=$venv/bin:$PATH
+    if [ ! -e "$zig/sources/libunwind" ]; then
+        python3 -m venv --clear "$zig"
+        "$zig/bin/pip" install --quiet "ziglang==$zig_version" "cargo-zigbuild==$zigbuild_version"
+        # Without the version of Python in its name.
+        ln -s "$("$zig/bin/python" -c 'import ziglang; print(ziglang.__path__[0])')/lib" "$zig/sources"
     fi
 }
 
@@ -53,11 +54,26 @@ commit_time() {
     git log -1 --format=%ct 2>/dev/null || true
 }
 
+# Nothing in the programs tells where they were built, and from which registry the packages came.
+remapped() {
+    local cargo=${CARGO_HOME:-$HOME/.cargo} registry
+    echo "--remap-path-prefix=$root=/usr/src/rwsgi"
+    echo "--remap-path-prefix=$cargo=/usr/src/cargo"
+    for registry in "$cargo"/registry/src/*; do
+        echo "--remap-path-prefix=$registry=/usr/src/cargo/registry"
+    done
+}
+
 compile() {
-    # No path of this machine in the programs, and no symbol table. abi3 needs no interpreter to build against.
-    RUSTFLAGS="--remap-path-prefix=$root=/usr/src/rwsgi --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/usr/src/cargo" \
-    CARGO_PROFILE_RELEASE_STRIP=symbols \
-    PYO3_NO_PYTHON=1 \
+    local flags
+    cargo fetch --quiet --locked --target "$target"
+    # The identity of a program is that of its content; by it, debuggers find the symbols that assemble-deb.sh splits off.
+    mapfile -t flags < <(remapped; echo -Clink-arg=-Wl,--build-id=sha1)
+    # PWD: clang takes it for the directory in which it compiles, since it is one of its names.
+    # PYO3_NO_PYTHON: abi3 needs no interpreter to build against.
+    env PATH="$zig/bin:$PATH" PWD=/proc/self/cwd \
+        ZIG_LIB_DIR="$zig/sources" ZIG_GLOBAL_CACHE_DIR="$zig/cache" ZIG_LOCAL_CACHE_DIR="$zig/cache" \
+        RUSTFLAGS="${flags[*]}" CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_DEBUG=full PYO3_NO_PYTHON=1 \
         cargo zigbuild --release --locked --target "$target.$glibc_floor" -p rwsgi -p rwsgi-worker
 }
 
