@@ -1,12 +1,14 @@
 """Requests a page over and over, each time on a new connection, until SIGTERM; then tells what became of them.
 
-    load.py HOST PORT PATH
+    load.py HOST PORT PATH STARTED
 
+The file STARTED appears with the first outcome.
 One line for each outcome, "COUNT OUTCOME": `200`, another status, `ConnectionRefusedError`, `ConnectionResetError`, …
 """
 
 import collections
 import http.client
+import pathlib
 import signal
 import sys
 import threading
@@ -29,18 +31,20 @@ def outcome(host, port, path):
         connection.close()
 
 
-def client(target, outcomes):
+def client(target, outcomes, started):
     while not stopping.is_set():
         outcomes.append(outcome(*target))
+        started.touch()
         # The server is to be interrupted, not to be measured.
         stopping.wait(0.005)
 
 
 def main():
-    host, port, path = sys.argv[1:]
+    host, port, path, started = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     outcomes = []
-    clients = [threading.Thread(target=client, args=((host, int(port), path), outcomes)) for _ in range(CLIENTS)]
+    args = ((host, int(port), path), outcomes, pathlib.Path(started))
+    clients = [threading.Thread(target=client, args=args) for _ in range(CLIENTS)]
     for each in clients:
         each.start()
     for each in clients:
