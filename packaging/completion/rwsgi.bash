@@ -32,21 +32,26 @@ _rwsgi() {
             --ini --check --show-config --stop --reload --stacks --help --version --http --socket --uwsgi-socket
             --protocol --proxy-protocol --trusted-proxies --trusted-proxy-count --trusted-proxy-headers
             --max-connections --listen --chmod-socket --chown-socket --chdir --wsgi-file --module --callable
-            --pythonpath --virtualenv --python --env --uwsgi-module --processes --threads --lazy-apps
-            --worker-reload-mercy --reload-probe --reload-probe-timeout --reload-overlap --import-timeout
-            --touch-reload --touch-workers-reload --touch-chain-reload --py-autoreload --max-requests
-            --max-requests-delta --max-worker-lifetime --max-worker-lifetime-delta --min-worker-lifetime
-            --reload-on-rss --reload-on-pss --reload-on-uss --reload-on-as --evil-reload-on-rss
-            --evil-reload-on-as --reload-on-memory-pressure --mem-collector-freq --harakiri --harakiri-warn
-            --harakiri-grace --buffer-size --max-fields --limit-post --post-buffering --response-buffering
-            --http-headers-timeout --http-keepalive --http-timeout --minimum-rate --static-map --static-map2
-            --check-static --static-index --static-skip-ext --static-safe --mimefile --static-expires
-            --static-expires-mtime --static-expires-uri --static-expires-uri-mtime --static-expires-path-info
-            --static-expires-path-info-mtime --static-expires-type --static-expires-type-mtime --static-gzip
-            --static-gzip-dir --static-gzip-ext --static-gzip-all --x-sendfile --x-accel-redirect --uid --gid
-            --umask --pidfile --control-socket --control-group --master-fifo --daemonize --logto --logging
-            --disable-logging --master --need-app --die-on-term --vacuum --enable-threads --single-interpreter
-            --honour-range --strict --json --interval --once --timeout --workers --wait --worker"
+            --pythonpath --virtualenv --python --env --uwsgi-module --processes --threads --cheaper
+            --cheaper-initial --cheaper-step --cheaper-algo --cheaper-overload --cheaper-idle
+            --cheaper-busyness-max --cheaper-busyness-min --cheaper-busyness-multiplier
+            --cheaper-busyness-penalty --cheaper-busyness-backlog-alert --cheaper-busyness-backlog-step
+            --cheaper-busyness-backlog-nonzero --cheaper-rss-limit-soft --cheaper-rss-limit-hard --idle
+            --die-on-idle --cheap --lazy-apps --worker-reload-mercy --reload-probe --reload-probe-timeout
+            --reload-overlap --import-timeout --touch-reload --touch-workers-reload --touch-chain-reload
+            --py-autoreload --max-requests --max-requests-delta --max-worker-lifetime --max-worker-lifetime-delta
+            --min-worker-lifetime --reload-on-rss --reload-on-pss --reload-on-uss --reload-on-as
+            --evil-reload-on-rss --evil-reload-on-as --reload-on-memory-pressure --mem-collector-freq --harakiri
+            --harakiri-warn --harakiri-grace --buffer-size --max-fields --limit-post --post-buffering
+            --response-buffering --http-headers-timeout --http-keepalive --http-timeout --minimum-rate
+            --static-map --static-map2 --check-static --static-index --static-skip-ext --static-safe --mimefile
+            --static-expires --static-expires-mtime --static-expires-uri --static-expires-uri-mtime
+            --static-expires-path-info --static-expires-path-info-mtime --static-expires-type
+            --static-expires-type-mtime --static-gzip --static-gzip-dir --static-gzip-ext --static-gzip-all
+            --x-sendfile --x-accel-redirect --uid --gid --umask --pidfile --control-socket --control-group
+            --master-fifo --daemonize --logto --logging --disable-logging --master --need-app --die-on-term
+            --vacuum --enable-threads --single-interpreter --honour-range --strict --json --interval --once
+            --timeout --workers --wait --worker"
         return
     fi
     case $previous in
@@ -77,6 +82,22 @@ _rwsgi() {
         --env) :; return ;;
         -p | --processes) :; return ;;
         --threads) :; return ;;
+        --cheaper) :; return ;;
+        --cheaper-initial) :; return ;;
+        --cheaper-step) :; return ;;
+        --cheaper-algo) _rwsgi_reply -W 'spare spare2 backlog busyness manual'; return ;;
+        --cheaper-overload) :; return ;;
+        --cheaper-idle) :; return ;;
+        --cheaper-busyness-max) :; return ;;
+        --cheaper-busyness-min) :; return ;;
+        --cheaper-busyness-multiplier) :; return ;;
+        --cheaper-busyness-penalty) :; return ;;
+        --cheaper-busyness-backlog-alert) :; return ;;
+        --cheaper-busyness-backlog-step) :; return ;;
+        --cheaper-busyness-backlog-nonzero) :; return ;;
+        --cheaper-rss-limit-soft) :; return ;;
+        --cheaper-rss-limit-hard) :; return ;;
+        --idle) :; return ;;
         --worker-reload-mercy) :; return ;;
         --reload-probe) :; return ;;
         --reload-probe-timeout) :; return ;;
@@ -152,11 +173,12 @@ _rwsgi() {
         pause) _rwsgi_instances; return ;;
         resume) _rwsgi_instances; return ;;
         drain) _rwsgi_instances; return ;;
+        scale) _rwsgi_instances; return ;;
         check) _rwsgi_files ini; return ;;
     esac
     _rwsgi_files ini
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W 'status workers top stacks reload stop pause resume drain list check' -- "$current")
+        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W 'status workers top stacks reload stop pause resume drain scale list check' -- "$current")
     fi
 }
 

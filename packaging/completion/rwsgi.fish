@@ -2,7 +2,7 @@
 complete -c rwsgi -f
 complete -c rwsgi -k -n __fish_use_subcommand -a '(__fish_complete_suffix .ini)'
 complete -c rwsgi -n '__fish_seen_subcommand_from check' -k -a '(__fish_complete_suffix .ini)'
-complete -c rwsgi -n '__fish_seen_subcommand_from status workers top stacks reload stop pause resume drain' \
+complete -c rwsgi -n '__fish_seen_subcommand_from status workers top stacks reload stop pause resume drain scale' \
     -a '(for directory in /run/rwsgi/*/; basename $directory; end)'
 complete -c rwsgi -n __fish_use_subcommand -a status -d 'Tell the state of the instance'
 complete -c rwsgi -n __fish_use_subcommand -a workers -d 'Tell the state of each worker'
@@ -13,12 +13,13 @@ complete -c rwsgi -n __fish_use_subcommand -a stop -d 'Finish the requests in fl
 complete -c rwsgi -n __fish_use_subcommand -a pause -d 'Let nothing new reach the application'
 complete -c rwsgi -n __fish_use_subcommand -a resume -d 'End a pause'
 complete -c rwsgi -n __fish_use_subcommand -a drain -d 'Pause, and wait until no request runs'
+complete -c rwsgi -n __fish_use_subcommand -a scale -d 'Have N workers until the next reload, with cheaper no fewer'
 complete -c rwsgi -n __fish_use_subcommand -a list -d 'Tell which instances run'
 complete -c rwsgi -n __fish_use_subcommand -a check -d 'Tell what is wrong with a file'
-complete -c rwsgi -n '__fish_seen_subcommand_from status workers stacks reload stop pause resume drain list' -l json
+complete -c rwsgi -n '__fish_seen_subcommand_from status workers stacks reload stop pause resume drain scale list' -l json
 complete -c rwsgi -n '__fish_seen_subcommand_from top' -l interval -x
 complete -c rwsgi -n '__fish_seen_subcommand_from top' -l once
-complete -c rwsgi -n '__fish_seen_subcommand_from reload stop pause resume drain' -l timeout -x
+complete -c rwsgi -n '__fish_seen_subcommand_from reload stop pause resume drain scale' -l timeout -x
 complete -c rwsgi -n '__fish_seen_subcommand_from reload' -l workers
 complete -c rwsgi -n '__fish_seen_subcommand_from pause' -l wait
 complete -c rwsgi -n '__fish_seen_subcommand_from drain' -l worker -x
@@ -53,6 +54,24 @@ complete -c rwsgi -l env -x -d 'A variable for the application\'s environment'
 complete -c rwsgi -l uwsgi-module -d 'Whether the application finds the modules uwsgi and uwsgidecorators'
 complete -c rwsgi -s p -l processes -x -d 'Worker processes'
 complete -c rwsgi -l threads -x -d 'Python threads of each worker'
+complete -c rwsgi -l cheaper -x -d 'The number of workers follows the load'
+complete -c rwsgi -l cheaper-initial -x -d 'How many workers there are at the start'
+complete -c rwsgi -l cheaper-step -x -d 'How many workers are added at a time, at the least'
+complete -c rwsgi -l cheaper-algo -x -a 'spare spare2 backlog busyness manual' -d 'What decides how many workers there are'
+complete -c rwsgi -l cheaper-overload -x -d 'spare'
+complete -c rwsgi -l cheaper-idle -x -d 'spare2'
+complete -c rwsgi -l cheaper-busyness-max -x -d 'busyness'
+complete -c rwsgi -l cheaper-busyness-min -x -d 'busyness'
+complete -c rwsgi -l cheaper-busyness-multiplier -x -d 'busyness'
+complete -c rwsgi -l cheaper-busyness-penalty -x -d 'busyness'
+complete -c rwsgi -l cheaper-busyness-backlog-alert -x -d 'busyness'
+complete -c rwsgi -l cheaper-busyness-backlog-step -x -d 'busyness'
+complete -c rwsgi -l cheaper-busyness-backlog-nonzero -x -d 'busyness'
+complete -c rwsgi -l cheaper-rss-limit-soft -x -d 'No workers are added while all together use more memory than this (resident, what they share counted for each)'
+complete -c rwsgi -l cheaper-rss-limit-hard -x -d 'One worker goes while all together use more than this, and more than cheaper are there'
+complete -c rwsgi -l idle -x -d 'After so many seconds without a request all workers leave, and their memory is free'
+complete -c rwsgi -l die-on-idle -d 'After idle the whole instance ends, with success'
+complete -c rwsgi -l cheap -d 'Start without workers'
 complete -c rwsgi -l lazy-apps -d 'Each worker imports the application by itself'
 complete -c rwsgi -l worker-reload-mercy -x -d 'How long a worker that is to leave may take to finish its requests, before it is killed'
 complete -c rwsgi -l reload-probe -x -d 'A request that the application has to answer with 2xx or 3xx in each new worker of a reload, before the worker takes in anything else and before anybody leaves in its favour'

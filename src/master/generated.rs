@@ -66,7 +66,8 @@ mod tests {
         let (_, commands) = MANUAL.split_once(".SH COMMANDS").unwrap();
         let (commands, _) = commands.split_once(".SH ").unwrap();
         for name in COMMANDS.iter().map(|command| command.name) {
-            let headings = [format!("\n.B {name}\n"), format!("\n.BR {name} ")];
+            let headings =
+                [format!("\n.B {name}\n"), format!("\n.BR {name} "), format!("\n.BI {name} ")];
             assert!(headings.iter().any(|heading| commands.contains(heading)), "{name}");
         }
     }
