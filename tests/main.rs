@@ -46,6 +46,8 @@ mod error_stream;
 mod exception;
 // `Expect: 100-continue`.
 mod expect;
+// Who always has another request takes nobody else's share.
+mod fairness;
 // Header fields.
 mod fields;
 // Commands of one letter.
@@ -92,6 +94,8 @@ mod master_killed;
 mod memory_pressure;
 // What a supervisor is told, and when.
 mod notify_ready;
+// Requests for which no thread is free.
+mod overload;
 // Nothing new reaches the application, and nobody is refused.
 mod pause;
 // Connections that go on, and those that end.
@@ -106,6 +110,8 @@ mod proxy_protocol;
 mod recycling;
 // What becomes of those who are refused.
 mod refusal;
+// Connections of busy workers.
+mod relay;
 // Reloads under load.
 mod reload;
 // Reloads of code that cannot be imported.

@@ -28,6 +28,9 @@ const RUNNING: usize = 1;
 const CONNECTIONS: usize = 2;
 const EXCEPTIONS: usize = 3;
 const BYTES_SENT: usize = 4;
+const WAITING: usize = 5;
+const TURNED_AWAY: usize = 6;
+const TEAM: usize = 7;
 
 /// The whole of the shared memory.
 #[derive(Debug, Clone)]
@@ -79,6 +82,13 @@ impl Scoreboard {
         self.words.words()[self.words.words().len() - SLOT_WORDS].store(number, SeqCst);
     }
 
+    /// Whether a worker of `team` takes newcomers and runs fewer requests than it has `threads`.
+    pub fn has_idle(&self, team: u64, threads: u64) -> bool {
+        (0..self.slots).filter_map(|index| self.slot(index)).any(|slot| {
+            slot.word(TEAM).load(Relaxed) == team && slot.word(RUNNING).load(Relaxed) < threads
+        })
+    }
+
     /// What all workers together have done since the master started.
     pub fn total(&self) -> Counters {
         (0..self.slots).filter_map(|index| self.slot(index)).fold(
@@ -91,6 +101,8 @@ impl Scoreboard {
                     connections: sum.connections + one.connections,
                     exceptions: sum.exceptions + one.exceptions,
                     bytes_sent: sum.bytes_sent + one.bytes_sent,
+                    waiting: sum.waiting + one.waiting,
+                    turned_away: sum.turned_away + one.turned_away,
                 }
             },
         )
@@ -115,6 +127,10 @@ pub struct Counters {
     pub exceptions: u64,
     /// Bytes of response bodies.
     pub bytes_sent: u64,
+    /// Requests that wait for a thread now, while all threads of their worker are busy.
+    pub waiting: u64,
+    /// Requests that were answered with 503, as no thread was free in time.
+    pub turned_away: u64,
 }
 
 /// The words of one worker.
@@ -139,6 +155,8 @@ impl Slot {
     pub fn take(&self) {
         self.word(RUNNING).store(0, Relaxed);
         self.word(CONNECTIONS).store(0, Relaxed);
+        self.word(WAITING).store(0, Relaxed);
+        self.word(TEAM).store(0, Relaxed);
         self.entries().clear();
     }
 
@@ -189,6 +207,21 @@ impl Slot {
         self.word(CONNECTIONS).store(count, Relaxed);
     }
 
+    /// So many requests wait for a thread.
+    pub fn set_waiting(&self, count: u64) {
+        self.word(WAITING).store(count, Relaxed);
+    }
+
+    /// A request was answered with 503 before the application has seen it.
+    pub fn count_turned_away(&self) {
+        self.word(TURNED_AWAY).fetch_add(1, Relaxed);
+    }
+
+    /// The worker takes newcomers from the workers of `team`; 0: it does not.
+    pub fn set_team(&self, team: u64) {
+        self.word(TEAM).store(team, Relaxed);
+    }
+
     /// Reads the counters.
     pub fn read(&self) -> Counters {
         Counters {
@@ -197,6 +230,8 @@ impl Slot {
             connections: self.word(CONNECTIONS).load(Relaxed),
             exceptions: self.word(EXCEPTIONS).load(Relaxed),
             bytes_sent: self.word(BYTES_SENT).load(Relaxed),
+            waiting: self.word(WAITING).load(Relaxed),
+            turned_away: self.word(TURNED_AWAY).load(Relaxed),
         }
     }
 }
@@ -220,6 +255,20 @@ mod tests {
         assert_eq!((running.len(), running[0].path.as_str()), (1, "/reports/7"));
         assert_eq!(master.slot(0).unwrap().running(), []);
         assert!(master.slot(2).is_none());
+    }
+
+    #[test]
+    fn a_worker_is_idle_that_takes_newcomers_of_the_team_and_has_a_thread() {
+        let board = Scoreboard::create(3).unwrap();
+        assert!(!board.has_idle(7, 1));
+        let slots: Vec<_> = (0..3).filter_map(|index| board.slot(index)).collect();
+        slots[0].set_team(8);
+        slots[2].set_team(7);
+        assert!(board.has_idle(7, 1));
+        slots[2].begin_request(1, "GET", "/");
+        assert!(!board.has_idle(7, 1) && board.has_idle(7, 2));
+        slots[2].take();
+        assert!(!board.has_idle(7, 2));
     }
 
     #[test]

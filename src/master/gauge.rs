@@ -97,13 +97,16 @@ impl Master {
             }
             sample.ready += 1;
             let slot = self.instance.scoreboard.slot(worker.slot);
-            let running = slot.map_or(0, |slot| slot.read().running);
-            let running = u32::try_from(running).unwrap_or(u32::MAX).min(config.threads);
-            sample.running = sample.running.saturating_add(running);
+            let counters = slot.map(|slot| slot.read()).unwrap_or_default();
+            let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+            sample.running =
+                sample.running.saturating_add(number(counters.running).min(config.threads));
+            sample.waiting = sample.waiting.saturating_add(number(counters.waiting));
             let pid = self.workers.get(key).and_then(|worker| worker.pid);
             sample.rss += pid.filter(|_| weighs).map_or(0, resident);
         }
-        sample.waiting = self.gauge.backlog.waiting(&self.instance.listeners.descriptors(config));
+        let backlog = self.gauge.backlog.waiting(&self.instance.listeners.descriptors(config));
+        sample.waiting = sample.waiting.saturating_add(backlog);
         sample
     }
 

@@ -5,7 +5,8 @@
 //! the lead and gives it to a hand that stands by; when none does, it leads itself, so that
 //! connections of a worker whose hands are all busy are read, written and closed in time. Listeners
 //! are not watched meanwhile: a worker accepts only what it can run, and one by one what no other
-//! worker has taken either, so that nobody waits for ever behind busy keep-alive connections.
+//! worker has taken either, so that nobody waits for ever behind busy keep-alive connections. What
+//! is submitted meanwhile waits in the [`Queue`], within its bounds.
 //!
 //! When jobs are known to block (long by the clock, short by the CPU), the lead is passed on before
 //! the job and not a tick later.
@@ -15,7 +16,6 @@
 //! for it ([`Crew::watch_job`]).
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -23,8 +23,10 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::doors::Doors;
 use crate::ladder::LOOK;
 use crate::lead::{Id, Lead, Word};
+use crate::queue::{Bounds, Queue};
 use crate::reactor::{Reactor, Token};
 
 /// How often the watcher looks while there is work. A job counts as long after one to two of it.
@@ -46,18 +48,29 @@ thread_local! {
 }
 
 /// What the leader does beside polling tasks and running jobs.
-pub trait Duty: Send + Sync {
+pub trait Duty<J>: Send + Sync {
     /// Time until `on_time` wants to be called; `None`: never.
     fn timeout(&self) -> Option<Duration>;
     /// That time has come, or something else has happened.
     fn on_time(&self);
     /// A watched descriptor is ready. It is called on every turn until that is dealt with.
     fn on_token(&self, token: Token);
+    /// Whether newcomers come by this descriptor: then `admit` is called for it, when it is their turn.
+    fn is_door(&self, token: Token) -> bool;
+    /// Takes one newcomer in and polls its task for the first time; `false` when there is none.
+    fn admit(&self, door: Token) -> bool;
     /// New work may (`true`) or must not be taken in: watch the listeners, or do not.
     fn take_in(&self, allowed: bool);
     /// All hands have been busy for another while, and new work is not taken in: what has waited
     /// since the last time is to be taken in all the same, or it would wait for ever.
     fn overdue(&self);
+    /// How many jobs may wait, and for how long.
+    fn bounds(&self) -> Bounds;
+    /// All hands are busy, and a job has waited for so long, or (`None`) too many wait already: it
+    /// will not be run.
+    fn turn_away(&self, job: J, waited: Option<Duration>);
+    /// So many jobs wait. Called now and then while all hands are busy, and with 0 thereafter.
+    fn waiting(&self, count: usize);
     /// Whether jobs have deadlines, so that `look` is wanted while one runs. Asked once; see
     /// [`Crew::watch_job`].
     fn watches(&self) -> bool;
@@ -76,9 +89,9 @@ pub trait Hands<J> {
 /// The threads of a worker, and what they share.
 pub struct Crew<J> {
     reactor: Arc<Reactor>,
-    duty: Box<dyn Duty>,
+    duty: Box<dyn Duty<J>>,
     lead: Lead,
-    jobs: Mutex<VecDeque<J>>,
+    jobs: Mutex<Queue<J>>,
     idle: Mutex<Vec<(Id, Thread)>>,
     pace: Pace,
     watcher: OnceLock<Thread>,
@@ -102,13 +115,14 @@ struct Pace {
 
 impl<J: Send> Crew<J> {
     /// A crew without threads.
-    pub fn new(reactor: Arc<Reactor>, duty: Box<dyn Duty>) -> Self {
+    pub fn new(reactor: Arc<Reactor>, duty: Box<dyn Duty<J>>) -> Self {
         let watches = duty.watches();
+        let jobs = Mutex::new(Queue::new(duty.bounds()));
         Self {
             reactor,
             duty,
             lead: Lead::default(),
-            jobs: Mutex::default(),
+            jobs,
             idle: Mutex::default(),
             pace: Pace::default(),
             watcher: OnceLock::new(),
@@ -129,10 +143,25 @@ impl<J: Send> Crew<J> {
     /// A task has work for a hand. To be called while being polled: the thread that polls runs the
     /// job next, if it is a hand.
     pub fn submit(&self, job: J) {
-        self.jobs().push_back(job);
-        if self.lead.read().holder() == Some(WATCHER) {
-            self.wake_idle();
+        if !self.is_crowded() {
+            return self.jobs().push(job);
         }
+        let free = self.idle().len();
+        let pushed = self.jobs().push_waiting(job, free, Instant::now());
+        match pushed {
+            Ok(()) => drop(self.wake_idle()),
+            Err(job) => self.duty.turn_away(job, None),
+        }
+    }
+
+    /// Whether all hands are in jobs, and have been for a tick or two.
+    pub fn is_crowded(&self) -> bool {
+        self.lead.read().holder() == Some(WATCHER)
+    }
+
+    /// Whether another job may wait.
+    pub fn has_room(&self) -> bool {
+        self.jobs().has_room()
     }
 
     /// A job is about to wait for something that only the leader can bring (the rest of a body, room
@@ -165,7 +194,11 @@ impl<J: Send> Crew<J> {
     /// The life of hand `me` (1 or more).
     pub fn serve(&self, me: Id, hands: &mut dyn Hands<J>) {
         while !self.is_stopped() {
-            let job = self.jobs().pop_front();
+            if self.pace.is_short() && self.claim(me) {
+                self.lead_as_hand(me, hands);
+                continue;
+            }
+            let job = self.jobs().pop();
             if let Some(job) = job {
                 self.run(me, hands, job, false);
             } else if self.lead.take(me, self.may_take_from_job()) {
@@ -224,30 +257,38 @@ impl<J: Send> Crew<J> {
     fn lead_as_hand(&self, me: Id, hands: &mut dyn Hands<J>) {
         self.take_in(true);
         let mut tokens = Vec::new();
+        let mut doors = Doors::default();
         let mut streak = 0;
         while !self.is_stopped() {
-            let job = self.jobs().pop_front();
+            let (job, line) = {
+                let mut jobs = self.jobs();
+                (jobs.pop(), jobs.len())
+            };
             let mut worked = job.is_some();
-            if let Some(job) = job
-                && !self.run(me, hands, job, true)
-            {
-                return;
+            if let Some(job) = job {
+                if !self.run(me, hands, job, true) {
+                    return;
+                }
+                doors.count_job();
             }
             // One task after each job, or a client that never lets the jobs end would be the only one.
-            worked |= self.reactor.run_one();
+            worked |= doors.advance(line, |door| self.duty.admit(door), || self.reactor.run_one());
             streak = if worked { streak + 1 } else { 0 };
-            if !worked {
-                hands.wait(&mut || self.turn(&mut tokens, None));
-            } else if streak == STREAK {
-                hands.wait(&mut || self.turn(&mut tokens, Some(Duration::ZERO)));
-                streak = 0;
+            if worked && streak < STREAK {
+                continue;
             }
+            let at_most = worked.then_some(Duration::ZERO);
+            hands.wait(&mut || self.turn(&mut tokens, at_most));
+            doors.clear();
+            tokens.drain(..).for_each(|door| doors.add(door));
+            streak = 0;
         }
     }
 
     /// Leads, without running jobs, until a hand wants to.
     fn lead_as_watcher(&self, jobs_looked: &mut Instant) {
         self.take_in(false);
+        self.jobs().begin(Instant::now());
         let mut tokens = Vec::new();
         let mut looked = Instant::now();
         let mut streak = 0;
@@ -260,23 +301,43 @@ impl<J: Send> Crew<J> {
                 self.turn(&mut tokens, Some(Duration::ZERO));
                 streak = 0;
             }
+            // Doors are not watched; one may have been found ready before.
+            tokens.clear();
             if looked.elapsed() >= PATIENCE {
+                self.look_at_queue();
                 self.duty.overdue();
                 looked = Instant::now();
             }
             self.look(jobs_looked);
         }
+        self.duty.waiting(0);
         self.lead.release(WATCHER);
         self.wake_idle();
     }
 
-    /// Waits for events once, `at_most` that long, and does what they ask for.
+    /// Has those turned away that have waited for too long.
+    fn look_at_queue(&self) {
+        let (late, count) = {
+            let mut jobs = self.jobs();
+            (jobs.look(Instant::now()), jobs.len())
+        };
+        self.duty.waiting(count);
+        late.into_iter().for_each(|(job, waited)| self.duty.turn_away(job, Some(waited)));
+    }
+
+    /// Waits for events once, `at_most` that long, and does what they ask for; leaves the doors.
     fn turn(&self, tokens: &mut Vec<Token>, at_most: Option<Duration>) {
         let timeout = self.duty.timeout().into_iter().chain(at_most).min();
         // An error here (EBADF, EINVAL) cannot come from outside; the next turn is as good as any.
         let _ = self.reactor.wait(timeout, tokens);
         self.duty.on_time();
-        tokens.drain(..).for_each(|token| self.duty.on_token(token));
+        tokens.retain(|token| {
+            let is_door = self.duty.is_door(*token);
+            if !is_door {
+                self.duty.on_token(*token);
+            }
+            is_door
+        });
     }
 
     /// Runs one job; returns whether `me` leads afterwards.
@@ -303,6 +364,15 @@ impl<J: Send> Crew<J> {
             self.running.fetch_sub(1, SeqCst);
         }
         leads && self.lead.end_job(me)
+    }
+
+    /// Takes the lead if it is free, or asks the watcher for it, which gives it soon: when jobs are
+    /// short, and there is always another one, nobody would lead who takes newcomers in.
+    fn claim(&self, me: Id) -> bool {
+        if self.is_crowded() && !self.jobs().is_empty() && !self.wanted.swap(true, SeqCst) {
+            self.reactor.kick();
+        }
+        self.lead.take(me, false)
     }
 
     /// Waits until there is something to do for a hand.
@@ -348,7 +418,7 @@ impl<J: Send> Crew<J> {
         self.stopped.load(SeqCst)
     }
 
-    fn jobs(&self) -> MutexGuard<'_, VecDeque<J>> {
+    fn jobs(&self) -> MutexGuard<'_, Queue<J>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -358,6 +428,11 @@ impl<J: Send> Crew<J> {
 }
 
 impl Pace {
+    /// Whether jobs are no longer than those that the watcher does not notice.
+    fn is_short(&self) -> bool {
+        self.mean_nanos.load(Relaxed) < TICK.as_nanos() as u64
+    }
+
     fn measure(&self, job: impl FnOnce()) {
         let mean = self.mean_nanos.load(Relaxed);
         let may_block = mean > MAY_BLOCK.as_nanos() as u64;

@@ -11,14 +11,25 @@ struct Looks {
     look: Option<mpsc::Sender<()>>,
     from_the_start: bool,
 }
-impl Duty for Looks {
+impl Duty<Job> for Looks {
     fn timeout(&self) -> Option<Duration> {
         None
     }
     fn on_time(&self) {}
     fn on_token(&self, _: Token) {}
+    fn is_door(&self, _: Token) -> bool {
+        false
+    }
+    fn admit(&self, _: Token) -> bool {
+        false
+    }
     fn take_in(&self, _: bool) {}
     fn overdue(&self) {}
+    fn bounds(&self) -> Bounds {
+        Bounds { most: usize::MAX, timeout: None }
+    }
+    fn turn_away(&self, _: Job, _: Option<Duration>) {}
+    fn waiting(&self, _: usize) {}
     fn watches(&self) -> bool {
         self.from_the_start
     }
@@ -213,5 +224,38 @@ fn the_first_job_that_asks_for_it_is_looked_at_already() {
         (0..4).for_each(|_| looks.recv_timeout(Duration::from_secs(20)).unwrap());
         release.send(()).unwrap();
         while looks.recv_timeout(LOOK * 3).is_ok() {}
+    });
+}
+
+#[test]
+fn a_hand_that_always_has_another_short_job_gets_the_lead_back() {
+    with_crew(1, |crew| {
+        let over = Arc::new(AtomicBool::new(false));
+        fn again(crew: &Arc<Crew<Job>>, over: &Arc<AtomicBool>) {
+            let (theirs, ends) = (Arc::clone(crew), Arc::clone(over));
+            let job = move || {
+                if !ends.load(SeqCst) {
+                    again(&theirs, &ends);
+                }
+            };
+            crew.submit(Box::new(job));
+        }
+        let (release, stuck) = mpsc::channel::<()>();
+        let (theirs, ends) = (Arc::clone(crew), Arc::clone(&over));
+        submit(crew, move || {
+            let _ = stuck.recv();
+            again(&theirs, &ends);
+        });
+        let until = |crowded: bool| {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while crew.is_crowded() != crowded {
+                assert!(Instant::now() < deadline, "crowded: {}", !crowded);
+                std::thread::yield_now();
+            }
+        };
+        until(true);
+        release.send(()).unwrap();
+        until(false);
+        over.store(true, SeqCst);
     });
 }

@@ -12,13 +12,16 @@
 //! request costs more than the request (`docs/performance.md`).
 
 mod crew;
+mod doors;
 mod ladder;
 mod lead;
+mod queue;
 mod reactor;
 mod source;
 
 pub use crew::{Crew, Duty, Hands};
 pub use ladder::{Job, LOOK, Ladder, Reached};
 pub use lead::Id;
+pub use queue::Bounds;
 pub use reactor::{Reactor, Token, yield_now};
 pub use source::{Direction, Source};

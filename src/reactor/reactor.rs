@@ -86,6 +86,14 @@ impl Reactor {
         runnable.schedule();
     }
 
+    /// The same, polled for the first time here and now.
+    pub fn launch(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
+        let reactor = Arc::clone(self);
+        let (runnable, task) = async_task::spawn(future, move |task| reactor.schedule(task));
+        task.detach();
+        runnable.run();
+    }
+
     /// Watches `fd` level-triggered; events come out of `wait` as `token`. With `exclusive` one
     /// event wakes one of the processes that watch it (EPOLLEXCLUSIVE): for listeners.
     ///

@@ -12,13 +12,14 @@ use rwsgi_core::address::ListenAddr;
 use rwsgi_core::config::{Listen, Protocol};
 use rwsgi_core::sys;
 use rwsgi_protocol::forwarded;
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// How long a worker does not accept after the system had no descriptor or memory left for it.
 pub(crate) const RECOVERY: Duration = Duration::from_millis(100);
 
 /// Looks at a listener after which a connection that waits is overdue.
-const OVERDUE: u32 = 4;
+pub(crate) const OVERDUE: u32 = 4;
 /// The same where a worker more may be on its way, for whom it is better left.
 const OVERDUE_WHILE_GROWING: u32 = 100;
 
@@ -41,7 +42,7 @@ pub(crate) struct Listener {
 }
 
 /// Where a client is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Peer {
     /// `REMOTE_ADDR`; empty on a UNIX socket.
     pub(crate) address: String,
@@ -130,19 +131,14 @@ impl Listener {
         (&self.server_name, &self.server_port) == (&other.server_name, &other.server_port)
     }
 
-    /// Whether a connection waits, and one did whenever this was asked of late: an idle worker would
-    /// have taken it. Twice is not enough, for it can be one connection now and another one then.
-    pub(crate) fn is_overdue(&self) -> bool {
-        let mut poll = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-        let waits = nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
-        let waited = if waits { self.waited.load(Relaxed).saturating_add(1) } else { 0 };
-        self.waited.store(waited, Relaxed);
-        waited >= self.overdue
-    }
-
     /// Whether anybody waited when it was looked at last.
     pub(crate) fn is_waited_at(&self) -> bool {
         self.waited.load(Relaxed) > 0
+    }
+
+    /// Whether a connection waits that an idle worker would have taken.
+    pub(crate) fn is_overdue(&self) -> bool {
+        is_overdue(self.socket.as_fd(), &self.waited, self.overdue)
     }
 
     /// Takes one connection, if there is one.
@@ -171,6 +167,16 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Whether something waits at `fd`, and did the last `times` that this was asked. Twice is not enough, for
+/// it can be one thing now and another one then.
+pub(crate) fn is_overdue(fd: BorrowedFd<'_>, waited: &AtomicU32, times: u32) -> bool {
+    let mut poll = [PollFd::new(fd, PollFlags::POLLIN)];
+    let waits = nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+    let looks = if waits { waited.load(Relaxed).saturating_add(1) } else { 0 };
+    waited.store(looks, Relaxed);
+    looks >= times
 }
 
 fn host_name() -> String {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, shutdown};
 use rwsgi_core::config::Protocol;
 use rwsgi_reactor::{Direction, Source, yield_now};
+use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 
 use crate::accept::{Listener, Peer};
@@ -50,10 +51,16 @@ pub(crate) struct Connection {
     park: AtomicBool,
     keep_open: AtomicBool,
     broken: AtomicBool,
+    /// Another worker has it.
+    pub(crate) handed: AtomicBool,
+    /// How often no other worker has taken it in time.
+    pub(crate) rounds: AtomicU32,
+    /// How often it has hesitated whether to go to one.
+    pub(crate) moments: AtomicU32,
 }
 
 /// What a header of the PROXY protocol says.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Announced {
     /// The client; `None`: the proxy itself asks.
     pub(crate) peer: Option<Peer>,
@@ -109,6 +116,9 @@ impl Connection {
             park: AtomicBool::new(false),
             keep_open: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            handed: AtomicBool::new(false),
+            rounds: AtomicU32::new(0),
+            moments: AtomicU32::new(0),
         };
         connection.enter(worker, Phase::Fresh);
         connection
@@ -135,6 +145,11 @@ impl Connection {
 
     pub(crate) fn announce(&self, announced: Announced) {
         let _ = self.announced.set(announced);
+    }
+
+    /// What a header of the PROXY protocol has said.
+    pub(crate) fn announced(&self) -> Option<&Announced> {
+        self.announced.get()
     }
 
     /// Whether a proxy says that its connection with the client is encrypted.
@@ -246,6 +261,11 @@ impl Connection {
         self.park.load(Relaxed) && self.phase() == Phase::Idle && !self.writing.is_blocked()
     }
 
+    /// The same, to go to another worker: what HTTP keeps of a connection stays here.
+    pub(crate) fn park(&self) {
+        self.park.store(true, Relaxed);
+    }
+
     /// Whether our side stays open although hyper is done: it is to be parked, or has yet to be told
     /// why it is refused.
     pub(crate) fn is_kept_open(&self) -> bool {
@@ -300,7 +320,8 @@ impl Drop for Connection {
 
 /// The life of a connection.
 pub(crate) async fn serve(worker: Arc<Worker>, connection: Arc<Connection>) {
-    if connection.listener.proxy_protocol && !preface::receive(&worker, &connection).await {
+    let has_preface = connection.listener.proxy_protocol && connection.announced().is_none();
+    if has_preface && !preface::receive(&worker, &connection).await {
         return;
     }
     match connection.listener.protocol {

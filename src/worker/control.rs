@@ -3,15 +3,18 @@
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use rwsgi_core::config::QueueLimits;
 use rwsgi_core::ipc::{Received, ToWorker};
 use rwsgi_core::log::{self, Event};
 use rwsgi_core::shortage;
-use rwsgi_reactor::{Duty, Token};
+use rwsgi_reactor::{Bounds, Duty, Token};
 
 use crate::accept::{Accepted, RECOVERY};
 use crate::connection::{self, Connection};
+use crate::request::Call;
 use crate::template;
 use crate::worker::{DrainReason, Worker};
 
@@ -19,6 +22,8 @@ use crate::worker::{DrainReason, Worker};
 pub(crate) const CHANNEL: Token = 1 << 20;
 /// A signal has arrived.
 pub(crate) const SIGNAL: Token = CHANNEL + 1;
+/// Another worker gives a connection away.
+pub(crate) const RELAY: Token = CHANNEL + 2;
 
 /// The duties of who leads a worker.
 pub(crate) struct Post {
@@ -27,12 +32,14 @@ pub(crate) struct Post {
     pub(crate) signals: UnixStream,
 }
 
-impl Duty for Post {
+impl Duty<Call> for Post {
     fn timeout(&self) -> Option<Duration> {
-        self.worker.deadlines.timeout()
+        let timeouts = [self.worker.deadlines.timeout(), self.worker.relay.timeout()];
+        timeouts.into_iter().flatten().min()
     }
 
     fn on_time(&self) {
+        self.worker.relay.on_time();
         let now = self.worker.deadlines.advance();
         if self.worker.deadlines.is_due(now) {
             self.worker.look_at_deadlines(now);
@@ -46,11 +53,28 @@ impl Duty for Post {
                 let _ = std::io::Read::read(&mut &self.signals, &mut [0; 16]);
                 self.worker.drain(DrainReason::Signal);
             }
-            listener => self.accept(listener as usize),
+            _ => {}
+        }
+    }
+
+    fn is_door(&self, token: Token) -> bool {
+        token < CHANNEL || token == RELAY
+    }
+
+    fn admit(&self, door: Token) -> bool {
+        match door {
+            RELAY => {
+                let takes = !self.worker.is_paused() && self.worker.has_room();
+                takes && self.worker.take_over(false)
+            }
+            listener => self.worker.accept(listener as usize),
         }
     }
 
     fn take_in(&self, allowed: bool) {
+        if allowed {
+            self.worker.relay.decide();
+        }
         self.worker.watch_listeners(allowed);
         if !allowed {
             self.worker.tell_busy();
@@ -61,14 +85,30 @@ impl Duty for Post {
         if self.worker.is_resting() {
             return;
         }
+        if self.worker.relay.is_overdue() {
+            self.worker.take_over(true);
+        }
         for (index, listener) in self.worker.listeners.iter().enumerate() {
-            if listener.is_overdue() {
-                self.accept(index);
+            if listener.is_overdue() && self.worker.crew().has_room() {
+                self.worker.accept(index);
             }
         }
         if self.worker.listeners.iter().any(|listener| listener.is_waited_at()) {
             self.worker.tell_busy();
         }
+    }
+
+    fn bounds(&self) -> Bounds {
+        let QueueLimits { most, timeout } = self.worker.config.queue;
+        Bounds { most: most as usize, timeout }
+    }
+
+    fn turn_away(&self, call: Call, waited: Option<Duration>) {
+        self.worker.turn_away(&call, waited);
+    }
+
+    fn waiting(&self, count: usize) {
+        self.worker.slot.set_waiting(count as u64);
     }
 
     fn watches(&self) -> bool {
@@ -114,34 +154,52 @@ impl Post {
             }
         }
     }
+}
 
+/// Newcomers.
+impl Worker {
     /// Takes one connection: what else waits is for whoever is free next, here or elsewhere.
-    fn accept(&self, index: usize) {
-        let worker = &self.worker;
-        let Some(listener) = worker.listeners.get(index) else { return };
+    fn accept(self: &Arc<Self>, index: usize) -> bool {
+        let Some(listener) = self.listeners.get(index) else { return false };
         // The order to drain may have come in the same turn as the connection: another worker takes it.
-        if worker.is_draining() || worker.is_paused() || !worker.has_room() {
-            return;
+        if self.is_draining() || self.is_paused() || !self.has_room() {
+            return false;
         }
         match listener.accept() {
             Accepted::Connection(fd, peer) => {
-                let connection = Connection::new(worker, fd, peer, Arc::clone(listener));
-                let connection = Arc::new(connection);
-                let (key, ours) = (worker.add(&connection), Arc::clone(worker));
-                worker.reactor().spawn(async move {
-                    connection::serve(Arc::clone(&ours), connection).await;
-                    ours.remove(key);
-                });
+                self.welcome(Connection::new(self, fd, peer, Arc::clone(listener)));
+                true
             }
-            Accepted::Nobody => {}
+            Accepted::Nobody => false,
             Accepted::Exhausted(error) => {
                 let millis = RECOVERY.as_millis();
                 let error = shortage::explain(&error);
                 let message = format!("accept: {error}; trying again in {millis} ms");
-                worker.complain("", log::error(Event::SystemError, message));
-                worker.evict_idle();
-                worker.pause_listeners();
+                self.complain("", log::error(Event::SystemError, message));
+                self.evict_idle();
+                self.pause_listeners();
+                false
             }
         }
+    }
+
+    /// Takes a connection that a busy worker has given away; `overdue`: nobody else has.
+    pub(crate) fn take_over(self: &Arc<Self>, overdue: bool) -> bool {
+        let Some((handed, fd)) = self.relay.receive() else { return false };
+        let Some(listener) = self.listeners.get(handed.listener) else { return false };
+        let connection = Connection::new(self, fd, handed.peer, Arc::clone(listener));
+        handed.announced.into_iter().for_each(|announced| connection.announce(announced));
+        connection.rounds.store(if overdue { handed.rounds + 1 } else { 0 }, Relaxed);
+        self.welcome(connection);
+        true
+    }
+
+    fn welcome(self: &Arc<Self>, connection: Connection) {
+        let connection = Arc::new(connection);
+        let (key, ours) = (self.add(&connection), Arc::clone(self));
+        self.reactor().launch(async move {
+            connection::serve(Arc::clone(&ours), connection).await;
+            ours.remove(key);
+        });
     }
 }

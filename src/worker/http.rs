@@ -9,6 +9,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,7 +30,7 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
         connection.enter(worker, Phase::Parked);
         worker.count_parked();
     }
-    if connection.is_broken() {
+    if connection.is_broken() || connection.handed.load(Relaxed) {
         return;
     }
     let refused = connection.intake().told_refusal();

@@ -12,6 +12,7 @@ use rwsgi_protocol::http1::{Guard, Limits, Position, Refusal, Verdict};
 use rwsgi_reactor::Direction;
 
 use crate::connection::{Connection, Phase};
+use crate::relay::Course;
 use crate::worker::Worker;
 
 /// Bytes read by one system call.
@@ -97,6 +98,16 @@ impl Intake {
     /// Whether a request has begun: empty lines before one are nothing.
     pub(crate) fn has_begun(&self) -> bool {
         self.bytes().iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
+    }
+
+    /// Whether nothing has come that is not answered, and more may.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.bytes().is_empty() && !self.ended && self.refusal.is_none()
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
     }
 
     /// Why no more is taken.
@@ -189,6 +200,9 @@ impl Connection {
         if intake.is_over() {
             return Poll::Ready(Ok(false));
         }
+        if ready!(self.poll_leave(worker, &mut intake, cx)) {
+            return Poll::Ready(Ok(false));
+        }
         ready!(self.poll_receive(&mut intake, cx))?;
         self.note_beginning(worker, &intake);
         Poll::Ready(Ok(!intake.ended))
@@ -237,6 +251,9 @@ impl Connection {
                 return Poll::Ready(intake.passed > 0);
             }
             self.note_beginning(worker, &intake);
+            if ready!(self.poll_leave(worker, &mut intake, cx)) {
+                return Poll::Ready(false);
+            }
             if ready!(self.poll_receive(&mut intake, cx)).is_err() {
                 return Poll::Ready(false);
             }
@@ -266,6 +283,15 @@ impl Connection {
             if !intake.bytes().is_empty() {
                 ready!(self.poll_receive(&mut intake, cx))?;
                 continue;
+            }
+            match self.course(worker, &intake, cx.waker()) {
+                Course::Leave => {
+                    // Its task, which polls this, parks it and hands it over.
+                    self.park();
+                    return Poll::Pending;
+                }
+                Course::Hesitate => return Poll::Pending,
+                Course::Stay => {}
             }
             let direct = ready!(self.poll_direct(&mut intake, cx, room, &mut put))?;
             if direct > 0 {

@@ -9,7 +9,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use nix::errno::Errno;
@@ -104,6 +104,11 @@ impl Arrival {
     ) -> Poll<Result<(), Unserved>> {
         if let Some(refused) = connection.intake().refusal() {
             return Poll::Ready(Err(Unserved::Slow(refused.refusal)));
+        }
+        if self.bytes.is_empty()
+            && ready!(connection.poll_leave(worker, &mut connection.intake(), cx))
+        {
+            return Poll::Ready(Err(Unserved::Silent));
         }
         let taken = connection.source.poll(Direction::Read, cx, |fd| {
             BUFFER.with_borrow_mut(|buffer| self.take(fd.as_raw_fd(), buffer, limits))

@@ -15,6 +15,7 @@ use slab::Slab;
 
 use crate::accept::RECOVERY;
 use crate::connection::Connection;
+use crate::control::RELAY;
 use crate::deadlines::NEVER;
 use crate::worker::{DrainReason, Worker};
 
@@ -43,12 +44,18 @@ impl Worker {
         key
     }
 
-    pub(crate) fn remove(&self, key: usize) {
+    pub(crate) fn remove(self: &Arc<Self>, key: usize) {
         self.connections().try_remove(key);
         let open = self.open.fetch_sub(1, SeqCst) - 1;
         self.slot.set_connections(open);
         self.make_room();
-        if open == 0 && self.is_draining() {
+        self.leave_if_done();
+    }
+
+    /// Ends a worker that drains and has nothing left to do. What a worker has given away and nobody
+    /// has taken would end with the last worker of the generation: who leaves looks after it.
+    fn leave_if_done(self: &Arc<Self>) {
+        if self.is_draining() && self.open.load(SeqCst) == 0 && !self.take_over(true) {
             self.crew().stop();
         }
     }
@@ -116,11 +123,15 @@ impl Worker {
         if self.listening.swap(listen, SeqCst) == listen {
             return;
         }
-        for (token, listener) in (0..).zip(&self.listeners) {
+        // Others give to who listens.
+        self.slot.set_team(if listen { self.relay.team } else { 0 });
+        let listeners = self.listeners.iter().map(|listener| listener.as_fd());
+        let doors = (0..).zip(listeners).chain([(RELAY, self.relay.as_fd())]);
+        for (token, door) in doors {
             let done = if listen {
-                self.reactor.watch(listener.as_fd(), token, true)
+                self.reactor.watch(door, token, true)
             } else {
-                self.reactor.unwatch(listener.as_fd())
+                self.reactor.unwatch(door)
             };
             if let Err(error) = done {
                 log::error(Event::SystemError, format!("cannot watch a listener: {error}")).send();
@@ -193,7 +204,7 @@ impl Worker {
     }
 
     /// Accepts no more; what is there is finished. Idle connections are closed after the linger.
-    pub(crate) fn drain(&self, reason: DrainReason) {
+    pub(crate) fn drain(self: &Arc<Self>, reason: DrainReason) {
         let (linger, mercy) = match reason {
             DrainReason::Order { linger, mercy } => (linger, mercy),
             DrainReason::Signal | DrainReason::MasterGone => (OWN_LINGER, self.config.mercy),
@@ -215,8 +226,6 @@ impl Worker {
             connection.hurry(close_idle);
         }
         self.deadlines.look_at(close_idle);
-        if self.open.load(SeqCst) == 0 {
-            self.crew().stop();
-        }
+        self.leave_if_done();
     }
 }

@@ -13,6 +13,7 @@ use rwsgi_core::title;
 
 use crate::fork::fork;
 use crate::inheritance::{self, Inheritance};
+use crate::relay::Relay;
 use crate::witness::Witness;
 use crate::wsgi::stream;
 use crate::{api, django, import, worker};
@@ -25,6 +26,7 @@ pub(crate) struct Generation {
     pub(crate) listeners: Vec<OwnedFd>,
     /// Who sees what is imported, if that is wanted.
     pub(crate) witness: Option<Witness>,
+    pub(crate) relay: Relay,
     /// The application, unless every worker imports it for itself.
     pub(crate) application: Option<Py<PyAny>>,
     /// What workers cannot use of what the import has left behind; told by the first of them.
@@ -104,6 +106,7 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
         application: None,
         inheritance: None,
         witness,
+        relay: Relay::new().map_err(|error| system(&error))?,
     };
     let mut micros = 0;
     if !generation.config.lazy_apps {

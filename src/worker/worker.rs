@@ -34,6 +34,7 @@ use crate::origin::Origins;
 use crate::overtime::Overtime;
 use crate::pause::Held;
 use crate::probe;
+use crate::relay::Relay;
 use crate::request::Call;
 use crate::spool::Spool;
 use crate::stacks;
@@ -52,6 +53,8 @@ pub(crate) struct Worker {
     pub(crate) listeners: Vec<Arc<Listener>>,
     pub(crate) channel: Channel,
     pub(crate) slot: Slot,
+    pub(crate) scoreboard: Scoreboard,
+    pub(crate) relay: Relay,
     pub(crate) deadlines: Deadlines,
     pub(crate) files: Files,
     pub(crate) spool: Spool,
@@ -304,6 +307,8 @@ impl Worker {
             listeners,
             channel,
             slot,
+            scoreboard,
+            relay: generation.relay,
             deadlines: Deadlines::new(),
             reactor,
             crew: OnceLock::new(),

@@ -94,6 +94,8 @@ pub struct Config {
     pub http: Http,
     /// How long the application may take.
     pub harakiri: Harakiri,
+    /// What may wait for a thread.
+    pub queue: QueueLimits,
     /// Who may say on whose behalf it asks.
     pub proxies: Proxies,
     /// What is spoken on sockets of systemd that no option names (`protocol`).
@@ -269,6 +271,15 @@ pub struct Harakiri {
     pub warn: Option<Duration>,
     /// So long after the deadline its worker is given up (`harakiri-grace`).
     pub grace: Duration,
+}
+
+/// Requests that wait while all threads of their worker are busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueLimits {
+    /// How many, in each worker (`max-queue`).
+    pub most: u32,
+    /// How long each (`queue-timeout`).
+    pub timeout: Option<Duration>,
 }
 
 /// Limits and timeouts of HTTP connections.

@@ -656,6 +656,29 @@ pub static OPTIONS: &[OptionSpec] = &[
              A worker in which code that does not return holds Python's lock, so that nothing else \
              runs there, is killed. Only rwsgi has this option.",
         ),
+    option(
+        "max-queue",
+        Group::Workers,
+        Kind::Number { min: 1, max: 1_000_000, unit: "requests" },
+    )
+    .default("1000")
+    .example("50")
+    .doc(
+        "Requests that may wait in a worker while all of its threads are busy and no other worker is \
+         idle. The next one is answered at once with 503 and `Retry-After`. \
+         Connections that no worker has accepted yet wait in the kernel, see `listen`, and are not \
+         accepted by a worker at this number. Only rwsgi has this option.",
+    ),
+    option("queue-timeout", Group::Workers, Kind::Seconds { min: 0, max: DAY })
+        .default("0")
+        .example("20")
+        .doc(
+            "How long a request may wait for a thread of its worker. Then it is answered with 503 \
+             and `Retry-After`; the application has not seen it. A good value is a little less than \
+             that after which a proxy in front gives up. The time in the kernel, before a worker has \
+             accepted the connection, and that in which the process was stopped do not count. `0` \
+             is no limit. Only rwsgi has this option.",
+        ),
     option("buffer-size", Group::Http, Kind::Bytes { min: 1024, max: 1 << 20 })
         .short('b')
         .default("65536")

@@ -13,8 +13,8 @@ use super::raw::RawConfig;
 use super::settings::{Setting, Settings};
 use super::value::Value;
 use super::{
-    Config, Context, Harakiri, Http, Log, LogTarget, Process, Proxies, files, listening, recycling,
-    reloading, sizing,
+    Config, Context, Harakiri, Http, Log, LogTarget, Process, Proxies, QueueLimits, files,
+    listening, recycling, reloading, sizing,
 };
 
 /// As many as there are digits.
@@ -57,6 +57,7 @@ pub fn resolve(
         log,
         http: http(&settings),
         harakiri,
+        queue: queue(&settings),
         proxies: proxies(&settings),
         inherited_protocol: listening::inherited_protocol(&settings),
         proxy_protocol,
@@ -139,6 +140,13 @@ fn harakiri(settings: &Settings<'_>, findings: &mut Findings) -> Harakiri {
     let warn = warn.filter(|warn| deadline.is_none_or(|deadline| *warn < deadline));
     let grace = seconds(settings, "harakiri-grace").unwrap_or(Duration::from_secs(5));
     Harakiri { deadline, warn, grace }
+}
+
+fn queue(settings: &Settings<'_>) -> QueueLimits {
+    QueueLimits {
+        most: settings.small("max-queue").unwrap_or(1000),
+        timeout: seconds(settings, "queue-timeout").filter(|time| !time.is_zero()),
+    }
 }
 
 fn proxies(settings: &Settings<'_>) -> Proxies {

@@ -60,6 +60,7 @@ fn text(event: Event) -> Text {
         Event::SlowRequest => SLOW_REQUEST,
         Event::RequestTimeout => REQUEST_TIMEOUT,
         Event::WorkerStuck => WORKER_STUCK,
+        Event::Overload => OVERLOAD,
         Event::ApplicationError => APPLICATION_ERROR,
         Event::ApplicationOutput => APPLICATION_OUTPUT,
         Event::ClientError => CLIENT_ERROR,
@@ -392,6 +393,18 @@ if it cannot, it is killed.",
     remedy: "\
 See PYTHON_STACK: its last line is the call that does not return. Give it a timeout. If no stack can be
 told, an extension module holds Python's lock.",
+    manual: OPTIONS,
+};
+
+const OVERLOAD: Text = Text {
+    subject: "@RWSGI_APP@ was too busy for @REQUEST_METHOD@ @REQUEST_PATH@",
+    cause: "\
+All threads of a worker were busy for longer than `queue-timeout`, or `max-queue` requests waited for
+one already. The client was answered with 503 and Retry-After; the application has not seen its request.",
+    remedy: "\
+`rwsgi stacks @RWSGI_APP@` tells what the threads do: most often all wait for the same slow thing. If they
+do what they should, raise `threads` or `processes`; the other entries of that minute tell how many were
+turned away.",
     manual: OPTIONS,
 };
 

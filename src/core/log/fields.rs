@@ -71,6 +71,11 @@ pub(super) const FIELDS: &[Field] = &[
          occur once for each.",
     ),
     field("REQUEST_PROTOCOL", Chapter::Request, "`HTTP/1.1`, `HTTP/1.0`."),
+    field(
+        "WAITED_USEC",
+        Chapter::Request,
+        "How long the request has waited for a thread, in microseconds.",
+    ),
     field("HTTP_STATUS", Chapter::Request, "The status of the response."),
     field("RESPONSE_BYTES", Chapter::Request, "The size of its body, as far as it was sent."),
     field(

@@ -1,0 +1,212 @@
+//! Jobs that wait for a hand: how many may, and for how long.
+//!
+//! While a hand leads, a job waits for no longer than the task that submitted it takes to be polled:
+//! the clock is not read for it. Time begins when all hands are busy, which the watcher knows.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// What may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Jobs that wait while all hands are busy.
+    pub most: usize,
+    /// How long each; `None`: as long as it takes.
+    pub timeout: Option<Duration>,
+}
+
+/// A time between two looks that says that this process was stopped: nobody waited meanwhile.
+const JUMP: Duration = Duration::from_secs(1);
+
+/// The jobs, the oldest first.
+#[derive(Debug)]
+pub(crate) struct Queue<J> {
+    jobs: VecDeque<Waiting<J>>,
+    bounds: Bounds,
+    looked: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Waiting<J> {
+    job: J,
+    /// Since when all hands are busy, as far as it has waited for that long.
+    since: Option<Instant>,
+}
+
+impl<J> Queue<J> {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self { jobs: VecDeque::new(), bounds, looked: None }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// A job for a hand that is about to take it.
+    pub(crate) fn push(&mut self, job: J) {
+        self.jobs.push_back(Waiting { job, since: None });
+    }
+
+    /// A job that has to wait, but for `free` hands.
+    ///
+    /// # Errors
+    /// The job, if so many wait already.
+    pub(crate) fn push_waiting(&mut self, job: J, free: usize, now: Instant) -> Result<(), J> {
+        if self.jobs.len() >= self.bounds.most.saturating_add(free) {
+            return Err(job);
+        }
+        let since = self.bounds.timeout.map(|_| now);
+        self.jobs.push_back(Waiting { job, since });
+        Ok(())
+    }
+
+    /// Whether another job may wait.
+    pub(crate) fn has_room(&self) -> bool {
+        self.jobs.len() < self.bounds.most
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<J> {
+        self.jobs.pop_front().map(|waiting| waiting.job)
+    }
+
+    /// All hands have become busy.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.looked = Some(now);
+        self.stamp(now, Duration::ZERO);
+    }
+
+    /// All hands are still busy: the jobs that have waited for too long, and for how long.
+    pub(crate) fn look(&mut self, now: Instant) -> Vec<(J, Duration)> {
+        let Some(timeout) = self.bounds.timeout else { return Vec::new() };
+        let passed = self.looked.replace(now).map_or(Duration::ZERO, |last| now - last);
+        let forgiven = if passed > JUMP { passed } else { Duration::ZERO };
+        self.stamp(now, forgiven);
+        let age = |since: &Option<Instant>| since.map_or(Duration::ZERO, |since| now - since);
+        let late = self.jobs.iter().take_while(|waiting| age(&waiting.since) >= timeout).count();
+        self.jobs.drain(..late).map(|Waiting { job, since }| (job, age(&since))).collect()
+    }
+
+    /// Who waits since an unknown moment waits since now; the others, for `forgiven` less.
+    fn stamp(&mut self, now: Instant, forgiven: Duration) {
+        for waiting in &mut self.jobs {
+            let since = waiting.since.get_or_insert(now);
+            *since = (*since + forgiven).min(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn queue(most: usize, timeout: u64) -> (Queue<u32>, Instant) {
+        let timeout = (timeout > 0).then_some(millis(timeout));
+        (Queue::new(Bounds { most, timeout }), Instant::now())
+    }
+
+    fn jobs(late: Vec<(u32, Duration)>) -> Vec<u32> {
+        late.into_iter().map(|(job, _)| job).collect()
+    }
+
+    #[test]
+    fn at_the_bound_a_job_is_handed_back() {
+        let (mut queue, now) = queue(1, 0);
+        assert_eq!(queue.push_waiting(1, 0, now), Ok(()));
+        assert!(!queue.has_room());
+        assert_eq!(queue.push_waiting(2, 0, now), Err(2));
+        assert_eq!(queue.pop(), Some(1));
+        assert_eq!(queue.push_waiting(3, 0, now), Ok(()));
+    }
+
+    #[test]
+    fn a_free_hand_makes_room_even_where_none_may_wait() {
+        let (mut queue, now) = queue(0, 0);
+        assert_eq!(queue.push_waiting(1, 1, now), Ok(()));
+        assert_eq!(queue.push_waiting(2, 1, now), Err(2));
+    }
+
+    #[test]
+    fn who_has_waited_for_too_long_leaves_in_order() {
+        let (mut queue, start) = queue(9, 500);
+        queue.begin(start);
+        queue.push_waiting(1, 0, start).unwrap();
+        queue.push_waiting(2, 0, start + millis(100)).unwrap();
+        assert_eq!(queue.look(start + millis(499)), []);
+        assert_eq!(queue.look(start + millis(500)), [(1, millis(500))]);
+        assert_eq!(queue.look(start + millis(610)), [(2, millis(510))]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn the_wait_begins_when_all_hands_are_busy() {
+        let (mut queue, start) = queue(9, 500);
+        queue.push(1);
+        queue.begin(start + millis(400));
+        assert_eq!(queue.look(start + millis(800)), []);
+        assert_eq!(jobs(queue.look(start + millis(900))), [1]);
+    }
+
+    #[test]
+    fn without_a_timeout_nobody_leaves() {
+        let (mut queue, start) = queue(9, 0);
+        queue.push_waiting(1, 0, start).unwrap();
+        assert_eq!(queue.look(start + Duration::from_secs(86_400)), []);
+        assert_eq!(queue.len(), 1);
+    }
+
+    #[test]
+    fn the_time_of_a_stopped_process_does_not_count() {
+        let (mut queue, start) = queue(9, 500);
+        queue.begin(start);
+        queue.push_waiting(1, 0, start).unwrap();
+        assert_eq!(queue.look(start + millis(300)), []);
+        let awake = start + Duration::from_secs(3600);
+        assert_eq!(queue.look(awake), []);
+        assert_eq!(queue.look(awake + millis(199)), []);
+        assert_eq!(jobs(queue.look(awake + millis(200))), [1]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn each_job_leaves_once_in_order_and_not_early(steps in proptest::collection::vec((0_u8..4, 0_u64..900), 1..200)) {
+            let (mut queue, mut now) = queue(5, 700);
+            queue.begin(now);
+            let (mut next, mut left, mut begun) = (0_u32, Vec::new(), Vec::new());
+            for (step, pause) in steps {
+                now += millis(pause);
+                match step {
+                    0 | 1 => {
+                        let full = queue.len() >= 5;
+                        let pushed = queue.push_waiting(next, 0, now);
+                        proptest::prop_assert_eq!(pushed.is_err(), full);
+                        if pushed.is_ok() {
+                            begun.push((next, now));
+                        }
+                        next += 1;
+                    }
+                    2 => left.extend(queue.pop()),
+                    _ => {
+                        for (job, waited) in queue.look(now) {
+                            let since = begun.iter().find(|(one, _)| *one == job).unwrap().1;
+                            proptest::prop_assert!(waited >= millis(700) && now - since >= waited);
+                            left.push(job);
+                        }
+                    }
+                }
+                proptest::prop_assert!(queue.len() <= 5);
+            }
+            while let Some(job) = queue.pop() {
+                left.push(job);
+            }
+            proptest::prop_assert_eq!(left, begun.into_iter().map(|(job, _)| job).collect::<Vec<_>>());
+        }
+    }
+}
