@@ -18,18 +18,18 @@ def rwsgi_command(*more):
     return [needs.RWSGI, "--wsgi-file", "pages.py", "--disable-logging", "--virtualenv", needs.VENV, *more]
 
 
-def granian():
+def granian(workers=1, threads=1):
     port = free_port()
     return Server("granian", [
-        f"{needs.VENV}/bin/granian", "--interface", "wsgi", "--http", "1", "--no-ws", "--workers", "1",
-        "--blocking-threads", "1", "--no-access-log", "--log-level", "error", "--port", str(port), APPLICATION], port)
+        f"{needs.VENV}/bin/granian", "--interface", "wsgi", "--http", "1", "--no-ws", "--workers", str(workers),
+        "--blocking-threads", str(threads), "--no-access-log", "--log-level", "error", "--port", str(port), APPLICATION], port)
 
 
-def gunicorn():
+def gunicorn(workers=1, threads=4):
     """Four threads, as with one it would serve one connection at a time."""
     port = free_port()
-    return Server("gunicorn 1x4", [
-        f"{needs.VENV}/bin/gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads", "4",
+    return Server(f"gunicorn {workers}x{threads}", [
+        f"{needs.VENV}/bin/gunicorn", "--worker-class", "gthread", "--workers", str(workers), "--threads", str(threads),
         "--worker-tmp-dir", "/dev/shm", "--no-control-socket", "--log-level", "error",
         "--bind", f"127.0.0.1:{port}", APPLICATION], port)
 
@@ -39,14 +39,14 @@ def fastwsgi():
     return Server("fastwsgi", [PYTHON, "-c", FASTWSGI.format(port=port)], port)
 
 
-def uwsgi():
+def uwsgi(*more):
     """`http-socket`, which serves one request for each connection and does not say so: wrk would take the end for an error.
 
     `http11-socket` keeps connections, but a process that keeps one waits for it and leaves the others alone. Chunks it sends
     only where a route says so; without, wrk takes the end of the body for an error, too."""
     port = free_port()
     return Server("uWSGI", uwsgi_command(
-        "--http-socket", f"127.0.0.1:{port}", "--add-header", "Connection: close", "--route", "^/stream$ chunked:"), port)
+        "--http-socket", f"127.0.0.1:{port}", "--add-header", "Connection: close", "--route", "^/stream$ chunked:", *more), port)
 
 
 def uwsgi_command(*more):

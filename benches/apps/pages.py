@@ -1,4 +1,5 @@
 """The application of the benchmarks: a path for each kind of answer."""
+import time
 
 HELLO = b"Hello world\n"
 PIECE = b"x" * (16 << 10)
@@ -16,6 +17,10 @@ def application(environ, start_response):
         text = b"%d\n" % len(environ["wsgi.input"].read())
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
         return [text]
+    if path == "/sleep":
+        time.sleep(int(environ["QUERY_STRING"]) / 1000)
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6")])
+        return [b"slept\n"]
     if path == "/stream":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return (PIECE for _ in range(64))

@@ -1,0 +1,112 @@
+"""Requests that come when they come, be the server ready or not: arrivals.py PORT KIND RATE SECONDS SHARE MILLISECONDS
+
+    new     each on a new connection
+    kept    on a connection that is idle, the one that has been so for shortest, or else a new one
+
+RATE is a second's, with pauses as chance has them (the same for all servers). SHARE of them ask for /sleep?MILLISECONDS, the
+others for /sleep?1. What a request took counts from when it was to be sent, so a server that holds up its clients does not get
+fewer requests. Written as JSON: the milliseconds of each short one, and how many failed.
+"""
+import collections
+import json
+import random
+import selectors
+import socket
+import sys
+import time
+
+SEED = 4
+# What is not answered by then has failed.
+LIMIT = 30.0
+REQUEST = "GET /sleep?{} HTTP/1.1\r\nHost: tail\r\nConnection: {}\r\n\r\n"
+
+
+def main(port, kind, rate, seconds, share, milliseconds):
+    chance = random.Random(SEED)
+    clients, now = Clients(port, kind == "kept"), 0.0
+    schedule = collections.deque()
+    while now < seconds:
+        now += chance.expovariate(rate)
+        schedule.append((now, milliseconds if chance.random() < share else 1))
+    clients.run(schedule)
+    json.dump({"short": clients.short, "failed": clients.failed}, sys.stdout)
+
+
+class Clients:
+    def __init__(self, port, keep):
+        self.port, self.keep = port, keep
+        self.selector = selectors.DefaultSelector()
+        self.idle, self.short = [], []
+        self.failed = self.open = 0
+
+    def run(self, schedule):
+        start = time.perf_counter()
+        while schedule or self.open:
+            now = time.perf_counter() - start
+            while schedule and schedule[0][0] <= now:
+                at, milliseconds = schedule.popleft()
+                self.begin(start + at, milliseconds)
+            if not schedule and now > LIMIT + 60:
+                self.failed += self.open
+                return
+            wait = max(0, schedule[0][0] - now) if schedule else 1
+            for key, _ in self.selector.select(min(wait, 1)):
+                self.go_on(key.fileobj, key.data)
+
+    def begin(self, due, milliseconds):
+        text = REQUEST.format(milliseconds, "keep-alive" if self.keep else "close").encode()
+        while True:
+            is_new = not self.idle
+            client = self.connect() if is_new else self.idle.pop()
+            try:
+                client.send(text)
+                break
+            except OSError:
+                client.close()
+                if is_new:
+                    self.failed += 1
+                    return
+        self.open += 1
+        self.selector.register(client, selectors.EVENT_READ, [due, milliseconds, b"", is_new])
+
+    def connect(self):
+        client = socket.create_connection(("127.0.0.1", self.port))
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.setblocking(False)
+        return client
+
+    def go_on(self, client, state):
+        due, milliseconds, answer, is_new = state
+        try:
+            piece = client.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        state[2] = answer = answer + piece
+        if piece and not is_complete(answer):
+            return
+        self.selector.unregister(client)
+        self.open -= 1
+        if not piece and not answer and not is_new:
+            # It was closed while the request was on its way, as a server may; a proxy asks again.
+            client.close()
+            self.begin(due, milliseconds)
+        elif not answer.startswith(b"HTTP/1.1 200 ") or not is_complete(answer):
+            client.close()
+            self.failed += 1
+        else:
+            if milliseconds == 1:
+                self.short.append((time.perf_counter() - due) * 1000)
+            if self.keep and b"\r\nconnection: close\r\n" not in answer.lower():
+                self.idle.append(client)
+            else:
+                client.close()
+
+
+def is_complete(answer):
+    return answer.endswith(b"\r\n\r\nslept\n")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5]), int(sys.argv[6]))

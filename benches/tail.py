@@ -1,0 +1,70 @@
+"""How long short requests take beside long ones, when neither waits for the other to be sent."""
+import collections
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+
+import needs
+import peers
+import table
+
+ROUNDS, SECONDS = 3, 8
+
+PROCESSES, THREADS = 4, 2
+# So many threads are busy on average, of eight: there is one for a short request nearly always.
+BUSY = 2.4
+
+# Kind of connection, share of long requests, their milliseconds.
+Row = collections.namedtuple("Row", "title kind share milliseconds")
+ROWS = [
+    Row("1 ms beside 1 s, new connections", "new", 0.02, 1000),
+    Row("1 ms beside 1 s, keep-alive", "kept", 0.02, 1000),
+    Row("1 ms beside 100 ms, new connections", "new", 0.1, 100),
+    Row("1 ms beside 100 ms, keep-alive", "kept", 0.1, 100),
+]
+SERVERS = {
+    "rwsgi": lambda: peers.rwsgi("--processes", str(PROCESSES), "--threads", str(THREADS)),
+    "granian": lambda: peers.granian(PROCESSES, THREADS),
+    "gunicorn": lambda: peers.gunicorn(PROCESSES, THREADS),
+    "uWSGI": lambda: peers.uwsgi("--processes", str(PROCESSES), "--threads", str(THREADS), "--thunder-lock"),
+}
+
+Figure = collections.namedtuple("Figure", "median p99 p999 worst failed")
+
+
+def run(rounds, seconds):
+    needs.check()
+    servers = [name for name in SERVERS if name != "uWSGI" or needs.uwsgi_is_there()]
+    figures = table.interleave(rounds, ROWS, servers, lambda row, name: measure(row, SERVERS[name](), seconds))
+    print(f"{PROCESSES} processes x {THREADS} threads, {BUSY} of them busy on average; {rounds} rounds of {seconds} s, interleaved")
+    print("milliseconds of the short requests from when they were due: medians over the rounds, and the worst of all")
+    for row in ROWS:
+        print(f"\n{row.title} ({rate(row):.0f} requests a second)")
+        print(f"{'':14}{'50 %':>10}{'99 %':>10}{'99.9 %':>10}{'worst':>10}{'failed':>8}")
+        for name in servers:
+            values = figures[row, name]
+            middle = [statistics.median(getattr(value, field) for value in values) for field in ("median", "p99", "p999")]
+            worst, failed = max(value.worst for value in values), sum(value.failed for value in values)
+            print(f"{name:14}{middle[0]:10.2f}{middle[1]:10.2f}{middle[2]:10.2f}{worst:10.1f}{failed:8}")
+
+
+def rate(row):
+    return BUSY / (row.share * row.milliseconds + (1 - row.share)) * 1000
+
+
+def measure(row, server, seconds):
+    with server:
+        server.wait_until_it_answers()
+        command = ["taskset", "-c", "1", "setpriv", "--pdeathsig", "TERM", sys.executable,
+                   os.path.join(needs.HERE, "arrivals.py"), str(server.port), row.kind, str(rate(row)), str(seconds),
+                   str(row.share), str(row.milliseconds)]
+        output = subprocess.run(command, stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
+    done = json.loads(output)
+    ordered = sorted(done["short"])
+    if not ordered:
+        server.fail("has answered no short request")
+    at = lambda part: ordered[math.ceil(part * len(ordered)) - 1]
+    return Figure(at(0.5), at(0.99), at(0.999), ordered[-1], done["failed"])
