@@ -152,7 +152,7 @@ fn status_counts_who_waits_and_who_was_turned_away() {
     let path = server.place.join("control").display().to_string();
     let counters = |waiting: u64, turned_away: u64| {
         wait::until("the counters", || {
-            let told = Setup::new("").arguments(&["status", &path]).run();
+            let told = Setup::new("").arguments(&["status", "--json", &path]).run();
             let status: serde_json::Value = serde_json::from_str(&told.stdout).ok()?;
             let total = &status["total"];
             (total["waiting"] == waiting && total["turned_away"] == turned_away).then_some(())
