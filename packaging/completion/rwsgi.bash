@@ -42,16 +42,16 @@ _rwsgi() {
             --py-autoreload --max-requests --max-requests-delta --max-worker-lifetime --max-worker-lifetime-delta
             --min-worker-lifetime --reload-on-rss --reload-on-pss --reload-on-uss --reload-on-as
             --evil-reload-on-rss --evil-reload-on-as --reload-on-memory-pressure --mem-collector-freq --harakiri
-            --harakiri-warn --harakiri-grace --buffer-size --max-fields --limit-post --post-buffering
-            --response-buffering --http-headers-timeout --http-keepalive --http-timeout --minimum-rate
-            --static-map --static-map2 --check-static --static-index --static-skip-ext --static-safe --mimefile
-            --static-expires --static-expires-mtime --static-expires-uri --static-expires-uri-mtime
-            --static-expires-path-info --static-expires-path-info-mtime --static-expires-type
-            --static-expires-type-mtime --static-gzip --static-gzip-dir --static-gzip-ext --static-gzip-all
-            --x-sendfile --x-accel-redirect --uid --gid --umask --pidfile --control-socket --control-group
-            --master-fifo --daemonize --logto --logging --disable-logging --master --need-app --die-on-term
-            --vacuum --enable-threads --single-interpreter --honour-range --strict --json --interval --once
-            --timeout --workers --wait --worker"
+            --harakiri-warn --harakiri-grace --max-queue --queue-timeout --buffer-size --max-fields --limit-post
+            --post-buffering --response-buffering --http-headers-timeout --http-keepalive --http-timeout
+            --minimum-rate --static-map --static-map2 --check-static --static-index --static-skip-ext
+            --static-safe --mimefile --static-expires --static-expires-mtime --static-expires-uri
+            --static-expires-uri-mtime --static-expires-path-info --static-expires-path-info-mtime
+            --static-expires-type --static-expires-type-mtime --static-gzip --static-gzip-dir --static-gzip-ext
+            --static-gzip-all --x-sendfile --x-accel-redirect --uid --gid --umask --pidfile --control-socket
+            --control-group --master-fifo --daemonize --logto --logging --disable-logging --master --need-app
+            --die-on-term --vacuum --enable-threads --single-interpreter --honour-range --strict --json
+            --interval --once --timeout --workers --wait --worker"
         return
     fi
     case $previous in
@@ -123,6 +123,8 @@ _rwsgi() {
         -t | --harakiri) :; return ;;
         --harakiri-warn) :; return ;;
         --harakiri-grace) :; return ;;
+        --max-queue) :; return ;;
+        --queue-timeout) :; return ;;
         -b | --buffer-size) :; return ;;
         --max-fields) :; return ;;
         --limit-post) :; return ;;

@@ -98,6 +98,8 @@ complete -c rwsgi -l mem-collector-freq -x -d 'How often the memory of workers i
 complete -c rwsgi -s t -l harakiri -x -d 'How long the application may take for a request'
 complete -c rwsgi -l harakiri-warn -x -d 'After this time the log says, once for each request, where in Python its thread is'
 complete -c rwsgi -l harakiri-grace -x -d 'How long after harakiri a request may take to end'
+complete -c rwsgi -l max-queue -x -d 'Requests that may wait in a worker while all of its threads are busy and no other worker is idle'
+complete -c rwsgi -l queue-timeout -x -d 'How long a request may wait for a thread of its worker'
 complete -c rwsgi -s b -l buffer-size -x -d 'Largest head of a request'
 complete -c rwsgi -l max-fields -x -d 'Most header fields of a request'
 complete -c rwsgi -l limit-post -x -d 'Largest body of a request'
