@@ -99,7 +99,7 @@ fn a_control_socket_without_descriptors_is_there_again_when_there_are_some() {
     drop(waiting);
     limit("8192");
     let control = server.place.join("control").display().to_string();
-    let status = Setup::new("").arguments(&["status", &control]).run();
+    let status = Setup::new("").arguments(&["status", "--json", &control]).run();
     let status: Value = serde_json::from_str(&status.stdout).unwrap();
     assert_eq!(status["workers"][0]["phase"], "ready");
 }

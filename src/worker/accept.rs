@@ -131,6 +131,11 @@ impl Listener {
         (&self.server_name, &self.server_port) == (&other.server_name, &other.server_port)
     }
 
+    /// Whether anybody waits.
+    pub(crate) fn has_newcomer(&self) -> bool {
+        is_readable(self.socket.as_fd())
+    }
+
     /// Whether anybody waited when it was looked at last.
     pub(crate) fn is_waited_at(&self) -> bool {
         self.waited.load(Relaxed) > 0
@@ -172,9 +177,7 @@ impl AsFd for Listener {
 /// Whether something waits at `fd`, and did the last `times` that this was asked. Twice is not enough, for
 /// it can be one thing now and another one then.
 pub(crate) fn is_overdue(fd: BorrowedFd<'_>, waited: &AtomicU32, times: u32) -> bool {
-    let mut poll = [PollFd::new(fd, PollFlags::POLLIN)];
-    let waits = nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
-    let looks = if waits { waited.load(Relaxed).saturating_add(1) } else { 0 };
+    let looks = if is_readable(fd) { waited.load(Relaxed).saturating_add(1) } else { 0 };
     waited.store(looks, Relaxed);
     looks >= times
 }
@@ -185,4 +188,9 @@ fn host_name() -> String {
         .and_then(|name| name.into_string().ok())
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| "localhost".into())
+}
+
+fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    let mut poll = [PollFd::new(fd, PollFlags::POLLIN)];
+    nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }

@@ -14,6 +14,7 @@ use rwsgi_reactor::{Bounds, Duty, Token};
 
 use crate::accept::{Accepted, RECOVERY};
 use crate::connection::{self, Connection};
+use crate::relay::Given;
 use crate::request::Call;
 use crate::template;
 use crate::worker::{DrainReason, Worker};
@@ -75,7 +76,9 @@ impl Duty<Call> for Post {
         if allowed {
             self.worker.relay.decide();
         }
-        self.worker.watch_listeners(allowed);
+        if self.worker.watch_listeners(allowed) {
+            self.worker.pass_on();
+        }
         if !allowed {
             self.worker.tell_busy();
         }
@@ -160,11 +163,32 @@ impl Post {
 impl Worker {
     /// Takes one connection: what else waits is for whoever is free next, here or elsewhere.
     fn accept(self: &Arc<Self>, index: usize) -> bool {
-        let Some(listener) = self.listeners.get(index) else { return false };
-        // The order to drain may have come in the same turn as the connection: another worker takes it.
-        if self.is_draining() || self.is_paused() || !self.has_room() {
-            return false;
+        !self.is_draining() && !self.is_paused() && self.has_room() && self.accept_from(index)
+    }
+
+    /// Takes what this worker may have been woken for before it ceased to watch its listeners: the
+    /// kernel wakes one worker for a connection, and if that one does not take it, nobody is.
+    pub(crate) fn take_last(self: &Arc<Self>) {
+        for index in 0..self.listeners.len() {
+            if !self.is_paused() && self.has_room() {
+                self.accept_from(index);
+            }
         }
+    }
+
+    /// The same when it is busy, or full: another one that takes newcomers is told of who waits.
+    pub(crate) fn pass_on(&self) {
+        let waits = || self.listeners.iter().any(|listener| listener.has_newcomer());
+        if self.config.processes > 1
+            && self.scoreboard.has_idle(self.relay.team, u64::MAX)
+            && waits()
+        {
+            self.relay.knock();
+        }
+    }
+
+    fn accept_from(self: &Arc<Self>, index: usize) -> bool {
+        let Some(listener) = self.listeners.get(index) else { return false };
         match listener.accept() {
             Accepted::Connection(fd, peer) => {
                 self.welcome(Connection::new(self, fd, peer, Arc::clone(listener)));
@@ -185,7 +209,17 @@ impl Worker {
 
     /// Takes a connection that a busy worker has given away; `overdue`: nobody else has.
     pub(crate) fn take_over(self: &Arc<Self>, overdue: bool) -> bool {
-        let Some((handed, fd)) = self.relay.receive() else { return false };
+        let (handed, fd) = loop {
+            match self.relay.receive() {
+                Some(Given::Connection(handed, fd)) => break (handed, fd),
+                Some(Given::Knock) if overdue => {}
+                Some(Given::Knock) => {
+                    return (0..self.listeners.len()).filter(|index| self.accept(*index)).count()
+                        > 0;
+                }
+                None => return false,
+            }
+        };
         let Some(listener) = self.listeners.get(handed.listener) else { return false };
         let connection = Connection::new(self, fd, handed.peer, Arc::clone(listener));
         handed.announced.into_iter().for_each(|announced| connection.announce(announced));

@@ -68,6 +68,23 @@ pub(crate) enum Course {
     Hesitate,
 }
 
+/// What goes through the pair.
+#[derive(Debug, Serialize, Deserialize)]
+enum Gift {
+    Connection(Handed),
+    Knock,
+}
+
+/// What another worker has given.
+#[derive(Debug)]
+pub(crate) enum Given {
+    /// A connection.
+    Connection(Handed, OwnedFd),
+    /// Word that somebody waits at a listener, from a worker that was woken for that and is busy: the
+    /// kernel wakes nobody else.
+    Knock,
+}
+
 /// A connection on its way, beside its descriptor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Handed {
@@ -134,12 +151,21 @@ impl Relay {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Takes a connection that another worker has given, if there is one.
-    pub(crate) fn receive(&self) -> Option<(Handed, OwnedFd)> {
+    /// Takes what another worker has given, if there is anything.
+    pub(crate) fn receive(&self) -> Option<Given> {
         match self.take.receive() {
-            Ok(Received::Message(handed, mut fds)) => Some((handed, fds.pop()?)),
+            Ok(Received::Message(Gift::Connection(handed), mut fds)) => {
+                Some(Given::Connection(handed, fds.pop()?))
+            }
+            Ok(Received::Message(Gift::Knock, _)) => Some(Given::Knock),
             Ok(Received::Closed) | Err(_) => None,
         }
+    }
+
+    /// Sends word to another worker that somebody waits at a listener.
+    pub(crate) fn knock(&self) {
+        // EAGAIN: enough is on its way to wake everybody.
+        let _ = self.give.send(&Gift::Knock, &[]);
     }
 
     /// Whether what was given has not been taken for a while.
@@ -203,7 +229,7 @@ impl Connection {
         let Some(listener) = worker.listeners.iter().position(same) else { return false };
         let (peer, announced) = (self.neighbour().clone(), self.announced().cloned());
         let rounds = self.rounds.load(Relaxed);
-        let handed = Handed { listener, peer, announced, rounds };
+        let handed = Gift::Connection(Handed { listener, peer, announced, rounds });
         // EAGAIN: too many are on their way already.
         if worker.relay.give.send(&handed, &[self.source.fd()]).is_err() {
             return false;

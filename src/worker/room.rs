@@ -68,7 +68,9 @@ impl Worker {
         }
         // Those that are closed are gone within this turn: until then the listeners rest.
         self.full.store(true, SeqCst);
-        self.watch_listeners(self.wants_listening.load(SeqCst));
+        if self.watch_listeners(self.wants_listening.load(SeqCst)) {
+            self.pass_on();
+        }
         self.evict_idle();
         false
     }
@@ -114,14 +116,14 @@ impl Worker {
         }
     }
 
-    /// Watches the listeners while new work may be taken in.
-    pub(crate) fn watch_listeners(&self, allowed: bool) {
+    /// Watches the listeners while new work may be taken in. Returns whether it has just ceased to.
+    pub(crate) fn watch_listeners(&self, allowed: bool) -> bool {
         self.wants_listening.store(allowed, SeqCst);
         let rests = self.is_resting();
         let full = self.full.load(SeqCst);
         let listen = allowed && !rests && !full && !self.is_draining() && !self.is_paused();
         if self.listening.swap(listen, SeqCst) == listen {
-            return;
+            return false;
         }
         // Others give to who listens.
         self.slot.set_team(if listen { self.relay.team } else { 0 });
@@ -137,6 +139,7 @@ impl Worker {
                 log::error(Event::SystemError, format!("cannot watch a listener: {error}")).send();
             }
         }
+        !listen
     }
 
     /// Does not accept before it is announced.
@@ -172,7 +175,9 @@ impl Worker {
         let resume = self.deadlines.advance() + RECOVERY.as_millis() as u64;
         self.resume_at.store(resume, SeqCst);
         self.deadlines.look_at(resume);
-        self.watch_listeners(self.wants_listening.load(SeqCst));
+        if self.watch_listeners(self.wants_listening.load(SeqCst)) {
+            self.pass_on();
+        }
     }
 
     /// Cuts connections whose client has not done its part, and says when to look again.
@@ -220,7 +225,9 @@ impl Worker {
         if !matches!(reason, DrainReason::MasterGone) {
             let _ = self.channel.send(&FromWorker::Draining, &[]);
         }
-        self.watch_listeners(false);
+        if self.watch_listeners(false) {
+            self.take_last();
+        }
         let close_idle = now + millis(linger);
         for (_, connection) in self.connections().iter() {
             connection.hurry(close_idle);
