@@ -57,7 +57,7 @@ unit:
 integration: $(VENV)/ready
 	packaging/prerequisites build python front shells
 	cargo build --workspace --locked
-	cargo test --package rwsgi --test rwsgi --locked
+	cargo test --package rwsgi --test rwsgi --locked -- --test-threads 6
 
 bookstore: $(VENV)/ready
 	cd examples/bookstore && BOOKSTORE_DATA=$$(mktemp -d) $(CURDIR)/$(VENV)/bin/python manage.py test
