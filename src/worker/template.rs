@@ -175,6 +175,12 @@ fn fork_on_request(py: Python<'_>, channel: Channel, mut generation: Generation)
             Ok(Received::Message(ToTemplate::Leave, _) | Received::Closed) => {
                 sys::exit_now(ExitCode::Ok as u8);
             }
+            // Of a newer master, which knows more to ask for.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let message = format!("a message that is not understood is ignored: {error}");
+                log::warning(Event::SystemError, message).send();
+                continue;
+            }
             Err(error) => {
                 log::error(Event::SystemError, format!("the template's channel: {error}")).send();
                 return ExitCode::System;

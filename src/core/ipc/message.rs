@@ -7,6 +7,17 @@
 //!           Refuse ──▶ worker                                Draining, Stuck, Stacks, Paused ──▶ master
 //! ```
 //! The end of the channel is a message, too: the other side is gone.
+//!
+//! A new program that takes over from the master of an older version (or the reverse) has that one's
+//! template and workers, until the reload that follows has replaced them. So, whatever is released:
+//!
+//! - A message keeps its name, its fields and their meaning.
+//! - A field that is added has `#[serde(default)]`, and what reads without it does what it did before.
+//! - A message that is added may be ignored by who does not know it; nothing may wait for its answer
+//!   alone. Whoever receives one that he does not understand goes on with the next.
+//!
+//! [`ToTemplate::Start`] is the exception: it is only read by a template of the same version.
+//! `messages_0.1.0.jsonl` has what was said first, and a test reads it for ever.
 
 use serde::{Deserialize, Serialize};
 

@@ -123,7 +123,9 @@ impl Channel {
         if length == 0 {
             return Ok(Received::Closed);
         }
-        Ok(Received::Message(serde_json::from_slice(&bytes[..length])?, fds))
+        let message = serde_json::from_slice(&bytes[..length])
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(Received::Message(message, fds))
     }
 
     /// Makes `receive` return `WouldBlock` instead of waiting, or the reverse.
@@ -169,6 +171,49 @@ mod tests {
             }
             Received::Closed => panic!("the other end is open"),
         }
+    }
+
+    #[test]
+    fn what_every_version_has_said_is_understood_for_ever() {
+        fn reads<M: DeserializeOwned + Serialize>(message: &serde_json::Value) {
+            let read: M = serde_json::from_value(message.clone()).unwrap();
+            let written = serde_json::to_value(read).unwrap();
+            assert!(has_all_of(&written, message), "{message} is {written} now");
+        }
+        let lines = include_str!("messages_0.1.0.jsonl").lines();
+        for line in lines {
+            let (to, message): (String, serde_json::Value) = serde_json::from_str(line).unwrap();
+            match to.as_str() {
+                "ToTemplate" => reads::<ToTemplate>(&message),
+                "FromTemplate" => reads::<FromTemplate>(&message),
+                "ToWorker" => reads::<ToWorker>(&message),
+                "FromWorker" => reads::<FromWorker>(&message),
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    /// An older reader finds everything that it needs.
+    fn has_all_of(written: &serde_json::Value, recorded: &serde_json::Value) -> bool {
+        match (written.as_object(), recorded.as_object()) {
+            (Some(written), Some(recorded)) => recorded.iter().all(|(key, value)| {
+                written.get(key).is_some_and(|written| has_all_of(written, value))
+            }),
+            _ => written == recorded,
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_not_the_end() {
+        let (master, worker) = Channel::pair().unwrap();
+        for news in [serde_json::json!({"Dance": {"tempo": 3}}), serde_json::json!("Sing")] {
+            worker.send(&news, &[worker.as_fd()]).unwrap();
+            let error = master.receive::<FromWorker>().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+        worker.send(&serde_json::json!({"Forked": {"pid": 7, "weather": "fine"}}), &[]).unwrap();
+        let received = master.receive::<FromWorker>().unwrap();
+        assert!(matches!(received, Received::Message(FromWorker::Forked { pid: 7 }, _)));
     }
 
     #[test]
