@@ -138,6 +138,14 @@ mod stacks;
 mod start_response;
 // Files without the application, or named by it.
 mod static_files;
+// A new program takes over from the one that runs.
+mod takeover;
+// What others have begun, and goes on under a new program.
+mod takeover_keeps;
+// What a new program meets that takes over in the middle of something.
+mod takeover_meanwhile;
+// Programs that cannot take over.
+mod takeover_refused;
 // What runs at the same time.
 mod threads;
 // `rwsgi top`.

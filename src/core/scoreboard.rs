@@ -20,6 +20,15 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use crate::running::{self, Entries, Running};
 use crate::sys::SharedWords;
 
+/// What the words mean. A program with another layout cannot take over from a master whose workers
+/// write in this one: it goes up whenever an older reader would misread a newer writer, or the reverse.
+pub const LAYOUT: u32 = 1;
+
+const _: () = assert!(
+    SLOT_WORDS == 16 && running::WORDS == 64 * 24,
+    "the layout has changed: give it a number of its own"
+);
+
 /// Words of the counters of a slot; 128 bytes, so that two workers never write to one cache line.
 const SLOT_WORDS: usize = 16;
 
@@ -116,6 +125,7 @@ fn words(slots: usize) -> usize {
 
 /// One reading of a slot, or a sum of several.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// Requests that were answered, by every worker that ever had this slot.
     pub requests: u64,

@@ -1,16 +1,21 @@
 //! System calls that have no safe wrapper in `nix` or the standard library, each as a safe function.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use nix::libc;
 use socket2::{SockAddr, SockAddrStorage};
 
 /// Takes ownership of a descriptor that the kernel has just created for this process.
 ///
-/// Private duty of the callers in this crate: `fd` comes fresh from recvmsg(2) or systemd.
+/// Private duty of the callers in this crate: `fd` comes fresh from recvmsg(2), systemd, or the program
+/// that was executed before in this process.
 pub(crate) fn own_fd(fd: RawFd) -> OwnedFd {
     // SAFETY: all callers pass a number that the kernel has just installed and nobody else owns.
     unsafe { OwnedFd::from_raw_fd(fd) }
@@ -41,6 +46,41 @@ pub fn read_beginning(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer is as long as said; a number that is no open descriptor is an error.
     let length = unsafe { libc::pread(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
     usize::try_from(length).map_err(|_| io::Error::last_os_error())
+}
+
+/// Takes ownership of descriptors that an earlier program has left open for this one when it executed
+/// it in its own process (execve(2)), and closes them on the next exec; by their numbers.
+///
+/// # Errors
+/// EBADF when one is not open; `InvalidInput` for a standard stream, for a number that is there twice,
+/// and at a second call: a number has one owner.
+pub fn adopt(fds: &[RawFd]) -> io::Result<BTreeMap<RawFd, OwnedFd>> {
+    static ADOPTED: AtomicBool = AtomicBool::new(false);
+    let distinct: BTreeSet<RawFd> = fds.iter().copied().filter(|fd| *fd > 2).collect();
+    if distinct.len() < fds.len() || ADOPTED.swap(true, Relaxed) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let adopt = |fd| {
+        // SAFETY: F_SETFD fails for what is not open, and changes nothing but a flag.
+        if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok((fd, own_fd(fd)))
+    };
+    distinct.into_iter().map(adopt).collect()
+}
+
+/// The path by which this program was executed, as it was given to execve(2) (AT_EXECFN, getauxval(3)).
+pub fn executed_path() -> Option<PathBuf> {
+    // SAFETY: the kernel has put a string there that nobody changes, or the answer is 0.
+    let path = unsafe {
+        let path = libc::getauxval(libc::AT_EXECFN) as *const libc::c_char;
+        if path.is_null() {
+            return None;
+        }
+        CStr::from_ptr(path)
+    };
+    Some(OsStr::from_bytes(path.to_bytes()).into())
 }
 
 /// Which side of fork(2) this is.

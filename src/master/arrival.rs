@@ -7,13 +7,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use rwsgi_core::config;
-use rwsgi_core::ipc::{FromTemplate, FromWorker, Received, ToWorker};
+use rwsgi_core::ipc::{Channel, FromTemplate, FromWorker, Received, ToWorker};
 use rwsgi_core::log::{self, Event as Said, Level};
 use serde_json::json;
-use tokio::sync::oneshot;
 
 use crate::boot::adapt;
-use crate::control::{Command, Request};
+use crate::control::{Command, Request, Waiter};
 use crate::descriptors;
 use crate::event::{Event, Generation, Key, Ticket};
 use crate::interpreter;
@@ -60,7 +59,9 @@ impl Master {
                 self.templates.remove(&generation);
                 let (how, _) = self.oom.describe(exit, "");
                 self.queue.push_back(Event::TemplateGone(generation, how));
-            } else if self.workers.values().any(|worker| worker.pid.is_none()) {
+            } else if !self.is_checked_by(pid, exit)
+                && self.workers.values().any(|worker| worker.pid.is_none())
+            {
                 self.unclaimed.insert(pid, exit);
             }
         }
@@ -70,7 +71,7 @@ impl Master {
         let Some(channel) = self.workers.get(&key).map(|worker| Arc::clone(&worker.channel)) else {
             return;
         };
-        while let Ok(Received::Message(message, _)) = channel.get_ref().receive() {
+        while let Some(message) = next_word(channel.get_ref()) {
             self.on_worker(key, message);
         }
     }
@@ -78,7 +79,7 @@ impl Master {
     fn last_words_of_template(&mut self, generation: Generation) {
         let template = self.templates.get(&generation);
         let Some(channel) = template.map(|template| Arc::clone(&template.channel)) else { return };
-        while let Ok(Received::Message(message, _)) = channel.get_ref().receive() {
+        while let Some(message) = next_word(channel.get_ref()) {
             self.on_template(generation, message);
         }
     }
@@ -199,47 +200,47 @@ impl Master {
             log::notice(Said::Command, message).send();
         }
         match request.command {
-            Command::Status { memory } => self.answer_status(memory, request.answer),
-            Command::Stacks => self.ask_stacks(request.answer),
-            Command::Scale(workers) => self.scale(workers, request.answer),
+            Command::Status { memory } => self.answer_status(memory, request.waiter.answer),
+            Command::Stacks => self.ask_stacks(request.waiter.answer),
+            Command::Scale(workers) => self.scale(workers, request.waiter),
             Command::Stop => {
-                self.stop_waiters.push(request.answer);
+                self.stop_waiters.push(request.waiter.answer);
                 if !self.state.is_stopping() {
                     self.queue.push_back(Event::Stop);
                 }
             }
             Command::Reload => {
-                let ticket = self.ticket(request.answer);
+                let ticket = self.ticket(request.waiter);
                 self.reload(Some(ticket));
             }
             Command::ReloadWorkers => {
-                let ticket = self.ticket(request.answer);
+                let ticket = self.ticket(request.waiter);
                 self.queue.push_back(Event::ReloadWorkers(Some(ticket)));
             }
             Command::Pause => {
-                let ticket = self.ticket(request.answer);
+                let ticket = self.ticket(request.waiter);
                 self.queue.push_back(Event::Pause(Some((ticket, Until::Paused))));
             }
             Command::Drain => {
-                let ticket = self.ticket(request.answer);
+                let ticket = self.ticket(request.waiter);
                 self.queue.push_back(Event::Pause(Some((ticket, Until::Drained))));
             }
             Command::Resume => {
-                let ticket = self.ticket(request.answer);
+                let ticket = self.ticket(request.waiter);
                 self.queue.push_back(Event::Resume(Some(ticket)));
             }
-            Command::Replace(number) => self.replace(number, request.answer),
+            Command::Replace(number) => self.replace(number, request.waiter),
         }
     }
 
-    fn ticket(&mut self, answer: oneshot::Sender<serde_json::Value>) -> Ticket {
+    pub(crate) fn ticket(&mut self, waiter: Waiter) -> Ticket {
         self.last_ticket += 1;
-        self.tickets.insert(self.last_ticket, vec![answer]);
+        self.tickets.insert(self.last_ticket, vec![waiter]);
         self.last_ticket
     }
 
     /// `rwsgi drain --worker N`.
-    fn replace(&mut self, number: u32, answer: oneshot::Sender<serde_json::Value>) {
+    fn replace(&mut self, number: u32, waiter: Waiter) {
         let generation = self.state.generation();
         let serves = |worker: &Worker| {
             worker.number == number
@@ -255,11 +256,18 @@ impl Master {
             }
             None => (false, format!("no worker {number} serves")),
         };
-        let _ = answer.send(json!({"ok": ok, "message": message}));
+        let _ = waiter.answer.send(json!({"ok": ok, "message": message}));
     }
 
     /// Reads the configuration again and prepares what a new generation needs.
     pub(crate) fn reload(&mut self, ticket: Option<Ticket>) {
+        if !self.take_over_first(ticket) {
+            self.reload_at_last(ticket);
+        }
+    }
+
+    /// The same in the program that is to make it.
+    pub(crate) fn reload_at_last(&mut self, ticket: Option<Ticket>) {
         if self.state.can_reload() && self.pending.is_none() {
             self.instance.supervisor.reloading("reloading");
             match self.prepare() {
@@ -287,5 +295,16 @@ impl Master {
         let python = interpreter::find(&config.application, path.as_deref())?;
         let opened = instance.listeners.open(&config, &instance.inherited)?;
         Ok(Pending { config, python, opened })
+    }
+}
+
+/// What waits in a channel and is understood.
+fn next_word<M: serde::de::DeserializeOwned>(channel: &Channel) -> Option<M> {
+    loop {
+        match channel.receive() {
+            Ok(Received::Message(message, _)) => return Some(message),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {}
+            Ok(Received::Closed) | Err(_) => return None,
+        }
     }
 }

@@ -18,7 +18,8 @@ use crate::listeners::{Inherited, Listeners};
 use crate::master::{self, Instance};
 use crate::notify::Supervisor;
 use crate::pidfile::Pidfile;
-use crate::{descriptors, interpreter, privileges, report, spawn};
+use crate::program::Program;
+use crate::{descriptors, handover, interpreter, privileges, report, resume, spawn};
 
 /// Slots of the scoreboard: more than a reload of the largest instance needs.
 const SLOTS: usize = 4096;
@@ -30,6 +31,12 @@ pub type Refusal = (ExitCode, Failure);
 pub fn serve(sources: &Sources) -> ExitCode {
     // A log file that has come to a limit is an error to be told, not the end.
     sys::ignore_file_size_signal();
+    // 0. Perhaps an instance runs already, in this very process.
+    match handover::receive() {
+        Some(Ok((handover, held))) => return resume::resume(sources, handover, held),
+        Some(Err(why)) => return complain(ExitCode::System, &why),
+        None => {}
+    }
     // 1. Read the configuration; nothing has happened yet when it is wrong.
     let inherited = match Inherited::take() {
         Ok(inherited) => inherited,
@@ -99,6 +106,7 @@ fn run(
 ) -> (ExitCode, Untold) {
     let supervisor = Supervisor::from_environment();
     let prepared = prepare(&config, &inherited);
+    let program = Program::of_this_process(&context.cwd);
     let Prepared { pidfile, control, fifos, listeners, python } = match prepared {
         Ok(prepared) => prepared,
         Err((code, failure)) => {
@@ -135,11 +143,11 @@ fn run(
         capture,
         control,
         fifos,
+        pidfile,
+        program,
     };
     // 7. The loop. It ends with everything stopped.
-    let (code, untold) = master::run(instance);
-    drop(pidfile);
-    (code, untold)
+    master::run(instance, None)
 }
 
 /// What the start needs its rights for, and what comes after them.
@@ -292,7 +300,7 @@ fn context(inherited: Vec<String>) -> Context {
     Context { cwd, name: None, inherited }
 }
 
-fn speaker(config: &Config) -> Speaker {
+pub(crate) fn speaker(config: &Config) -> Speaker {
     Speaker { instance: config.name.clone(), worker: None }
 }
 
@@ -318,7 +326,7 @@ pub fn with_place(entry: Entry, place: &Place) -> Entry {
         .field("PYTHON_EXCEPTION", place.exception.clone())
 }
 
-fn complain(code: ExitCode, why: &str) -> ExitCode {
+pub(crate) fn complain(code: ExitCode, why: &str) -> ExitCode {
     let _ = writeln!(io::stderr(), "rwsgi: {why}");
     code
 }

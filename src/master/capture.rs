@@ -9,6 +9,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::mem;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -20,9 +21,11 @@ use nix::unistd::pipe2;
 use rwsgi_core::config::LogTarget;
 use rwsgi_core::log::{self, Entry, Event as Said, Level};
 use rwsgi_core::output::{self, Record};
+use serde::{Deserialize, Serialize};
 
 use crate::boot::with_place;
 use crate::event::{Generation, Key};
+use crate::signals;
 
 /// How long text waits for lines that belong to it, in milliseconds.
 const GATHER: u16 = 20;
@@ -34,7 +37,7 @@ const LAST_PARTS: usize = 32;
 const FINISH: Duration = Duration::from_secs(1);
 
 /// Who writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// The template of a generation.
     Template(Generation),
@@ -43,8 +46,9 @@ pub enum Source {
 }
 
 enum Order {
-    Read(Source, File),
+    Read(Pipe),
     Say(Source, Entry),
+    Lend(Sender<Vec<Pipe>>),
     Finish(Sender<()>),
 }
 
@@ -77,10 +81,12 @@ impl Capture {
         wake.set_nonblocking(true)?;
         woken.set_nonblocking(true)?;
         let (orders, theirs) = mpsc::channel();
-        std::thread::Builder::new()
-            .name("rwsgi-capture".into())
-            .stack_size(1 << 20)
-            .spawn(move || Reader { woken, orders: theirs, pipes: Vec::new() }.run())?;
+        std::thread::Builder::new().name("rwsgi-capture".into()).stack_size(1 << 20).spawn(
+            move || {
+                signals::block_all();
+                Reader { woken, orders: theirs, pipes: Vec::new() }.run();
+            },
+        )?;
         Ok(Self { orders, wake })
     }
 
@@ -91,8 +97,20 @@ impl Capture {
     pub fn pipe(&self, source: Source) -> io::Result<OwnedFd> {
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
         socket2::SockRef::from(&ours).set_nonblocking(true)?;
-        self.order(Order::Read(source, ours.into()));
+        self.order(Order::Read(Pipe::new(source, ours, Vec::new())));
         Ok(theirs)
+    }
+
+    /// Reads on in pipes that [`Capture::lend`] has given, here or in an earlier program.
+    pub fn read_on(&self, pipes: Vec<Pipe>) {
+        pipes.into_iter().for_each(|pipe| self.order(Order::Read(pipe)));
+    }
+
+    /// All pipes: what comes from now on stays in them. `None` when the thread does not give them.
+    pub fn lend(&self) -> Option<Vec<Pipe>> {
+        let (pipes, lent) = mpsc::channel();
+        self.order(Order::Lend(pipes));
+        lent.recv_timeout(FINISH).ok()
     }
 
     /// Logs `entry` after everything that `source`, which has ended, has written.
@@ -158,9 +176,12 @@ impl Reader {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Read(source, file) => {
-                let text = Vec::new();
-                self.pipes.push(Pipe { source, file, text, is_over: false });
+            Order::Read(pipe) => self.pipes.push(pipe),
+            Order::Lend(asked) => {
+                self.pipes.retain(|pipe| !pipe.is_over);
+                if let Err(mpsc::SendError(pipes)) = asked.send(mem::take(&mut self.pipes)) {
+                    self.pipes = pipes;
+                }
             }
             Order::Say(source, entry) => {
                 let of_it = self.pipes.iter_mut().filter(|pipe| pipe.source == source);
@@ -176,15 +197,23 @@ impl Reader {
 }
 
 /// What one process writes.
-struct Pipe {
-    source: Source,
-    file: File,
+#[derive(Debug)]
+pub struct Pipe {
+    /// Who that is.
+    pub source: Source,
+    /// Where it is read.
+    pub file: File,
     /// What was not told yet.
-    text: Vec<u8>,
+    pub text: Vec<u8>,
     is_over: bool,
 }
 
 impl Pipe {
+    /// One whose end for reading is `fd`, of which `text` was read and not told.
+    pub fn new(source: Source, fd: OwnedFd, text: Vec<u8>) -> Self {
+        Self { source, file: fd.into(), text, is_over: false }
+    }
+
     /// Reads once. Whether there was something.
     fn read(&mut self) -> bool {
         let before = self.text.len();
@@ -274,10 +303,27 @@ mod tests {
     }
 
     #[test]
+    fn pipes_that_are_lent_keep_what_was_read_and_what_comes_and_are_read_on_elsewhere() {
+        let lender = Capture::spawn().unwrap();
+        let source = Source::Worker(7, 2);
+        let mut writer = File::from(lender.pipe(source).unwrap());
+        writer.write_all(b"half a").unwrap();
+        let mut lent = lender.lend().unwrap();
+        writer.write_all(b" line").unwrap();
+        assert_eq!((lent.len(), lender.lend().unwrap().len()), (1, 0));
+        lent[0].read();
+        assert_eq!(lent[0].text, b"half a line");
+        let borrower = Capture::spawn().unwrap();
+        borrower.read_on(lent);
+        drop(writer);
+        borrower.finish();
+        assert!(borrower.lend().unwrap().is_empty(), "its end was seen");
+    }
+
+    #[test]
     fn a_flood_without_a_line_feed_is_cut_and_the_rest_is_read_at_the_end() {
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
-        let (source, text) = (Source::Template(1), Vec::new());
-        let mut pipe = Pipe { source, file: ours.into(), text, is_over: false };
+        let mut pipe = Pipe::new(Source::Template(1), ours, Vec::new());
         let mut writer = File::from(theirs);
         for _ in 0..8 {
             let written = writer.write(&[b'x'; PART / 2]).unwrap();

@@ -12,6 +12,8 @@ use rwsgi_core::config::{Argument, ConfigError, Sources};
 
 use crate::commands;
 use crate::generated::Generated;
+/// Before all others: whether this program could take over with them ([`crate::takeover`]).
+pub const TAKEOVER_CHECK: &str = "--takeover-check";
 
 /// What rwsgi was called for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,11 @@ pub enum Mode {
     /// Serve.
     Serve {
         /// What configures it, to be read now and at each reload.
+        sources: Sources,
+    },
+    /// Tell whether this program could take over from a running master (not for people).
+    TakeoverCheck {
+        /// What configures that.
         sources: Sources,
     },
     /// Tell what is wrong with a configuration.
@@ -60,6 +67,7 @@ pub fn parse(
     env: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Mode, Vec<ConfigError>> {
     let mut args = args.peekable();
+    let takes_over = args.next_if(|first| first == TAKEOVER_CHECK).is_some();
     let command = args.peek().and_then(|word| word.to_str()).and_then(commands::find);
     if let Some(command) = command {
         return commands::parse(command, args.skip(1)).map(Mode::Command);
@@ -85,7 +93,10 @@ pub fn parse(
             }
         }
     }
-    line.finish(env.collect())
+    match line.finish(env.collect())? {
+        Mode::Serve { sources } if takes_over => Ok(Mode::TakeoverCheck { sources }),
+        mode => Ok(mode),
+    }
 }
 
 #[derive(Debug, Default)]

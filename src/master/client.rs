@@ -20,11 +20,22 @@ pub enum Reply {
     Interrupted,
 }
 
-/// Asks who listens at `path`.
+/// Asks who listens at `path`; twice when nothing comes back: a program that has given way to its
+/// successor in between has taken the question with it.
 ///
 /// # Errors
 /// Nobody does, or the answer is none.
 pub async fn ask(path: &Path, question: &Value) -> io::Result<Value> {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    match ask_once(path, question).await {
+        Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof) => {
+            ask_once(path, question).await.map_err(|_| error)
+        }
+        done => done,
+    }
+}
+
+async fn ask_once(path: &Path, question: &Value) -> io::Result<Value> {
     let mut stream = UnixStream::connect(path).await?;
     stream.write_all(format!("{question}\n").as_bytes()).await?;
     let mut line = String::new();

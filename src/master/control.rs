@@ -4,7 +4,7 @@
 //! group, and root (mode 0660). It is connected to only once it has its owner and mode.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,8 +79,18 @@ pub struct Request {
     pub name: String,
     /// Who asks.
     pub client: Option<UCred>,
+    /// The same, as far as it waits.
+    pub waiter: Waiter,
+}
+
+/// A client that waits for an answer.
+#[derive(Debug)]
+pub struct Waiter {
     /// The answer.
     pub answer: oneshot::Sender<Value>,
+    /// A second descriptor of its connection, for who may have to answer it in the place of this
+    /// program; `None` when there are no more descriptors.
+    pub connection: Option<OwnedFd>,
 }
 
 /// Where the control socket of this process belongs: where the configuration says, or in the
@@ -128,6 +138,16 @@ impl ControlSocket {
         // Until here nobody could connect.
         made.socket.listen(BACKLOG).map_err(failed("listen"))?;
         Ok(made)
+    }
+
+    /// The one that an earlier program of this process has bound.
+    pub fn resume(path: PathBuf, socket: OwnedFd, file: OwnedFd) -> Self {
+        Self { path, socket: socket.into(), file }
+    }
+
+    /// Where it is, the socket, and the descriptor of its file.
+    pub fn parts(&self) -> (&Path, BorrowedFd<'_>, BorrowedFd<'_>) {
+        (&self.path, self.socket.as_fd(), self.file.as_fd())
     }
 
     fn give_away(&self, process: &Process) -> io::Result<()> {
@@ -241,20 +261,45 @@ async fn answer(stream: &mut UnixStream, requests: mpsc::UnboundedSender<Request
         Ok(Err(why)) => Err(why),
         Err(_) => Err("no request has come in time: one line of JSON is expected".to_owned()),
     };
-    let reply = match asked {
+    match asked {
         Ok((command, name)) => {
             let (answer, answered) = oneshot::channel();
-            let _ = requests.send(Request { command, name, client, answer });
-            let gone =
-                json!({"ok": command == Command::Stop, "message": "the instance has stopped"});
-            tokio::select! {
-                reply = answered => reply.unwrap_or(gone),
-                () = departure(stream) => return,
-            }
+            let connection = stream.as_fd().try_clone_to_owned().ok();
+            let waiter = Waiter { answer, connection };
+            let _ = requests.send(Request { command, name, client, waiter });
+            reply(stream, answered, command == Command::Stop).await;
         }
-        Err(message) => refusal(&message),
+        Err(message) => say(stream, &refusal(&message)).await,
+    }
+}
+
+/// Says what is answered, unless the client leaves before. The end of the instance is an answer, too:
+/// one that is `wanted`, or not.
+async fn reply(stream: &mut UnixStream, answered: oneshot::Receiver<Value>, wanted: bool) {
+    let gone = json!({"ok": wanted, "message": "the instance has stopped"});
+    let answer = tokio::select! {
+        answer = answered => answer.unwrap_or(gone),
+        () = departure(stream) => return,
     };
-    let _ = timeout(PATIENCE, stream.write_all(format!("{reply}\n").as_bytes())).await;
+    say(stream, &answer).await;
+}
+
+async fn say(stream: &mut UnixStream, answer: &Value) {
+    let _ = timeout(PATIENCE, stream.write_all(format!("{answer}\n").as_bytes())).await;
+}
+
+/// Has a client answered whose request an earlier program of this process has read.
+///
+/// # Errors
+/// Those of fcntl(2) and epoll_ctl(2).
+pub fn resume(connection: OwnedFd) -> io::Result<Waiter> {
+    let spare = connection.try_clone().ok();
+    let stream = std::os::unix::net::UnixStream::from(connection);
+    stream.set_nonblocking(true)?;
+    let mut stream = UnixStream::from_std(stream)?;
+    let (answer, answered) = oneshot::channel();
+    tokio::spawn(async move { reply(&mut stream, answered, false).await });
+    Ok(Waiter { answer, connection: spare })
 }
 
 fn refusal(message: &str) -> Value {

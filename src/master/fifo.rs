@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -59,7 +60,11 @@ impl Letter {
 #[derive(Debug)]
 pub struct Fifos {
     paths: Vec<PathBuf>,
+    reading: Arc<Mutex<Option<Reading>>>,
 }
+
+/// The number of the FIFO that is read, and its descriptor.
+pub type Reading = (usize, Arc<OwnedFd>);
 
 impl Fifos {
     /// Makes those of `process`.
@@ -67,12 +72,28 @@ impl Fifos {
     /// # Errors
     /// A sentence: which cannot be made, and why.
     pub fn make(process: &Process) -> Result<Self, String> {
-        let mut made = Self { paths: Vec::new() };
+        let mut made = Self { paths: Vec::new(), reading: Arc::default() };
         for path in &process.fifos {
             make(path, process).map_err(|why| format!("master-fifo {}: {why}", path.display()))?;
             made.paths.push(path.clone());
         }
         Ok(made)
+    }
+
+    /// Those that an earlier program of this process has made, and what it was reading.
+    pub fn resume(paths: Vec<PathBuf>, reading: Option<(usize, OwnedFd)>) -> Self {
+        let reading = reading.map(|(slot, fd)| (slot, Arc::new(fd)));
+        Self { paths, reading: Arc::new(Mutex::new(reading)) }
+    }
+
+    /// All of them.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// The one that is read: while a descriptor of it is open, what was written stays in it.
+    pub fn reading(&self) -> Option<Reading> {
+        lock(&self.reading).clone()
     }
 
     /// Hands on what is written, from now on. Does nothing when there are none.
@@ -83,15 +104,14 @@ impl Fifos {
         if self.paths.is_empty() {
             return Ok(());
         }
-        let paths = self.paths.clone();
-        let mut fifo = attach(&paths[0])?;
+        let (paths, reading) = (self.paths.clone(), Arc::clone(&self.reading));
+        let mut fifo = attach(&paths, &reading, None)?;
         tokio::spawn(async move {
             while let Some(bytes) = take(&fifo).await {
-                let slot = hand_on(&bytes, paths.len(), &meanings);
-                match slot.map(|slot| attach(&paths[slot])) {
-                    None => {}
-                    Some(Ok(other)) => fifo = other,
-                    Some(Err(error)) => {
+                let Some(slot) = hand_on(&bytes, paths.len(), &meanings) else { continue };
+                match attach(&paths, &reading, Some(slot)) {
+                    Ok(other) => fifo = other,
+                    Err(error) => {
                         log::warning(Said::SystemError, format!("master-fifo: {error}")).send();
                     }
                 }
@@ -121,14 +141,32 @@ fn make(path: &Path, process: &Process) -> Result<(), String> {
     given.map_err(|error| error.desc().to_owned())
 }
 
-/// For reading and writing: who writes may come and go, and the end never comes.
+/// Has that one read, or the one that is: at first number 0.
 #[expect(deprecated, reason = "the successor is unsafe; an OwnedFd keeps its descriptor for life")]
-fn attach(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
-    let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    AsyncFd::with_interest(open(path, flags, Mode::empty())?, Interest::READABLE)
+fn attach(
+    paths: &[PathBuf],
+    reading: &Mutex<Option<Reading>>,
+    slot: Option<usize>,
+) -> io::Result<AsyncFd<Arc<OwnedFd>>> {
+    let mut reading = lock(reading);
+    let (slot, fifo) = match (slot, reading.take()) {
+        (None, Some(there)) => there,
+        (slot, _) => {
+            let slot = slot.unwrap_or(0);
+            // For writing, too: who writes may come and go, and the end never comes.
+            let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+            (slot, Arc::new(open(&paths[slot], flags, Mode::empty())?))
+        }
+    };
+    *reading = Some((slot, Arc::clone(&fifo)));
+    AsyncFd::with_interest(fifo, Interest::READABLE)
 }
 
-async fn take(fifo: &AsyncFd<OwnedFd>) -> Option<Vec<u8>> {
+fn lock(reading: &Mutex<Option<Reading>>) -> MutexGuard<'_, Option<Reading>> {
+    reading.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn take(fifo: &AsyncFd<Arc<OwnedFd>>) -> Option<Vec<u8>> {
     let mut bytes = [0; 512];
     loop {
         let mut ready = fifo.readable().await.ok()?;

@@ -1,15 +1,15 @@
 //! What the master sees of the load, and when it looks: only where somebody wants to know (`cheaper`,
 //! `idle`), at once when a worker says that it has nothing free, and never while all sleep.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rwsgi_core::config::sizing::Algorithm;
 use rwsgi_core::log::{self, Event as Said};
-use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use serde_json::json;
 
 use crate::adaptive::{Adaptive, Bounds, Sample};
 use crate::backlog::Backlog;
+use crate::control::Waiter;
 use crate::doorbell::Doorbell;
 use crate::event::Event;
 use crate::idle::Rest;
@@ -32,10 +32,11 @@ pub(crate) struct Gauge {
 }
 
 impl Gauge {
-    pub(crate) fn new() -> Self {
+    /// Nothing is known yet, and nobody has rested before `now`.
+    pub(crate) fn new(now: Duration) -> Self {
         Self {
             adaptive: Adaptive::default(),
-            rest: Rest::default(),
+            rest: Rest::from(now),
             looked: Instant::now(),
             backlog: Backlog::default(),
             doorbell: None,
@@ -111,7 +112,7 @@ impl Master {
     }
 
     /// An administrator wants so many workers.
-    pub(crate) fn scale(&mut self, workers: u32, answer: oneshot::Sender<Value>) {
+    pub(crate) fn scale(&mut self, workers: u32, waiter: Waiter) {
         let most = self.instance.config.processes.max(MOST_WORKERS);
         let refusal = if !(1..=most).contains(&workers) {
             format!("not {workers} workers: a number from 1 to {most} is possible")
@@ -120,11 +121,10 @@ impl Master {
              configure 2 or more, and reload"
                 .to_owned()
         } else {
-            self.last_ticket += 1;
-            self.tickets.insert(self.last_ticket, vec![answer]);
-            return self.queue.push_back(Event::Scale(workers, self.last_ticket));
+            let ticket = self.ticket(waiter);
+            return self.queue.push_back(Event::Scale(workers, ticket));
         };
-        let _ = answer.send(json!({"ok": false, "message": refusal}));
+        let _ = waiter.answer.send(json!({"ok": false, "message": refusal}));
     }
 
     /// Somebody connects while all sleep.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rwsgi_core::scoreboard::Counters;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::event::Key;
@@ -14,8 +15,8 @@ const STEP: Duration = Duration::from_secs(1);
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// All of it, since the start of the master.
-#[derive(Debug, Default)]
-pub(crate) struct History {
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
     restarts: BTreeMap<u32, Restarts>,
     /// What had been counted in a worker's slot when it got it.
     before: BTreeMap<Key, Counters>,
@@ -23,7 +24,7 @@ pub(crate) struct History {
     counts: Vec<(Duration, u64)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Restarts {
     count: u64,
     cause: String,

@@ -14,6 +14,11 @@ pub struct Rest {
 }
 
 impl Rest {
+    /// At `now` nobody has rested yet.
+    pub fn from(now: Duration) -> Self {
+        Self { since: now, answered: 0 }
+    }
+
     /// What is seen: how many requests were answered so far, and whether any is there now.
     pub fn see(&mut self, answered: u64, is_busy: bool, now: Duration) {
         if is_busy || answered != self.answered {

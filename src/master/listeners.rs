@@ -12,6 +12,7 @@ use std::time::Duration;
 use rwsgi_core::address::ListenAddr;
 use rwsgi_core::config::{Config, Listen};
 use rwsgi_core::log::{self, Event};
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 /// How long the kernel keeps a new connection to itself while its client sends nothing: most
@@ -58,6 +59,17 @@ impl Inherited {
     pub fn names(&self) -> Vec<String> {
         let names = self.sockets.iter().map(|(name, _)| name.clone());
         names.filter(|name| name != STORED).collect()
+    }
+
+    /// Those that an earlier program of this process has kept.
+    pub fn resume(sockets: Vec<(String, OwnedFd)>) -> Self {
+        let sockets = sockets.into_iter().map(|(name, fd)| (name, Socket::from(fd)));
+        Self { sockets: sockets.collect() }
+    }
+
+    /// All of them, to be kept.
+    pub fn parts(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
+        self.sockets.iter().map(|(name, socket)| (name.as_str(), socket.as_fd()))
     }
 
     /// Adds the sockets that the configuration does not ask for: whoever wrote the socket unit wants
@@ -107,6 +119,17 @@ fn keys(config: &Config) -> impl Iterator<Item = (Place, &Listen)> {
     })
 }
 
+/// A listener that is kept while one program gives way to the next, but for its descriptor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Which one.
+    pub place: Place,
+    /// The master has bound it, now or before a restart.
+    pub ours: bool,
+    /// A UNIX socket file that is ours to remove.
+    pub file: Option<PathBuf>,
+}
+
 #[derive(Debug)]
 struct Open {
     socket: Socket,
@@ -145,6 +168,22 @@ impl Listeners {
             }
         }
         Ok(new)
+    }
+
+    /// Those that an earlier program of this process has kept.
+    pub fn resume(kept: impl Iterator<Item = (Kept, OwnedFd)>) -> Self {
+        let open = kept.map(|(Kept { place, ours, file }, fd)| {
+            (place, Open { socket: Socket::from(fd), ours, file })
+        });
+        Self { open: open.collect() }
+    }
+
+    /// All of them, to be kept.
+    pub fn parts(&self) -> impl Iterator<Item = (Kept, BorrowedFd<'_>)> {
+        self.open.iter().map(|(place, Open { socket, ours, file })| {
+            let kept = Kept { place: place.clone(), ours: *ours, file: file.clone() };
+            (kept, socket.as_fd())
+        })
     }
 
     /// Closes these, as after a reload that failed.

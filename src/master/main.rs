@@ -25,6 +25,7 @@ mod event;
 mod fifo;
 mod gauge;
 mod generated;
+mod handover;
 mod history;
 mod idle;
 mod instances;
@@ -41,10 +42,12 @@ mod perform;
 mod pidfile;
 mod pressure;
 mod privileges;
+mod program;
 mod reap;
 mod renewal;
 mod report;
 mod respawn;
+mod resume;
 mod rollout;
 mod round;
 mod signals;
@@ -54,6 +57,7 @@ mod stacks;
 mod state;
 mod status;
 mod table;
+mod takeover;
 mod team;
 mod terminal;
 mod top;
@@ -70,6 +74,7 @@ fn main() -> std::process::ExitCode {
     let mode = cli::parse(std::env::args_os().skip(1), std::env::vars_os());
     let code = match mode {
         Ok(Mode::Serve { sources }) => boot::serve(&sources),
+        Ok(Mode::TakeoverCheck { sources }) => resume::check(&sources),
         Ok(Mode::Check { sources }) => boot::check(&sources),
         Ok(Mode::ShowConfig { sources }) => boot::show(&sources),
         Ok(Mode::Stop { pidfile }) => ctl::stop(&pidfile),

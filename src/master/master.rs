@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::action::Outcome;
 use crate::boot::plain;
 use crate::capture::Capture;
-use crate::control::{ControlSocket, Request};
+use crate::control::{ControlSocket, Request, Waiter};
 use crate::daemonize::Caller;
 use crate::degraded::Degraded;
 use crate::event::{Event, Generation, Key, Ticket};
@@ -31,12 +31,16 @@ use crate::listeners::{Inherited, Listeners, Place};
 use crate::memory::Samples;
 use crate::notify::Supervisor;
 use crate::oom::Oom;
+use crate::pidfile::Pidfile;
 use crate::pressure::Pressure;
+use crate::program::Program;
 use crate::reap::Exit;
 use crate::report;
-use crate::signals::{Meaning, Signals};
+use crate::resume::Earlier;
+use crate::signals::{self, Meaning, Signals};
 use crate::stacks::Inquiries;
 use crate::state::State;
+use crate::takeover::Takeover;
 use crate::team::Plan;
 use crate::watch::{Cause, Watch};
 
@@ -78,6 +82,10 @@ pub struct Instance {
     pub control: Option<ControlSocket>,
     /// The same, of one letter.
     pub fifos: Fifos,
+    /// The pid file, locked.
+    pub pidfile: Option<Pidfile>,
+    /// The program that this process executes.
+    pub program: Program,
 }
 
 /// What a new generation will be.
@@ -137,7 +145,7 @@ pub(crate) struct Master {
     pub(crate) workers: BTreeMap<Key, WorkerProcess>,
     /// Exits of processes that have not been introduced yet.
     pub(crate) unclaimed: HashMap<i32, Exit>,
-    pub(crate) tickets: HashMap<Ticket, Vec<oneshot::Sender<serde_json::Value>>>,
+    pub(crate) tickets: HashMap<Ticket, Vec<Waiter>>,
     pub(crate) last_ticket: Ticket,
     pub(crate) inquiries: Inquiries,
     pub(crate) stop_waiters: Vec<oneshot::Sender<serde_json::Value>>,
@@ -155,10 +163,16 @@ pub(crate) struct Master {
     pub(crate) history: History,
     pub(crate) gauge: Gauge,
     pub(crate) outcome: Option<Outcome>,
+    /// A new program is about to take over.
+    pub(crate) takeover: Option<Takeover>,
 }
 
-/// Runs the instance to its end. Returns the exit code and what the caller has not been told.
-pub fn run(instance: Instance) -> (ExitCode, Option<(Option<Caller>, Failure)>) {
+/// Runs the instance to its end: from the start, or from where an earlier program of this process has
+/// left off. Returns the exit code and what the caller has not been told.
+pub fn run(
+    instance: Instance,
+    earlier: Option<Earlier>,
+) -> (ExitCode, Option<(Option<Caller>, Failure)>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -176,7 +190,18 @@ pub fn run(instance: Instance) -> (ExitCode, Option<(Option<Caller>, Failure)>) 
                 return (ExitCode::System, Some((instance.caller, failure)));
             }
         };
-        let mut master = Master::new(instance, arrivals);
+        // Not before there are handlers: an earlier program may have left signals for this one.
+        let _ = signals::unblock();
+        let mut master = match earlier {
+            None => Master::new(instance, arrivals),
+            Some(earlier) => match Master::resume(instance, earlier, arrivals) {
+                Ok(master) => master,
+                Err(error) => {
+                    let failure = plain(format!("cannot take over: {error}"));
+                    return (ExitCode::System, Some((None, failure)));
+                }
+            },
+        };
         master.open_control();
         master.watch_pressure();
         let outcome = master.serve(&mut signals, &mut arrived).await;
@@ -216,8 +241,9 @@ impl Master {
             pressure: Pressure::default(),
             oom: Oom::new(),
             history: History::default(),
-            gauge: Gauge::new(),
+            gauge: Gauge::new(Duration::ZERO),
             outcome: None,
+            takeover: None,
         };
         master.watch_files();
         master.perform(actions);
@@ -260,6 +286,10 @@ impl Master {
             if let Some(outcome) = self.outcome.take() {
                 return outcome;
             }
+            if self.may_give_way() {
+                self.give_way(signals, arrived).await;
+                continue;
+            }
             let deadline = self.deadline();
             tokio::select! {
                 meaning = signals.next() => {
@@ -283,7 +313,10 @@ impl Master {
     }
 
     fn is_busy(&self) -> bool {
-        self.state.is_starting() || self.state.is_reloading() || self.state.is_stopping()
+        self.state.is_starting()
+            || self.state.is_reloading()
+            || self.state.is_stopping()
+            || self.takeover.is_some()
     }
 
     fn deadline(&self) -> Instant {
@@ -292,6 +325,7 @@ impl Master {
         let fork = self.overdue_fork().map_or(far, |(at, _)| at);
         let state = state.min(fork).min(self.memory_due().unwrap_or(far));
         let state = state.min(self.load_due().unwrap_or(far));
+        let state = state.min(self.check_due().unwrap_or(far));
         let extend = self.instance.supervisor.is_there() && self.is_busy();
         if extend { state.min(self.extend_at) } else { state }
     }
@@ -308,6 +342,7 @@ impl Master {
             log::error(Said::SystemError, "the template does not fork: it is killed").send();
             let _ = kill(Pid::from_raw(template.pid), Signal::SIGKILL);
         }
+        self.end_overdue_check();
         if self.memory_due().is_some_and(|due| Instant::now() >= due) {
             self.look_at_memory();
         }
@@ -356,6 +391,7 @@ impl Master {
     async fn end(&mut self, outcome: &Outcome, signals: &mut Signals) {
         let failed = !matches!(outcome, Outcome::Stopped);
         let deadline = tokio::time::Instant::now() + TEMPLATE_MERCY;
+        self.end_takeover();
         let workers: Vec<i32> = self.workers.values().filter_map(|worker| worker.pid).collect();
         while !failed && !self.templates.is_empty() {
             match tokio::time::timeout_at(deadline, signals.next()).await {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 use crate::listeners::STORED;
+use crate::signals;
 
 /// A supervisor that wants to be told.
 #[derive(Debug)]
@@ -50,7 +51,10 @@ impl Supervisor {
             states.iter().all(|s| matches!(s, NotifyState::Status(_) | NotifyState::Watchdog));
         if sent.is_err_and(|error| error.kind() == ErrorKind::WouldBlock) && !dispensable {
             let _ = socket.set_nonblocking(false);
-            std::thread::spawn(move || socket.send_to_addr(text.as_bytes(), &address));
+            std::thread::spawn(move || {
+                signals::block_all();
+                socket.send_to_addr(text.as_bytes(), &address)
+            });
         }
     }
 

@@ -13,12 +13,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::action::{Action, News};
 use crate::event::{Key, Ticket};
 use crate::state::{GRACE, Out, State, WorkerPhase};
 
 /// What who has asked for a pause waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Until {
     /// No worker accepts connections.
     Paused,
@@ -27,7 +29,7 @@ pub enum Until {
 }
 
 /// The pause that is going on.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     number: u64,
     since: Duration,

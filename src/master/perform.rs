@@ -85,6 +85,12 @@ impl Master {
     }
 
     fn start_template(&mut self, generation: Generation) {
+        // With the program its extension was replaced: only its successor can use that.
+        let is_respawn = generation == self.state.generation();
+        if is_respawn && !self.instance.program.is_refused() && self.take_over_first(None) {
+            let why = "the program was replaced: its successor takes over first".to_owned();
+            return self.queue.push_back(Event::TemplateFailed(generation, plain(why)));
+        }
         let instance = &self.instance;
         // A template of the generation that serves may have to be replaced during a reload.
         let pending = self.pending.as_ref().filter(|_| generation != self.state.generation());
@@ -107,10 +113,7 @@ impl Master {
                 let template =
                     TemplateProcess { pid, channel: Arc::clone(&channel), version: String::new() };
                 self.templates.insert(generation, template);
-                let arrivals = self.arrivals.clone();
-                tokio::spawn(read(channel, move |message| {
-                    let _ = arrivals.send(Arrival::Template(generation, message));
-                }));
+                self.listen_to_template(generation, channel);
             }
             Err(why) => self.queue.push_back(Event::TemplateFailed(generation, plain(why))),
         }
@@ -150,12 +153,7 @@ impl Master {
                     channel: Arc::clone(&channel),
                 };
                 self.workers.insert(key, worker);
-                let arrivals = self.arrivals.clone();
-                tokio::spawn(async move {
-                    let deliver = |message| drop(arrivals.send(Arrival::Worker(key, message)));
-                    read(channel, deliver).await;
-                    let _ = arrivals.send(Arrival::Closed(key));
-                });
+                self.listen_to_worker(key, channel);
             }
             Err(error) => {
                 self.queue.push_back(Event::ForkFailed(key, shortage::explain(&error)));
@@ -173,6 +171,28 @@ impl Master {
         for worker in self.workers.values() {
             let _ = worker.channel.get_ref().send(message, &[]);
         }
+    }
+
+    /// Has what a template says arrive.
+    pub(crate) fn listen_to_template(
+        &self,
+        generation: Generation,
+        channel: Arc<AsyncFd<Channel>>,
+    ) {
+        let arrivals = self.arrivals.clone();
+        tokio::spawn(read(channel, move |message| {
+            let _ = arrivals.send(Arrival::Template(generation, message));
+        }));
+    }
+
+    /// Has what a worker says arrive.
+    pub(crate) fn listen_to_worker(&self, key: Key, channel: Arc<AsyncFd<Channel>>) {
+        let arrivals = self.arrivals.clone();
+        tokio::spawn(async move {
+            let deliver = |message| drop(arrivals.send(Arrival::Worker(key, message)));
+            read(channel, deliver).await;
+            let _ = arrivals.send(Arrival::Closed(key));
+        });
     }
 
     fn drain(&self, key: Key, linger: Duration) {
@@ -198,14 +218,14 @@ impl Master {
         Some(first)
     }
 
-    fn answer(&mut self, ticket: Ticket, answer: Result<String, String>) {
+    pub(crate) fn answer(&mut self, ticket: Ticket, answer: Result<String, String>) {
         let Some(waiting) = self.tickets.remove(&ticket) else { return };
         let (ok, message) = match answer {
             Ok(message) => (true, message),
             Err(message) => (false, message),
         };
-        for sender in waiting {
-            let _ = sender.send(json!({"ok": ok, "message": message}));
+        for waiter in waiting {
+            let _ = waiter.answer.send(json!({"ok": ok, "message": message}));
         }
     }
 }
@@ -215,12 +235,20 @@ async fn read<M: serde::de::DeserializeOwned>(
     channel: Arc<AsyncFd<Channel>>,
     mut deliver: impl FnMut(M),
 ) {
+    let mut is_told = false;
     while let Ok(mut ready) = channel.readable().await {
         match ready.try_io(|channel| channel.get_ref().receive::<M>()) {
             Ok(Ok(Received::Message(message, _))) => deliver(message),
             Ok(Ok(Received::Closed)) => return,
+            // Of another version, which says more. What this one knows goes on.
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+                if !std::mem::replace(&mut is_told, true) {
+                    let message = format!("a message that is not understood is ignored: {error}");
+                    log::warning(Said::SystemError, message).send();
+                }
+            }
             Ok(Err(error)) => {
-                let message = format!("a message that cannot be understood: {error}");
+                let message = format!("the channel to a process: {error}");
                 return log::error(Said::SystemError, message).send();
             }
             Err(_would_block) => {}
@@ -232,6 +260,6 @@ async fn read<M: serde::de::DeserializeOwned>(
     deprecated,
     reason = "the successor is unsafe; a Channel keeps its one descriptor for life"
 )]
-fn watch(channel: Channel) -> std::io::Result<AsyncFd<Channel>> {
+pub(crate) fn watch(channel: Channel) -> std::io::Result<AsyncFd<Channel>> {
     AsyncFd::with_interest(channel, Interest::READABLE)
 }

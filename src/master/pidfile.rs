@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +49,16 @@ impl Pidfile {
             });
         }
         Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// The one that an earlier program of this process has taken: path and open file.
+    pub fn resume(path: PathBuf, file: OwnedFd) -> Self {
+        Self { path, file: file.into() }
+    }
+
+    /// Where it is, and the open file, on which the lock depends.
+    pub fn parts(&self) -> (&Path, BorrowedFd<'_>) {
+        (&self.path, self.file.as_fd())
     }
 
     /// Writes this process's pid.

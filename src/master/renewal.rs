@@ -11,6 +11,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::action::{Action, News};
 use crate::event::Key;
 use crate::respawn;
@@ -19,7 +21,7 @@ use crate::state::{Out, Phase, RELOAD_LINGER, State, WorkerPhase};
 use crate::team::Template;
 
 /// Who is to be replaced, and who is.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Renewal {
     /// In the order in which it was asked for, and why.
     waiting: Vec<(Key, String)>,
@@ -32,7 +34,7 @@ pub struct Renewal {
     not_before: Duration,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Replacement {
     old: Key,
     new: Key,

@@ -6,12 +6,14 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::action::{Action, News};
 use crate::event::{Key, Ticket};
 use crate::state::{Out, Phase, State, Worker, WorkerPhase};
 
 /// A round that is going on.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Round {
     /// Who is still to be replaced.
     left: BTreeSet<Key>,

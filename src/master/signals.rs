@@ -2,9 +2,10 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use nix::libc;
+use nix::sys::signal::{SigSet, Signal as Number};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
@@ -57,6 +58,14 @@ impl Signals {
         Ok(Self { streams: SIGNALS.into_iter().map(open).collect::<io::Result<_>>()? })
     }
 
+    /// One that has been seen already, if there is one.
+    pub fn try_next(&mut self) -> Option<Meaning> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut streams = self.streams.iter_mut();
+        streams
+            .find_map(|(stream, meaning)| stream.poll_recv(&mut cx).is_ready().then_some(*meaning))
+    }
+
     /// Waits for the next one.
     pub async fn next(&mut self) -> Meaning {
         poll_fn(|cx| {
@@ -69,4 +78,30 @@ impl Signals {
         })
         .await
     }
+}
+
+/// Has the kernel keep all of them until [`unblock`]: what comes while one program gives way to the
+/// next in this process is the next one's.
+///
+/// # Errors
+/// Those of pthread_sigmask(3).
+pub fn block() -> io::Result<()> {
+    Ok(all().thread_block()?)
+}
+
+/// Lets them come again, those that were kept among them.
+///
+/// # Errors
+/// Those of pthread_sigmask(3).
+pub fn unblock() -> io::Result<()> {
+    Ok(all().thread_unblock()?)
+}
+
+/// For each thread beside the first: a signal that it took would be lost to a program that takes over.
+pub fn block_all() {
+    let _ = SigSet::all().thread_block();
+}
+
+fn all() -> SigSet {
+    SIGNALS.iter().filter_map(|(number, _)| Number::try_from(*number).ok()).collect()
 }

@@ -7,13 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::action::{Action, News};
 use crate::event::{Generation, Key, Ticket};
 use crate::renewal::Part;
 use crate::state::{Out, Phase, RELOAD_LINGER, State, Worker};
 
 /// Somebody waits until so many workers serve.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Scaling {
     wanted: u32,
     ticket: Ticket,

@@ -13,10 +13,12 @@ use rwsgi_core::log;
 use rwsgi_core::scoreboard::Scoreboard;
 use rwsgi_core::{shortage, sys};
 
+use crate::handover;
+
 const BOOTSTRAP: &str = include_str!("bootstrap.py");
 
 /// What systemd says to the service, and not to its children.
-const NOT_FOR_CHILDREN: [&str; 12] = [
+const NOT_FOR_CHILDREN: [&str; 13] = [
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
@@ -29,6 +31,7 @@ const NOT_FOR_CHILDREN: [&str; 12] = [
     "MEMORY_PRESSURE_WATCH",
     "MEMORY_PRESSURE_WRITE",
     "RWSGI_RUNTIME_DIRECTORY",
+    handover::VARIABLE,
 ];
 
 /// Starts the template of `config` and tells it to import the application. `output` is to be its

@@ -29,6 +29,13 @@ struct Inquiry {
     told: BTreeMap<Key, Option<Vec<ThreadStack>>>,
 }
 
+impl Inquiries {
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+}
+
 impl Inquiry {
     fn is_complete(&self) -> bool {
         self.told.values().all(Option::is_some)

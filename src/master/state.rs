@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rwsgi_core::ipc::Failure;
+use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, News, Outcome};
 use crate::event::{Event, Generation, Key, Ticket};
@@ -46,7 +47,7 @@ const STOP_LINGER: Duration = Duration::from_millis(200);
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// Where the instance stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Phase {
     /// The first workers do not serve yet.
     Starting,
@@ -59,7 +60,7 @@ pub(crate) enum Phase {
 }
 
 /// Where a worker stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkerPhase {
     /// Asked for.
     Starting,
@@ -70,7 +71,7 @@ pub enum WorkerPhase {
 }
 
 /// What the state knows of a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {
     /// 1 or more; the lowest that is free when it was asked for.
     pub number: u32,
@@ -90,8 +91,8 @@ impl Worker {
     }
 }
 
-/// The whole state.
-#[derive(Debug)]
+/// The whole state. All of it is handed over to a new program ([`crate::handover`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
     pub(crate) phase: Phase,
     pub(crate) current: Team,

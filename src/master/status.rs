@@ -9,6 +9,7 @@ use crate::event::Key;
 use crate::master::Master;
 use crate::memory::Usage;
 use crate::report;
+use crate::signals;
 use crate::state::{Worker, WorkerPhase};
 
 impl Master {
@@ -21,6 +22,7 @@ impl Master {
             return;
         }
         let measure = move || {
+            signals::block_all();
             add_memory(&mut status);
             let _ = answer.send(status);
         };

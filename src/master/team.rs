@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::Generation;
 use crate::respawn;
 
 /// What one generation is to look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The most workers, 1 or more.
     pub processes: u32,
@@ -41,7 +43,7 @@ impl Plan {
 }
 
 /// Where a template stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Template {
     /// It imports the application.
     Importing,
@@ -52,7 +54,7 @@ pub enum Template {
 }
 
 /// A worker that is missing, or was.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vacancy {
     /// Workers of this number that have failed in a row.
     pub failures: u32,
@@ -61,7 +63,7 @@ pub struct Vacancy {
 }
 
 /// One generation.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Team {
     /// Its number.
     pub generation: Generation,

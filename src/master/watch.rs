@@ -25,6 +25,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::event::{Event, Generation};
 use crate::master::{Arrival, Master};
+use crate::signals;
 
 /// How long after a touch others may come that mean the same.
 const QUIET: Duration = Duration::from_millis(100);
@@ -75,7 +76,10 @@ impl Watch {
             arrivals,
         };
         let builder = std::thread::Builder::new().name("rwsgi-files".into()).stack_size(256 * 1024);
-        builder.spawn(move || watcher.run(&ordered, woken))?;
+        builder.spawn(move || {
+            signals::block_all();
+            watcher.run(&ordered, woken);
+        })?;
         Ok(Self { orders, wake })
     }
 

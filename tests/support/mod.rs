@@ -10,5 +10,6 @@ pub mod packet;
 pub mod place;
 pub mod server;
 pub mod setup;
+pub mod upgrade;
 pub mod verdict;
 pub mod wait;

@@ -52,6 +52,7 @@ pub struct Setup {
     variables: Vec<(String, String)>,
     shell: Option<&'static str>,
     stdin: Option<Stdio>,
+    binary: PathBuf,
 }
 
 impl Setup {
@@ -75,7 +76,8 @@ impl Setup {
         place.write("app.py", KITCHEN);
         let variables = vec![("RWSGI_PYTHON".to_owned(), python().display().to_string())];
         let arguments = vec!["app.ini".to_owned()];
-        Self { place, arguments, variables, shell: None, stdin: None }
+        let binary = env!("CARGO_BIN_EXE_rwsgi").into();
+        Self { place, arguments, variables, shell: None, stdin: None, binary }
     }
 
     /// Another application.
@@ -90,6 +92,12 @@ impl Setup {
 
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Another program than the one under test.
+    pub fn binary(mut self, path: PathBuf) -> Self {
+        self.binary = path;
         self
     }
 
@@ -108,12 +116,12 @@ impl Setup {
 
     /// A process with its output in the files `stdout` and `stderr`.
     pub fn spawn(&mut self) -> io::Result<Child> {
-        let binary = env!("CARGO_BIN_EXE_rwsgi");
+        let binary = &self.binary;
         let mut command = match self.shell {
             None => Command::new(binary),
             Some(script) => {
                 let mut shell = Command::new("/bin/sh");
-                shell.args(["-c", script, "sh", binary]);
+                shell.args(["-c", script, "sh"]).arg(binary);
                 shell
             }
         };

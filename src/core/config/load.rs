@@ -95,6 +95,7 @@ const NO_OPTIONS: &[&str] = &[
     "UWSGI_ORIGINAL_PROC_NAME",
     "RWSGI_EXTENSION",
     "RWSGI_RUNTIME_DIRECTORY",
+    "RWSGI_TAKEOVER",
     "RWSGI_LOG_*",
 ];
 

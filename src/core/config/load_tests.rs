@@ -73,6 +73,7 @@ fn variables_that_are_no_options_are_left_alone() {
         ("RWSGI_EXTENSION", "x"),
         ("RWSGI_LOG_LEVEL", "debug"),
         ("RWSGI_RUNTIME_DIRECTORY", "/run"),
+        ("RWSGI_TAKEOVER", "1:4"),
     ];
     assert!(directory.pairs(&environment, Vec::new()).is_empty());
 }

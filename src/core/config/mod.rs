@@ -55,7 +55,7 @@ pub use resolve::needs_restart;
 pub use sizing::Sizing;
 
 /// What a configuration is seen from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Context {
     /// Where rwsgi was started, absolute: relative paths begin here.
     pub cwd: PathBuf,

@@ -48,6 +48,7 @@ fn text(event: Event) -> Text {
         Event::Reloaded => RELOADED,
         Event::ReloadFailed => RELOAD_FAILED,
         Event::ProbeFailed => PROBE_FAILED,
+        Event::Takeover => TAKEOVER,
         Event::Stopping => STOPPING,
         Event::Stopped => STOPPED,
         Event::Failed => FAILED,
@@ -270,8 +271,9 @@ const RELOADED: Text = Text {
 const RELOAD_FAILED: Text = Text {
     subject: "The reload of @RWSGI_APP@ failed, the old code serves on",
     cause: "\
-The new configuration is wrong, the new code cannot be imported, or its workers did not come up. No
-request was refused. The command that asked for the reload has failed.",
+The new configuration is wrong, the new code cannot be imported, its workers did not come up, or a
+new version of rwsgi cannot take over. No request was refused. The command that asked for the reload
+has failed.",
     remedy: "\
 Correct what the entry tells and reload again. Do not restart before: a restart has no old code to
 fall back on. `rwsgi --check FILE` tells beforehand whether a reload will go well.",
@@ -287,6 +289,17 @@ The old code serves on.",
 See what the application said before: a traceback, a database that is not migrated, a service that
 it needs. Then reload again.",
     manual: OPTIONS,
+};
+
+const TAKEOVER: Text = Text {
+    subject: "A new version of rwsgi takes over @RWSGI_APP@",
+    cause: "\
+Another program lies where the running one was started from, as after an upgrade of the package. The
+master executes it in its own process before the reload; workers, sockets and requests stay.",
+    remedy: "\
+Nothing. When it cannot take over, the reload fails and the entry about that tells why; then
+`systemctl restart rwsgi@@RWSGI_APP@` runs it.",
+    manual: PROGRAM,
 };
 
 const STOPPING: Text = Text {

@@ -49,6 +49,8 @@ pub enum Event {
     ReloadFailed,
     /// A worker does not answer `reload-probe` as it should.
     ProbeFailed,
+    /// A new program takes over from the one that runs.
+    Takeover,
     /// The instance begins to stop.
     Stopping,
     /// The instance has stopped.
@@ -113,6 +115,7 @@ impl Event {
         Self::Reloaded,
         Self::ReloadFailed,
         Self::ProbeFailed,
+        Self::Takeover,
         Self::Stopping,
         Self::Stopped,
         Self::Failed,
@@ -168,6 +171,7 @@ impl Event {
             Self::Reloaded => ("reloaded", "52e94d91e9e3451a8f9d8c20017de1f9"),
             Self::ReloadFailed => ("reload_failed", "7fbf6db80da44218a8a6d6d297e0a6b3"),
             Self::ProbeFailed => ("probe_failed", "eac4072233cd4c14a5eb9bf8dead4a4f"),
+            Self::Takeover => ("takeover", "30ab2bd521914e1baff84d1ae37d75c1"),
             Self::Stopping => ("stopping", "6e391e203cb7435e87575584e8037b36"),
             Self::Stopped => ("stopped", "725df448fac642f7a6b0e08f38c69b03"),
             Self::Failed => ("failed", "31996aad688a499481769023986ba120"),

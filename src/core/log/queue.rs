@@ -7,6 +7,8 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::sys::signal::SigSet;
+
 use super::sink::Sink;
 use super::{Item, Level};
 
@@ -51,10 +53,13 @@ impl Queue {
             written: Condvar::new(),
         });
         let theirs = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("rwsgi-log".into())
-            .stack_size(1 << 20)
-            .spawn(move || write_for_ever(&theirs, sink))?;
+        std::thread::Builder::new().name("rwsgi-log".into()).stack_size(1 << 20).spawn(
+            move || {
+                // They are for those who wait for them: here one could be taken in unseen.
+                let _ = SigSet::all().thread_block();
+                write_for_ever(&theirs, sink);
+            },
+        )?;
         Ok(Self { shared })
     }
 
