@@ -220,3 +220,16 @@ fn a_daemon_keeps_its_log_and_the_lock_on_its_pidfile() {
     assert!(!setup.place.join("app.pid").exists());
     assert!(setup.place.is_deserted_within(wait::DEADLINE));
 }
+
+#[test]
+fn the_log_goes_on_in_the_file_that_is_open() {
+    let setup = replaceable(Setup::new("logto=app.log"));
+    let server = setup.start();
+    fs::rename(server.place.join("app.log"), server.place.join("app.log.1")).unwrap();
+    upgrade(&server.place);
+    server.signal(Signal::SIGHUP);
+    let text = || server.place.read("app.log.1");
+    let found = || text().contains(" has taken over from ").then_some(());
+    assert!(wait::within(wait::DEADLINE, found).is_some(), "{}", text());
+    wait::until("the reload", || text().contains("reloaded: ").then_some(()));
+}

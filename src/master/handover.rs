@@ -68,6 +68,8 @@ pub struct Handover {
     pub slots: usize,
     /// The pid file, whose lock depends on the descriptor.
     pub pidfile: Option<(PathBuf, RawFd)>,
+    /// The log file, if the log goes to one.
+    pub log: Option<RawFd>,
     /// The control socket, and the O_PATH descriptor of its file.
     pub control: Option<(PathBuf, RawFd, RawFd)>,
     /// The connections of clients of it that wait, by the tickets that the state has of them.

@@ -23,13 +23,13 @@ fn sample(state: State) -> Handover {
     };
     let mut history = History::default();
     history.note(2, "it is old", Duration::from_secs(70));
-    history.begin(1, rwsgi_core::scoreboard::Counters::default());
+    history.begin(1, scoreboard::Counters::default());
     let worker = |pid, channel| Worker { pid, channel, killed: false };
     Handover {
         format: FORMAT,
         version: "0.1.0".into(),
         layout: scoreboard::LAYOUT,
-        descriptors: vec![3, 5, 6, 9, 11, 12, 13, 14, 15, 16, 17, 18],
+        descriptors: vec![3, 5, 6, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18],
         context: Context { cwd: "/srv".into(), name: None, inherited: vec!["http".into()] },
         config: serde_json::json!({"name": "shop"}),
         python: "/usr/bin/python3".into(),
@@ -41,6 +41,7 @@ fn sample(state: State) -> Handover {
         scoreboard: 9,
         slots: 4096,
         pidfile: Some(("/run/shop.pid".into(), 11)),
+        log: Some(8),
         control: Some(("/run/rwsgi/shop/control".into(), 12, 13)),
         tickets: [(3, vec![16]), (4, vec![])].into(),
         last_ticket: 4,

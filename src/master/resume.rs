@@ -73,12 +73,13 @@ pub fn check(sources: &Sources) -> ExitCode {
 }
 
 /// Serves on from where the earlier program has left off.
-pub fn resume(sources: &Sources, handover: Handover, held: Held) -> ExitCode {
+pub fn resume(sources: &Sources, handover: Handover, mut held: Held) -> ExitCode {
     let config = match configuration(sources, &handover) {
         Ok(config) => config,
         Err(code) => return code,
     };
-    log::init(&config.log.target, speaker(&config));
+    let file = handover.log.and_then(|fd| held.take(fd).ok());
+    log::init_with(&config.log.target, speaker(&config), file);
     let (code, failure) = match take(sources, config, handover, held) {
         Ok((instance, earlier)) => {
             let (code, untold) = master::run(instance, Some(earlier));

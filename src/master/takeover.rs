@@ -22,7 +22,7 @@ use std::convert::Infallible;
 use std::ffi::{CString, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
-use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::time::{Duration, Instant};
 
@@ -71,12 +71,15 @@ struct Check {
     /// What it says.
     said: File,
     due: Instant,
+    /// It has not answered in time and was ended.
+    is_ended: bool,
 }
 
 /// What others in this process hold, for as long as it is handed over.
 struct Lent {
     pipes: Vec<Pipe>,
     fifo: Option<Reading>,
+    log: Option<OwnedFd>,
 }
 
 /// Until the new program has agreed.
@@ -129,7 +132,7 @@ impl Master {
         // As execve(2) will: `Command` would have a shell read what is no program.
         let attributes = PosixSpawnAttr::init()?;
         let pid = posix_spawn(path, &streams, &attributes, &arguments, &environment(None)?)?;
-        Ok(Check { pid: pid.as_raw(), said, due: Instant::now() + PATIENCE })
+        Ok(Check { pid: pid.as_raw(), said, due: Instant::now() + PATIENCE, is_ended: false })
     }
 
     /// Whether process `pid`, which has ended, was the new program, looking.
@@ -147,7 +150,7 @@ impl Master {
             }
             // What is said then is what is wrong with the configuration.
             Exit::Code(code) if code == ExitCode::Config as i32 => said,
-            Exit::Signal(Signal::SIGKILL, _) if Instant::now() >= check.due => {
+            Exit::Signal(Signal::SIGKILL, _) if check.is_ended => {
                 self.refusal(&format!("it does not answer within {} s", PATIENCE.as_secs()))
             }
             Exit::Code(_) | Exit::Signal(..) | Exit::Unborn => {
@@ -160,10 +163,10 @@ impl Master {
 
     /// When the new program has to have answered.
     pub(crate) fn check_due(&self) -> Option<Instant> {
-        self.checking().map(|check| check.due)
+        self.checking().filter(|check| !check.is_ended).map(|check| check.due)
     }
 
-    pub(crate) fn end_overdue_check(&self) {
+    pub(crate) fn end_overdue_check(&mut self) {
         if self.check_due().is_some_and(|due| Instant::now() >= due) {
             self.end_check();
         }
@@ -176,8 +179,9 @@ impl Master {
     }
 
     /// Ends the new program, if it is looking.
-    fn end_check(&self) {
-        if let Some(check) = self.checking().filter(|check| check.pid > 1) {
+    fn end_check(&mut self) {
+        if let Some(Takeover { step: Step::Checking(check), .. }) = &mut self.takeover {
+            check.is_ended = true;
             let _ = kill(Pid::from_raw(check.pid), Signal::SIGKILL);
         }
     }
@@ -290,7 +294,7 @@ impl Master {
     fn lend(&self) -> io::Result<Lent> {
         let pipes = self.instance.capture.as_ref().map_or(Some(Vec::new()), Capture::lend);
         let pipes = pipes.ok_or_else(|| io::Error::other("what workers write is not read"))?;
-        Ok(Lent { pipes, fifo: self.instance.fifos.reading() })
+        Ok(Lent { pipes, fifo: self.instance.fifos.reading(), log: log::file() })
     }
 
     fn take_back(&self, lent: Lent) {
@@ -321,6 +325,7 @@ impl Master {
                 let (path, file) = pidfile.parts();
                 (path.to_owned(), keep(file))
             }),
+            log: lent.log.as_ref().map(|fd| keep(fd.as_fd())),
             control: instance.control.as_ref().map(|control| {
                 let (path, socket, file) = control.parts();
                 (path.to_owned(), keep(socket), keep(file))

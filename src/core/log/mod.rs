@@ -19,6 +19,7 @@ mod text;
 
 use std::borrow::Cow;
 use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub use access::Access;
@@ -150,7 +151,7 @@ fn current() -> Option<std::sync::Arc<Output>> {
 
 /// From now on entries are written at once, by the thread that sends them.
 pub fn init_direct(target: &LogTarget, speaker: Speaker) {
-    install(Output::Direct(Mutex::new(Sink::open(target, speaker))));
+    install(Output::Direct(Mutex::new(Sink::open(target, speaker, None))));
 }
 
 /// From now on entries are text on stderr, with a level that sd-daemon(3) knows: somebody reads them
@@ -161,7 +162,13 @@ pub fn init_relay() {
 
 /// From now on entries are written by a thread of their own, or, when there can be none, at once.
 pub fn init(target: &LogTarget, speaker: Speaker) {
-    match Queue::start(Sink::open(target, speaker.clone())) {
+    init_with(target, speaker, None);
+}
+
+/// The same; where the target is a file, it is `file`, if there is one: an earlier program of this
+/// process has opened it, perhaps with more rights.
+pub fn init_with(target: &LogTarget, speaker: Speaker, file: Option<OwnedFd>) {
+    match Queue::start(Sink::open(target, speaker.clone(), file)) {
         Ok(queue) => install(Output::Queued(queue)),
         Err(error) => {
             init_direct(target, speaker);
@@ -170,6 +177,11 @@ pub fn init(target: &LogTarget, speaker: Speaker) {
             warning(Event::SystemError, message).send();
         }
     }
+}
+
+/// A descriptor of the file that the log goes to, if it goes to one.
+pub fn file() -> Option<OwnedFd> {
+    sink::file()
 }
 
 /// The sink that `Auto` stands for in this process: the journal when stderr is connected to it.

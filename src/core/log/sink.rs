@@ -4,8 +4,10 @@
 //! the first thing that is said when it takes something again.
 
 use std::fs::{File, OpenOptions};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::journal::Journal;
 use super::loss::Loss;
@@ -43,13 +45,16 @@ struct Lines {
 
 impl Sink {
     /// Opens the sink; whatever cannot be opened is replaced by stderr, which says so.
-    pub(super) fn open(target: &LogTarget, speaker: Speaker) -> Self {
+    ///
+    /// `file` is taken in place of one that would have to be opened.
+    pub(super) fn open(target: &LogTarget, speaker: Speaker, file: Option<OwnedFd>) -> Self {
         let opened = match super::resolve_target(target) {
             LogTarget::Auto | LogTarget::Stderr => Ok(Kind::Stderr(Stream::stderr())),
             LogTarget::Journal => Journal::open().map(Kind::Journal).map_err(|e| e.to_string()),
             LogTarget::Syslog => open_syslog(&speaker).map(Kind::Syslog),
-            LogTarget::File(path) => open_file(&path)
-                .map(|file| Kind::File { path: path.clone(), stream: Stream::File(file) })
+            LogTarget::File(path) => file
+                .map_or_else(|| open_file(&path), |fd| Ok(File::from(fd)))
+                .map(|file| Kind::File { path: path.clone(), stream: note(file) })
                 .map_err(|error| format!("{}: {error}", path.display())),
         };
         let (kind, complaint) = match opened {
@@ -71,7 +76,7 @@ impl Sink {
     pub(super) fn reopen(&mut self) {
         let Kind::File { path, stream } = &mut self.kind else { return };
         match open_file(path) {
-            Ok(new) => *stream = Stream::File(new),
+            Ok(new) => *stream = note(new),
             Err(error) => {
                 let path = path.display().to_string();
                 self.complain(format!(
@@ -89,7 +94,7 @@ impl Sink {
             && file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
             && let Ok(new) = open_file(path)
         {
-            *stream = Stream::File(new);
+            *stream = note(new);
         }
     }
 
@@ -202,6 +207,21 @@ impl Sink {
             Kind::Stderr(_) | Kind::File { .. } => Ok(()),
         }
     }
+}
+
+/// The file of this process's log, as it was opened last.
+static FILE: Mutex<Option<Arc<File>>> = Mutex::new(None);
+
+fn note(file: File) -> Stream {
+    let file = Arc::new(file);
+    *FILE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&file));
+    Stream::File(file)
+}
+
+/// The file that the log goes to, if it goes to one.
+pub(super) fn file() -> Option<OwnedFd> {
+    let file = FILE.lock().unwrap_or_else(PoisonError::into_inner);
+    file.as_ref()?.try_clone().ok().map(OwnedFd::from)
 }
 
 fn open_file(path: &Path) -> std::io::Result<File> {

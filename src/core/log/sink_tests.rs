@@ -11,7 +11,7 @@ fn say(sink: &mut Sink, text: &str) {
 }
 
 fn sink(path: &Path, stream: File) -> Sink {
-    let kind = Kind::File { path: path.into(), stream: Stream::File(stream) };
+    let kind = Kind::File { path: path.into(), stream: Stream::File(stream.into()) };
     Sink { speaker: speaker(), kind, lines: Lines::default(), loss: Loss::default() }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -30,20 +30,20 @@ pub(super) enum Stream {
     /// This process's own stderr.
     Stderr,
     /// Another descriptor.
-    File(File),
+    File(Arc<File>),
 }
 
 impl Stream {
     /// What the log means by stderr.
     pub(super) fn stderr() -> Self {
         let other = STDERR.get().and_then(|stream| stream.try_clone().ok());
-        other.map_or(Self::Stderr, |stream| Self::File(stream.into()))
+        other.map_or(Self::Stderr, |stream| Self::File(Arc::new(stream.into())))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stderr => io::stderr().lock().write(bytes),
-            Self::File(file) => file.write(bytes),
+            Self::File(file) => (&**file).write(bytes),
         }
     }
 
