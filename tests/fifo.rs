@@ -41,6 +41,21 @@ fn its_letters_are_commands_and_writers_come_and_go() {
 }
 
 #[test]
+fn plus_and_minus_are_a_worker_more_and_a_worker_less() {
+    let server = Server::new("master-fifo = fifo\nprocesses = 2");
+    write(&server, "fifo", "+");
+    server.wait_for_log("worker 3 (pid ", 1);
+    server.wait_for_log(") serves", 3);
+    for count in 1..=2 {
+        write(&server, "fifo", "-");
+        server.wait_for_log(") left", count);
+    }
+    write(&server, "fifo", "-");
+    server.wait_for_log("not 0 workers: a number from 1", 1);
+    server.get("/ok").expect(200);
+}
+
+#[test]
 fn rubbish_neither_harms_nor_floods_the_log() {
     let server = Server::new("master-fifo = fifo");
     write(&server, "fifo", &"x\0\u{1b}".repeat(1000));

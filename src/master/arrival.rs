@@ -37,6 +37,8 @@ impl Master {
             }
             Meaning::TogglePause => self.queue.push_back(Event::Pause(None)),
             Meaning::ReloadWorkers => self.queue.push_back(Event::ReloadWorkers(None)),
+            Meaning::Grow => self.scale_by(1),
+            Meaning::Shrink => self.scale_by(-1),
             Meaning::LogStatus => self.log_status(),
             Meaning::Reap => self.reap(),
         }

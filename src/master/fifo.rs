@@ -41,9 +41,9 @@ impl Letter {
             b's' => Self::Meaning(Meaning::LogStatus),
             b'0'..=b'9' => Self::Slot(usize::from(letter - b'0')),
             b'w' | b'W' => Self::Meaning(Meaning::ReloadWorkers),
-            b'+' | b'-' | b'C' => {
-                Self::Foreign("changing the number of workers: set `processes` and reload")
-            }
+            b'+' => Self::Meaning(Meaning::Grow),
+            b'-' => Self::Meaning(Meaning::Shrink),
+            b'C' => Self::Foreign("cheap mode by hand: `idle` does it by the clock"),
             b'f' => Self::Foreign("forking the master anew: `r` reloads"),
             b'L' => Self::Foreign("rotating the log: have logrotate do it, and write `l`"),
             b'P' => Self::Foreign("writing pid files anew: the one there is stays"),
@@ -51,7 +51,7 @@ impl Letter {
                 Self::Foreign("what belongs to the emperor, to subscriptions and to legions")
             }
             b'\n' | b'\r' | b' ' => Self::Nothing,
-            _ => Self::Foreign("no such letter: r, c, q, Q, p, l, s, or a digit"),
+            _ => Self::Foreign("no such letter: r, c, w, q, Q, p, l, s, +, -, or a digit"),
         }
     }
 }

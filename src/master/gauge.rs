@@ -113,18 +113,38 @@ impl Master {
 
     /// An administrator wants so many workers.
     pub(crate) fn scale(&mut self, workers: u32, waiter: Waiter) {
+        match self.cannot_scale(workers) {
+            Some(why) => drop(waiter.answer.send(json!({"ok": false, "message": why}))),
+            None => {
+                let ticket = self.ticket(waiter);
+                self.queue.push_back(Event::Scale(workers, ticket));
+            }
+        }
+    }
+
+    /// The same by `+` and `-` on the FIFO: the log is the only answer.
+    pub(crate) fn scale_by(&mut self, difference: i32) {
+        let workers = self.state.current.wanted.saturating_add_signed(difference);
+        match self.cannot_scale(workers) {
+            Some(why) => log::warning(Said::Command, why).send(),
+            None => {
+                self.last_ticket += 1;
+                self.queue.push_back(Event::Scale(workers, self.last_ticket));
+            }
+        }
+    }
+
+    fn cannot_scale(&self, workers: u32) -> Option<String> {
         let most = self.instance.config.processes.max(MOST_WORKERS);
-        let refusal = if !(1..=most).contains(&workers) {
-            format!("not {workers} workers: a number from 1 to {most} is possible")
+        if !(1..=most).contains(&workers) {
+            Some(format!("not {workers} workers: a number from 1 to {most} is possible"))
         } else if workers > 1 && self.instance.config.processes == 1 {
-            "with `processes = 1` the application is told that it is alone (wsgi.multiprocess): \
-             configure 2 or more, and reload"
-                .to_owned()
+            let why = "with `processes = 1` the application is told that it is alone \
+                       (wsgi.multiprocess): configure 2 or more, and reload";
+            Some(why.to_owned())
         } else {
-            let ticket = self.ticket(waiter);
-            return self.queue.push_back(Event::Scale(workers, ticket));
-        };
-        let _ = waiter.answer.send(json!({"ok": false, "message": refusal}));
+            None
+        }
     }
 
     /// Somebody connects while all sleep.

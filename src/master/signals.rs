@@ -19,6 +19,10 @@ pub enum Meaning {
     Reload,
     /// Start new processes of the same code (only from the FIFO).
     ReloadWorkers,
+    /// One worker more (only from the FIFO).
+    Grow,
+    /// One worker less (only from the FIFO).
+    Shrink,
     /// Open the log file anew, after it was rotated.
     ReopenLog,
     /// Let nothing new reach the application, or let it again.
