@@ -138,6 +138,18 @@ pub fn replace_standard_stream(fd: BorrowedFd<'_>, target: RawFd) -> io::Result<
     Ok(())
 }
 
+/// Has `target` be what `fd` is, and closes what it was, while others may be using it.
+///
+/// # Errors
+/// Those of dup3(2).
+pub fn replace(target: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: both are open; the number of `target` remains open, and its owner's to close.
+    if unsafe { libc::dup3(fd.as_raw_fd(), target.as_raw_fd(), libc::O_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Memory shared between processes: an array of atomics in a memfd.
 #[derive(Debug)]
 pub struct SharedWords {

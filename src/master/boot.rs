@@ -243,7 +243,7 @@ fn import_once(mut config: Config) -> Result<String, Refusal> {
         .map_err(|why| (ExitCode::Config, plain(why)))?;
     let board = Scoreboard::create(1).map_err(|error| system(error.to_string()))?;
     let (mut child, channel) =
-        spawn::template(&config, &python, &board, 1, &[], None).map_err(system)?;
+        spawn::template(&config, &python, &board, 1, (&[], Vec::new()), None).map_err(system)?;
     channel.set_nonblocking(false).map_err(|error| system(error.to_string()))?;
     let mut version = String::new();
     let result = loop {

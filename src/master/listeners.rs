@@ -216,6 +216,16 @@ impl Listeners {
         open.map(|open| open.socket.as_fd()).collect()
     }
 
+    /// Which of these somebody keeps open who is no part of the instance: who has handed them over,
+    /// or a service manager that was given them.
+    pub fn kept(&self, config: &Config, supervised: bool) -> Vec<bool> {
+        let open = keys(config).filter_map(|(key, _)| Some((self.open.get(&key)?, key.0)));
+        let is_kept = |(open, address): (&Open, ListenAddr)| {
+            !open.ours || supervised && matches!(address, ListenAddr::Tcp(_))
+        };
+        open.map(is_kept).collect()
+    }
+
     /// The TCP listeners that are ours: systemd may keep them. A UNIX socket's file would go with its
     /// directory all the same.
     pub fn to_store(&self) -> Vec<BorrowedFd<'_>> {

@@ -99,9 +99,10 @@ impl Master {
             None => (&instance.config, &instance.python),
         };
         let listeners = instance.listeners.descriptors(config);
+        let kept = instance.listeners.kept(config, instance.supervisor.is_there());
         let (board, slots) = (&instance.scoreboard, instance.slots);
         let output = self.output_of(Source::Template(generation));
-        let started = spawn::template(config, python, board, slots, &listeners, output);
+        let started = spawn::template(config, python, board, slots, (&listeners, kept), output);
         let started = started.and_then(|(child, channel)| {
             let channel = watch(channel);
             Ok((child, channel.map_err(|error| format!("the template's channel: {error}"))?))

@@ -44,7 +44,7 @@ pub fn template(
     python: &PathBuf,
     scoreboard: &Scoreboard,
     slots: usize,
-    listeners: &[BorrowedFd<'_>],
+    (listeners, kept): (&[BorrowedFd<'_>], Vec<bool>),
     output: Option<OwnedFd>,
 ) -> Result<(Child, Channel), String> {
     let extension = extension()?;
@@ -78,7 +78,7 @@ pub fn template(
     // There `stderr` is not what it is here.
     config.log.target = log::resolve_target(&config.log.target);
     let version = rwsgi_core::VERSION.into();
-    let start = ToTemplate::Start { version, config, slots, captured };
+    let start = ToTemplate::Start { version, config, slots, captured, kept };
     ours.send(&start, &fds).map_err(trouble)?;
     ours.set_nonblocking(true).map_err(trouble)?;
     Ok((child, ours))

@@ -27,6 +27,8 @@ const OVERDUE_WHILE_GROWING: u32 = 100;
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: Socket,
+    /// Somebody else has it, too, for a next start.
+    kept: bool,
     /// `SERVER_NAME`.
     pub(crate) server_name: String,
     /// `SERVER_PORT`.
@@ -80,7 +82,13 @@ pub(crate) enum Accepted {
 }
 
 impl Listener {
-    pub(crate) fn new(fd: OwnedFd, listen: &Listen, proxy_protocol: bool, grows: bool) -> Self {
+    pub(crate) fn new(
+        fd: OwnedFd,
+        kept: bool,
+        listen: &Listen,
+        proxy_protocol: bool,
+        grows: bool,
+    ) -> Self {
         let socket = Socket::from(fd);
         let local = socket.local_addr().ok().and_then(|address| address.as_socket());
         let (server_name, server_port) = match (local, &listen.address) {
@@ -101,6 +109,7 @@ impl Listener {
         };
         Self {
             socket,
+            kept,
             server_name,
             server_port,
             protocol: listen.protocol,
@@ -117,6 +126,7 @@ impl Listener {
         };
         Ok(Self {
             socket: Socket::new(Domain::UNIX, Type::STREAM, None)?,
+            kept: true,
             server_name: name(|listener| &listener.server_name, "localhost"),
             server_port: name(|listener| &listener.server_port, "80"),
             protocol: Protocol::Http,
@@ -160,6 +170,22 @@ impl Listener {
                 _ => Accepted::Nobody,
             },
         }
+    }
+
+    /// Whether it ends with the instance, and so does everybody's wait there.
+    pub(crate) fn is_ours_alone(&self) -> bool {
+        !self.kept
+    }
+
+    /// Nobody listens any more, whoever has this socket.
+    pub(crate) fn shut(&self) {
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Has this process listen no more; what others have is as before.
+    pub(crate) fn let_go(&self) -> io::Result<()> {
+        let nothing = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+        sys::replace(self.socket.as_fd(), nothing.as_fd())
     }
 
     /// Whether the listener would not block.

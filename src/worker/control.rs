@@ -187,7 +187,7 @@ impl Worker {
         }
     }
 
-    fn accept_from(self: &Arc<Self>, index: usize) -> bool {
+    pub(crate) fn accept_from(self: &Arc<Self>, index: usize) -> bool {
         let Some(listener) = self.listeners.get(index) else { return false };
         match listener.accept() {
             Accepted::Connection(fd, peer) => {

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, raise};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::FromWorker;
 use rwsgi_core::log::{self, Event};
-use rwsgi_core::sys;
+use rwsgi_core::{shortage, sys};
 use slab::Slab;
 
 use crate::accept::RECOVERY;
@@ -208,6 +208,23 @@ impl Worker {
         }
     }
 
+    /// The next start is to have these addresses at once, however long requests take here. Who waits
+    /// where nobody will accept again is taken in before.
+    fn let_go_of_listeners(self: &Arc<Self>, serves: bool) {
+        for (index, listener) in self.listeners.iter().enumerate() {
+            if serves && listener.is_ours_alone() {
+                while self.has_room() && self.accept_from(index) {}
+                if !listener.has_newcomer() {
+                    listener.shut();
+                }
+            }
+            if let Err(error) = listener.let_go() {
+                let message = format!("cannot close a listener: {}", shortage::explain(&error));
+                log::error(Event::SystemError, message).send();
+            }
+        }
+    }
+
     /// Accepts no more; what is there is finished. Idle connections are closed after the linger.
     pub(crate) fn drain(self: &Arc<Self>, reason: DrainReason) {
         let (linger, mercy) = match reason {
@@ -219,13 +236,25 @@ impl Worker {
         self.linger_ms.store(millis(linger), SeqCst);
         self.leave_at.fetch_min(now.saturating_add(millis(mercy)), SeqCst);
         self.deadlines.look_at(self.leave_at.load(SeqCst));
+        let orphaned = matches!(reason, DrainReason::MasterGone);
         if self.draining.swap(true, SeqCst) {
+            if orphaned {
+                self.let_go_of_listeners(false);
+            }
             return;
         }
-        if !matches!(reason, DrainReason::MasterGone) {
+        if !orphaned {
             let _ = self.channel.send(&FromWorker::Draining, &[]);
         }
-        if self.watch_listeners(false) {
+        let listened = self.watch_listeners(false);
+        if orphaned {
+            if self.is_proving() {
+                // It has no client, and nobody waits for what the probe comes to.
+                log::flush();
+                sys::exit_now(ExitCode::Ok as u8);
+            }
+            self.let_go_of_listeners(true);
+        } else if listened {
             self.take_last();
         }
         let close_idle = now + millis(linger);

@@ -24,6 +24,8 @@ pub(crate) struct Generation {
     pub(crate) slots: usize,
     pub(crate) scoreboard: OwnedFd,
     pub(crate) listeners: Vec<OwnedFd>,
+    /// Which of them outlive the master.
+    pub(crate) kept: Vec<bool>,
     /// Who sees what is imported, if that is wanted.
     pub(crate) witness: Option<Witness>,
     pub(crate) relay: Relay,
@@ -71,7 +73,7 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
     let hello = hello(py).map_err(|error| system(&error))?;
     channel.send(&hello, &[]).map_err(|error| system(&error))?;
     let received = py.detach(|| channel.receive::<ToTemplate>()).map_err(|error| system(&error))?;
-    let Received::Message(ToTemplate::Start { version, config, slots, captured }, mut fds) =
+    let Received::Message(ToTemplate::Start { version, config, slots, captured, kept }, mut fds) =
         received
     else {
         return Ok(None);
@@ -103,6 +105,7 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
         slots,
         scoreboard,
         listeners: fds,
+        kept,
         application: None,
         inheritance: None,
         witness,

@@ -278,10 +278,11 @@ impl Worker {
         slot.take();
         let config = generation.config;
         let age = Age::new(&config.recycling, slot.read().requests, age::lots());
-        let pairs = generation.listeners.into_iter().zip(&config.listeners);
-        let listener = |(fd, listen): (_, &Listen)| {
+        let pairs = generation.listeners.into_iter().zip(generation.kept).zip(&config.listeners);
+        let listener = |((fd, kept), listen): (_, &Listen)| {
             let proxy_protocol = config.proxy_protocol.is_expected_at(&listen.address);
-            Arc::new(Listener::new(fd, listen, proxy_protocol, config.sizing.cheaper.is_some()))
+            let grows = config.sizing.cheaper.is_some();
+            Arc::new(Listener::new(fd, kept, listen, proxy_protocol, grows))
         };
         let listeners: Vec<_> = pairs.map(listener).collect();
         listeners.iter().try_for_each(|listener| listener.set_nonblocking())?;

@@ -37,6 +37,8 @@ pub enum ToTemplate {
         slots: usize,
         /// stdout and stderr are a pipe that the master reads.
         captured: bool,
+        /// For each listener, whether it outlives the master: then the next start serves who waits.
+        kept: Vec<bool>,
     },
     /// Fork one worker. Descriptors: the worker's end of its channel, and what is to be its stdout
     /// and stderr, if not the template's.
