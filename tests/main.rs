@@ -84,6 +84,8 @@ mod input;
 mod ini_examples;
 // Every Python there is.
 mod interpreters;
+// SIGKILL, in whichever state.
+mod killed;
 // Where connections come from.
 mod listen;
 // Logs that are stuck, full or gone.

@@ -150,3 +150,24 @@ fn a_dead_template_is_replaced_and_workers_still_come_back() {
     assert!(wait::within(Duration::from_secs(5), alive).is_some());
     server.get("/ok").expect(200);
 }
+
+/// The kernel wakes one worker for a connection. Its replacement would see who waits, but there is none.
+#[test]
+fn who_a_dead_worker_was_woken_for_is_served_by_an_idle_one_at_once() {
+    let server = Server::new("processes=10");
+    let others = [vec![server.pid()], server.workers()].concat();
+    let mut all = server.place.processes().into_iter();
+    let template = Pid::from_raw(all.find(|pid| !others.contains(pid)).expect("a template"));
+    kill(template, Signal::SIGSTOP).unwrap();
+    let mut lost = 0;
+    for _ in 0..8 {
+        let pid = server.get("/pid").expect(200).text().parse().unwrap();
+        let mut client = server.connect_and_send("/pid");
+        end(pid);
+        assert!(!client.is_silent_for(Duration::from_secs(4)), "{}", server.log());
+        // Or it had been accepted, and is lost with the worker.
+        lost += usize::from(client.try_response(true).is_err());
+    }
+    kill(template, Signal::SIGCONT).unwrap();
+    assert!(lost < 8, "none was left for another worker");
+}

@@ -55,6 +55,9 @@ impl Master {
                     worker.gone = true;
                 }
                 self.last_words_of_worker(key);
+                if exit != Exit::Code(0) {
+                    self.tell_workers(&ToWorker::LookAgain);
+                }
                 self.queue.push_back(Event::WorkerExited(key, exit));
             } else if let Some(generation) = self.template_of(pid) {
                 self.last_words_of_template(generation);

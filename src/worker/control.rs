@@ -139,6 +139,7 @@ impl Post {
             Ok(Received::Message(ToWorker::Pause { number }, _)) => self.worker.on_pause(number),
             Ok(Received::Message(ToWorker::Resume, _)) => self.worker.on_resume(),
             Ok(Received::Message(ToWorker::Refuse, _)) => self.worker.on_refuse(),
+            Ok(Received::Message(ToWorker::LookAgain, _)) => self.worker.look_again(),
             Ok(Received::Closed) => {
                 // Nobody is left who could end a pause.
                 self.worker.slot.end_pause();
@@ -174,6 +175,13 @@ impl Worker {
                 self.accept_from(index);
             }
         }
+    }
+
+    /// Has the kernel tell again who waits at the listeners, as it does when they are watched anew.
+    pub(crate) fn look_again(&self) {
+        let wanted = self.wants_listening.load(Relaxed);
+        self.watch_listeners(false);
+        self.watch_listeners(wanted);
     }
 
     /// The same when it is busy, or full: another one that takes newcomers is told of who waits.

@@ -59,6 +59,16 @@ impl Drop for Stop<'_> {
 /// Has four clients ask at `address` while `meanwhile` runs, which is given the number of answers so
 /// far; fails if one request does.
 pub fn under_load(address: SocketAddr, keep: bool, meanwhile: impl FnOnce(&dyn Fn() -> usize)) {
+    let failures = failures_under_load(address, keep, meanwhile);
+    assert!(failures.is_empty(), "{}: {failures:?}", failures.len());
+}
+
+/// The same; what failed.
+pub fn failures_under_load(
+    address: SocketAddr,
+    keep: bool,
+    meanwhile: impl FnOnce(&dyn Fn() -> usize),
+) -> Vec<String> {
     let (stop, tally) = (AtomicBool::new(false), Tally::default());
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -68,8 +78,7 @@ pub fn under_load(address: SocketAddr, keep: bool, meanwhile: impl FnOnce(&dyn F
         meanwhile(&|| tally.answered.load(Relaxed));
         drop(stop);
     });
-    let failures = tally.failures.lock().unwrap();
-    assert!(failures.is_empty(), "{} of {:?}: {failures:?}", failures.len(), tally.answered);
+    tally.failures.into_inner().unwrap()
 }
 
 /// Reloads `server` this often under such a load.

@@ -121,6 +121,9 @@ pub enum ToWorker {
     Resume,
     /// The pause ends with the instance: what is held is answered with 503.
     Refuse,
+    /// A worker has died, perhaps between being woken for a connection and accepting it: the kernel
+    /// wakes nobody else.
+    LookAgain,
 }
 
 /// From a worker to the master.
