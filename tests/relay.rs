@@ -1,5 +1,11 @@
 //! No request waits for a busy worker while another one is idle, on whatever connection it comes.
 
+use std::io;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
 use crate::support::client::Client;
 use crate::support::packet::Packet;
 use crate::support::server::Server;
@@ -102,7 +108,7 @@ fn parked_connections_are_served_by_an_idle_worker_too() {
     let mut last = server.connect();
     last.get("/ok").expect(200);
     // Idle for longer than a second.
-    assert!(last.is_silent_for(std::time::Duration::from_millis(2500)));
+    assert!(last.is_silent_for(Duration::from_millis(2500)));
     let busy = occupy(&server, 2);
     kept.iter_mut().for_each(|client| drop(client.get("/ok").expect(200)));
     release(&server, busy);
@@ -175,4 +181,49 @@ fn an_idle_client_of_a_busy_worker_keeps_its_connection() {
         kept.iter_mut().all(Client::is_closed).then_some(())
     });
     release(&server, busy);
+}
+
+/// Two workers, of which one is busy and the other one stands still; clients of the first have sent
+/// requests, which are on their way to the second.
+fn given() -> (Server, [i32; 2], Vec<Client>) {
+    let server = Server::new("processes=2");
+    let mut clients: Vec<_> = (0..16).map(|_| server.connect()).collect();
+    let home = |client: &mut Client| client.get("/pid").expect(200).text().parse::<i32>().unwrap();
+    let homes: Vec<_> = clients.iter_mut().map(home).collect();
+    let _busy = occupy(&server, 2);
+    let giver = server.place.pid_at_gate("a");
+    let taker = server.workers().into_iter().find(|pid| *pid != giver).unwrap();
+    signal(taker, Signal::SIGSTOP);
+    let mut homes = homes.into_iter();
+    clients.retain(|_| homes.next() == Some(giver));
+    clients.iter_mut().for_each(|client| client.send(GET_PID));
+    assert!(clients.iter_mut().all(|client| client.is_silent_for(Duration::from_millis(50))));
+    (server, [giver, taker], clients)
+}
+
+fn signal(pid: i32, signal: Signal) {
+    nix::sys::signal::kill(Pid::from_raw(pid), signal).unwrap();
+}
+
+#[test]
+fn what_was_given_to_a_worker_that_is_killed_is_served_by_another() {
+    let (server, [_, taker], mut clients) = given();
+    signal(taker, Signal::SIGKILL);
+    clients.iter_mut().for_each(|client| drop(client.response().expect(200)));
+    server.place.open_gate("a");
+}
+
+#[test]
+fn what_a_worker_has_given_away_before_it_is_killed_is_served() {
+    let (server, [giver, taker], mut clients) = given();
+    signal(giver, Signal::SIGKILL);
+    server.wait_for_log("(SIGKILL)", 1);
+    signal(taker, Signal::SIGCONT);
+    // Or it had just been taken back, and is lost with its worker.
+    let outcomes = clients.iter_mut().map(|client| client.try_response(true).map(|one| one.status));
+    let outcomes: Vec<_> = outcomes.collect();
+    let waits = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+    assert!(!outcomes.iter().any(|one| one.as_ref().is_err_and(waits)), "{outcomes:?}");
+    assert!(outcomes.iter().any(|one| matches!(one, Ok(200))), "{outcomes:?}");
+    server.get("/ok").expect(200);
 }
