@@ -218,7 +218,7 @@ impl Listeners {
 
     /// Which of these somebody keeps open who is no part of the instance: who has handed them over,
     /// or a service manager that was given them.
-    pub fn kept(&self, config: &Config, supervised: bool) -> Vec<bool> {
+    pub fn lasting(&self, config: &Config, supervised: bool) -> Vec<bool> {
         let open = keys(config).filter_map(|(key, _)| Some((self.open.get(&key)?, key.0)));
         let is_kept = |(open, address): (&Open, ListenAddr)| {
             !open.ours || supervised && matches!(address, ListenAddr::Tcp(_))

@@ -99,7 +99,7 @@ impl Master {
             None => (&instance.config, &instance.python),
         };
         let listeners = instance.listeners.descriptors(config);
-        let kept = instance.listeners.kept(config, instance.supervisor.is_there());
+        let kept = instance.listeners.lasting(config, instance.supervisor.is_there());
         let (board, slots) = (&instance.scoreboard, instance.slots);
         let output = self.output_of(Source::Template(generation));
         let started = spawn::template(config, python, board, slots, (&listeners, kept), output);

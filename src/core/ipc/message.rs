@@ -38,6 +38,7 @@ pub enum ToTemplate {
         /// stdout and stderr are a pipe that the master reads.
         captured: bool,
         /// For each listener, whether it outlives the master: then the next start serves who waits.
+        #[serde(default)]
         kept: Vec<bool>,
     },
     /// Fork one worker. Descriptors: the worker's end of its channel, and what is to be its stdout
