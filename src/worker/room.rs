@@ -213,8 +213,12 @@ impl Worker {
     fn let_go_of_listeners(self: &Arc<Self>, serves: bool) {
         for (index, listener) in self.listeners.iter().enumerate() {
             if serves && listener.is_ours_alone() {
-                while self.has_room() && self.accept_from(index) {}
-                if !listener.has_newcomer() {
+                // Not more than can wait: under load somebody always comes.
+                let mut most = self.config.backlog;
+                while most > 0 && self.has_room() && self.accept_from(index) {
+                    most -= 1;
+                }
+                if most == 0 || !listener.has_newcomer() {
                     listener.shut();
                 }
             }
