@@ -407,3 +407,15 @@ fn who_leaves_while_it_waits_makes_room() {
     server.place.open_gate("a");
     client.response().expect(200);
 }
+
+#[test]
+fn a_master_that_does_not_run_is_told_to_who_asks_for_the_state() {
+    let server = server("");
+    let path = server.place.join("control").display().to_string();
+    server.signal(Signal::SIGSTOP);
+    let runs = ["status", "workers"].map(|word| Setup::new("").arguments(&[word, &path]).run());
+    server.signal(Signal::SIGCONT);
+    for run in runs {
+        run.refuses(69, &["nobody answers at", "it does not answer"]);
+    }
+}

@@ -37,10 +37,12 @@ pub async fn ask(path: &Path, question: &Value) -> io::Result<Value> {
 
 async fn ask_once(path: &Path, question: &Value) -> io::Result<Value> {
     let mut stream = UnixStream::connect(path).await?;
-    stream.write_all(format!("{question}\n").as_bytes()).await?;
+    // Who is turned away has an answer to read, and nobody reads the question.
+    let written = stream.write_all(format!("{question}\n").as_bytes()).await;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await?;
+    let read = BufReader::new(stream).read_line(&mut line).await;
     if line.is_empty() {
+        written.and(read)?;
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has closed the connection"));
     }
     Ok(serde_json::from_str(&line)?)
@@ -65,5 +67,29 @@ pub async fn ask_within(
         answer = ask(path, question) => answer.map(Reply::Answer),
         () = late => Ok(Reply::Late),
         _ = tokio::signal::ctrl_c() => Ok(Reply::Interrupted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_is_read_although_nobody_has_read_the_question() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control");
+        let listener = UnixListener::bind(&path).unwrap();
+        // Longer than a socket holds: it is still being written when the other side has left.
+        let question = json!({ "command": "x".repeat(4 << 20) });
+        let server = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.writable().await.unwrap();
+            stream.try_write(b"{\"ok\": false}\n").unwrap();
+        };
+        let (answer, ()) = tokio::join!(ask(&path, &question), server);
+        assert_eq!(answer.unwrap(), json!({"ok": false}));
     }
 }

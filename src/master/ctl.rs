@@ -18,6 +18,9 @@ use crate::{overview, stacks, table, top};
 /// How long `list` waits for each instance.
 const GLANCE: Duration = Duration::from_secs(2);
 
+/// How long a command waits for what is answered at once, if it was not told.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Does what was asked for, and prints the answer.
 pub fn run(call: &Call) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -44,7 +47,8 @@ async fn command(call: &Call) -> Result<String, Trouble> {
     if call.command.verb == Verb::Top {
         return top::run(&path, call).await.map_err(|e| instances::trouble(instance, &path, &e));
     }
-    let reply = ask_within(&path, &question(call), call.timeout).await;
+    let glance = is_answered_at_once(call.command.verb).then_some(PATIENCE);
+    let reply = ask_within(&path, &question(call), call.timeout.or(glance)).await;
     match reply.map_err(|error| instances::trouble(instance, &path, &error))? {
         Reply::Answer(answer) if answer["ok"] == true => Ok(show(call, &answer)),
         Reply::Answer(answer) if call.json => {
@@ -52,9 +56,18 @@ async fn command(call: &Call) -> Result<String, Trouble> {
             Err((ExitCode::Failed, message(&answer)))
         }
         Reply::Answer(answer) => Err((ExitCode::Failed, message(&answer))),
+        Reply::Late if call.timeout.is_none() => {
+            let silent = io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
+            Err(instances::trouble(instance, &path, &silent))
+        }
         Reply::Late => Err((ExitCode::Failed, unfinished(call, "no answer in time"))),
         Reply::Interrupted => Err((ExitCode::Failed, unfinished(call, "interrupted"))),
     }
+}
+
+/// Whether somebody who is well answers this without having to wait for anything else.
+fn is_answered_at_once(verb: Verb) -> bool {
+    matches!(verb, Verb::Status | Verb::Workers | Verb::Stacks | Verb::Resume)
 }
 
 fn question(call: &Call) -> Value {
