@@ -26,6 +26,8 @@ pub enum Letter {
     Slot(usize),
     /// What uWSGI does and rwsgi does not; with what to do instead.
     Foreign(&'static str),
+    /// What has no meaning anywhere.
+    Unknown,
     /// What ends a line.
     Nothing,
 }
@@ -51,7 +53,7 @@ impl Letter {
                 Self::Foreign("what belongs to the emperor, to subscriptions and to legions")
             }
             b'\n' | b'\r' | b' ' => Self::Nothing,
-            _ => Self::Foreign("no such letter: r, c, w, q, Q, p, l, s, +, -, or a digit"),
+            _ => Self::Unknown,
         }
     }
 }
@@ -188,6 +190,7 @@ async fn take(fifo: &AsyncFd<Arc<OwnedFd>>) -> Option<Vec<u8>> {
 fn hand_on(bytes: &[u8], slots: usize, meanings: &mpsc::UnboundedSender<Meaning>) -> Option<usize> {
     let mut seen = Vec::new();
     let mut slot = None;
+    let mut unknown = Vec::new();
     for letter in bytes {
         if seen.contains(letter) {
             continue;
@@ -208,8 +211,17 @@ fn hand_on(bytes: &[u8], slots: usize, meanings: &mpsc::UnboundedSender<Meaning>
                 let message = format!("`{shown}` on the FIFO is not obeyed; {what}");
                 log::warning(Said::Command, message).send();
             }
+            Letter::Unknown => unknown.push(*letter),
             Letter::Nothing => {}
         }
+    }
+    // One line for all: what is written by mistake may be a whole file.
+    if !unknown.is_empty() {
+        let shown = unknown.escape_ascii();
+        let message = format!(
+            "`{shown}` on the FIFO is not obeyed; the letters are r, c, w, q, Q, p, l, s, +, - and digits"
+        );
+        log::warning(Said::Command, message).send();
     }
     slot
 }
@@ -229,9 +241,7 @@ mod tests {
     #[test]
     fn every_letter_of_uwsgi_means_something_or_is_answered_by_name() {
         for letter in b"+-BcCEflLpPqQrRsSwW" {
-            if let Letter::Foreign(what) = Letter::of(*letter) {
-                assert!(!what.starts_with("no such letter"), "{}", char::from(*letter));
-            }
+            assert_ne!(Letter::of(*letter), Letter::Unknown, "{}", char::from(*letter));
         }
     }
 
