@@ -49,9 +49,10 @@ _rwsgi() {
             --static-expires-uri-mtime --static-expires-path-info --static-expires-path-info-mtime
             --static-expires-type --static-expires-type-mtime --static-gzip --static-gzip-dir --static-gzip-ext
             --static-gzip-all --x-sendfile --x-accel-redirect --uid --gid --umask --pidfile --control-socket
-            --control-group --master-fifo --daemonize --logto --logging --disable-logging --master --need-app
-            --die-on-term --vacuum --enable-threads --single-interpreter --honour-range --strict --json
-            --interval --once --timeout --workers --wait --worker"
+            --control-group --master-fifo --daemonize --autostart --socket-activation --memory-high --memory-max
+            --cpu-quota --tasks-max --logto --logging --disable-logging --master --need-app --die-on-term
+            --vacuum --enable-threads --single-interpreter --honour-range --strict --json --interval --once
+            --timeout --workers --wait --worker"
         return
     fi
     case $previous in
@@ -161,6 +162,10 @@ _rwsgi() {
         --control-group) _rwsgi_reply -g; return ;;
         --master-fifo) _rwsgi_files; return ;;
         -d | --daemonize) _rwsgi_files; return ;;
+        --memory-high) :; return ;;
+        --memory-max) :; return ;;
+        --cpu-quota) :; return ;;
+        --tasks-max) :; return ;;
         --logto) _rwsgi_files; return ;;
         --logging) _rwsgi_reply -W 'auto stderr journal syslog'; return ;;
         --interval) :; return ;;

@@ -25,6 +25,7 @@ mod event;
 mod fifo;
 mod gauge;
 mod generated;
+mod generator;
 mod handover;
 mod history;
 mod idle;
@@ -62,6 +63,7 @@ mod team;
 mod terminal;
 mod top;
 mod unfinished;
+mod unit;
 mod watch;
 
 use std::io::Write as _;
@@ -71,6 +73,9 @@ use rwsgi_core::config;
 use rwsgi_core::exit::ExitCode;
 
 fn main() -> std::process::ExitCode {
+    if generator::is_called() {
+        return generator::run(std::env::args_os().skip(1)).into();
+    }
     let mode = cli::parse(std::env::args_os().skip(1), std::env::vars_os());
     let code = match mode {
         Ok(Mode::Serve { sources }) => boot::serve(&sources),

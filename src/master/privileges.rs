@@ -46,7 +46,14 @@ fn unprivileged(process: &Process) -> Result<(), String> {
     let me = geteuid().as_raw();
     match process.uid {
         Some(uid) if uid != me => Err(format!(
-            "uid={uid}: only root can become another user; this is user {me}. Start as root, or remove uid="
+            "uid={uid}: only root can become another user; this is user {me}. {}",
+            if std::env::var_os("NOTIFY_SOCKET").is_none() {
+                "Start as root, or remove uid="
+            } else if uid == 0 {
+                "A service is not run as root: name another, or remove uid="
+            } else {
+                "`systemctl daemon-reload` makes the service run as the uid= of its INI file"
+            }
         )),
         _ => Ok(()),
     }

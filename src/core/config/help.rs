@@ -28,13 +28,14 @@ Every option is also a key of the INI file, and a variable: --foo-bar=1 is `foo-
 and UWSGI_FOO_BAR=1 or RWSGI_FOO_BAR=1.
 ";
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     Group::Listening,
     Group::Application,
     Group::Workers,
     Group::Http,
     Group::Files,
     Group::Process,
+    Group::Service,
     Group::Log,
     Group::Always,
 ];

@@ -67,7 +67,7 @@ pub fn read(
     findings.into_result(raw)
 }
 
-fn collect(sources: &Sources, context: &Context, findings: &mut Findings) -> RawConfig {
+pub(super) fn collect(sources: &Sources, context: &Context, findings: &mut Findings) -> RawConfig {
     let mut collector = Collector { context, raw: RawConfig::default(), first: None, findings };
     for argument in environment(&sources.environment).into_iter().chain(sources.arguments.clone()) {
         match argument {

@@ -14,6 +14,7 @@
 //! - [`exported`]: what an application sees of it;
 //!   [`mod@reloading`]: for reloads;
 //!   [`mod@sizing`]: for their number;
+//! - [`mod@service`]: what the unit of systemd has to fit;
 //! - [`error`]: how mistakes are shown; [`help`]: how the table is.
 
 mod application;
@@ -34,6 +35,7 @@ pub mod raw;
 pub mod recycling;
 pub mod reloading;
 pub mod resolve;
+pub mod service;
 mod settings;
 pub mod sizing;
 pub mod value;
@@ -52,6 +54,7 @@ pub use load::{Argument, Sources, load, read};
 pub use recycling::Recycling;
 pub use reloading::Reloading;
 pub use resolve::needs_restart;
+pub use service::Service;
 pub use sizing::Sizing;
 
 /// What a configuration is seen from.

@@ -51,6 +51,8 @@ pub enum Group {
     Files,
     /// The process and its privileges.
     Process,
+    /// The unit of systemd.
+    Service,
     /// The log.
     Log,
     /// What uWSGI needs and rwsgi always does.
@@ -67,6 +69,7 @@ impl Group {
             Self::Http => "HTTP limits and timeouts",
             Self::Files => "Static files",
             Self::Process => "Process and privileges",
+            Self::Service => "Service of systemd",
             Self::Log => "Log",
             Self::Always => "Accepted from uWSGI, always so in rwsgi",
         }
@@ -905,6 +908,40 @@ pub static OPTIONS: &[OptionSpec] = &[
             "Run in the background and log to this file, relative to where rwsgi was started. A \
              service of systemd needs neither.",
         ),
+    option("autostart", Group::Service, Kind::Switch)
+        .at_start()
+        .default("false")
+        .example("true")
+        .doc(
+            "Start the instance with the system, as `systemctl enable rwsgi@NAME` would. The options of this \
+             chapter mean something for /etc/rwsgi/NAME.ini, the file of rwsgi@NAME.service: a generator makes its \
+             unit fit them (rwsgi-generator(8)), at each start of the system and each `systemctl daemon-reload`. \
+             Only rwsgi has them.",
+        ),
+    option("socket-activation", Group::Service, Kind::Switch)
+        .at_start()
+        .default("false")
+        .example("true")
+        .doc(
+            "Have systemd open the sockets of `http` and `socket`, as rwsgi@NAME.socket, with their mode, owner \
+             and queue. It does that by itself for TCP ports below 1024, for which a service has no privilege.",
+        ),
+    option("memory-high", Group::Service, Kind::Bytes { min: 1 << 20, max: MANY })
+        .at_start()
+        .example("800m")
+        .doc("Memory of the whole instance above which it is slowed down and has to give some back (MemoryHigh=)."),
+    option("memory-max", Group::Service, Kind::Bytes { min: 1 << 20, max: MANY })
+        .at_start()
+        .example("1g")
+        .doc("The most memory of the whole instance; the kernel kills a worker that wants more (MemoryMax=)."),
+    option("cpu-quota", Group::Service, Kind::Number { min: 1, max: 409_600, unit: "percent" })
+        .at_start()
+        .example("150")
+        .doc("The most time of processors, in percent of one: `150` is one and a half (CPUQuota=)."),
+    option("tasks-max", Group::Service, Kind::Number { min: 16, max: 1 << 22, unit: "tasks" })
+        .at_start()
+        .example("512")
+        .doc("The most processes and threads of the instance, those that the application starts included (TasksMax=)."),
     option("logto", Group::Log, Kind::Path)
         .at_start()
         .example("/var/log/bookstore.log")

@@ -1,0 +1,102 @@
+//! What the unit of systemd has to fit, as the generator sees it: before file systems are mounted, so
+//! that nothing is looked at but the INI file itself.
+
+use std::path::{Path, PathBuf};
+
+use super::error::{ConfigError, Findings};
+use super::load::{Sources, collect};
+use super::settings::Settings;
+use super::value::Value;
+use super::{Context, Listen, listening, paths};
+use crate::address::ListenAddr;
+
+/// What the unit of an instance has to fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// It starts with the system (`autostart`).
+    pub autostart: bool,
+    /// systemd opens its sockets (`socket-activation`).
+    pub socket_activation: bool,
+    /// Where it listens.
+    pub listeners: Vec<Listen>,
+    /// Connections that may wait, for each listener (`listen`).
+    pub backlog: u32,
+    /// Numeric user (`uid`).
+    pub uid: Option<u32>,
+    /// Numeric group (`gid`).
+    pub gid: Option<u32>,
+    /// Files that it makes, absolute.
+    pub files: Vec<PathBuf>,
+    /// Open connections of a worker (`max-connections`).
+    pub max_connections: u32,
+    /// Bytes (`memory-high`).
+    pub memory_high: Option<u64>,
+    /// Bytes (`memory-max`).
+    pub memory_max: Option<u64>,
+    /// Percent of one processor (`cpu-quota`).
+    pub cpu_quota: Option<u64>,
+    /// Processes and threads (`tasks-max`).
+    pub tasks_max: Option<u64>,
+}
+
+impl Service {
+    /// Whether systemd is to open its sockets: because that is asked for, or because only systemd may.
+    pub fn wants_sockets(&self) -> bool {
+        let privileged = |listen: &Listen| matches!(listen.address, ListenAddr::Tcp(tcp) if (1..1024).contains(&tcp.port()));
+        self.socket_activation || self.listeners.iter().any(privileged)
+    }
+}
+
+/// Options that name a file which the instance makes.
+const FILES: [&str; 5] = ["pidfile", "control-socket", "master-fifo", "daemonize", "logto"];
+
+/// Reads what the unit has to fit. Whether directories exist and modules can be found is not asked.
+///
+/// # Errors
+/// What is written wrongly: the instance would not start.
+pub fn service(sources: &Sources, context: &Context) -> Result<Service, Vec<ConfigError>> {
+    let mut findings = Findings::default();
+    let raw = collect(sources, context, &mut findings);
+    let settings = Settings::read(&raw, &mut findings);
+    if findings.errors.is_empty() { Ok(derive(&settings, context)) } else { Err(findings.errors) }
+}
+
+/// Whether a file that cannot be used asks for a start with the system, so that its failure shows.
+pub fn wants_autostart(sources: &Sources, context: &Context) -> bool {
+    let raw = collect(sources, context, &mut Findings::default());
+    Settings::read(&raw, &mut Findings::default()).switch("autostart")
+}
+
+fn derive(settings: &Settings<'_>, context: &Context) -> Service {
+    // What the file system has to say is told at the start.
+    let mut unasked = Findings::default();
+    let base = path(settings, "chdir", &context.cwd).unwrap_or_else(|| context.cwd.clone());
+    let listeners = listening::listeners(settings, context, &base, &mut unasked);
+    Service {
+        autostart: settings.switch("autostart"),
+        socket_activation: settings.switch("socket-activation"),
+        listeners,
+        backlog: settings.small("listen").unwrap_or(1024),
+        uid: settings.small("uid"),
+        gid: settings.small("gid"),
+        files: settings
+            .all(&FILES)
+            .filter_map(|setting| match &setting.value {
+                Value::Path(file) => Some(paths::absolute(&context.cwd, file)),
+                _ => None,
+            })
+            .collect(),
+        max_connections: settings.small("max-connections").unwrap_or_default(),
+        memory_high: settings.number("memory-high"),
+        memory_max: settings.number("memory-max"),
+        cpu_quota: settings.number("cpu-quota"),
+        tasks_max: settings.number("tasks-max"),
+    }
+}
+
+fn path(settings: &Settings<'_>, name: &str, base: &Path) -> Option<PathBuf> {
+    match &settings.last(name)?.value {
+        Value::Path(path) => Some(paths::absolute(base, path)),
+        _ => None,
+    }
+}
