@@ -37,6 +37,7 @@ install_files() {
 644 $extension usr/lib/rwsgi/python/_rwsgi.abi3.so
 644 $root/systemd/rwsgi@.service usr/lib/systemd/system/rwsgi@.service
 644 $root/systemd/rwsgi@.socket usr/lib/systemd/system/rwsgi@.socket
+644 $root/systemd/rwsgi.service usr/lib/systemd/system/rwsgi.service
 644 $root/systemd/sysusers.d/rwsgi.conf usr/lib/sysusers.d/rwsgi.conf
 644 $root/systemd/catalog/rwsgi.catalog usr/lib/systemd/catalog/rwsgi.catalog
 644 $packaging/deb/logrotate etc/logrotate.d/rwsgi
@@ -45,6 +46,7 @@ install_files() {
 644 $packaging/completion/_rwsgi usr/share/zsh/vendor-completions/_rwsgi
 644 $packaging/completion/rwsgi.fish usr/share/fish/vendor_completions.d/rwsgi.fish
 644 $packaging/man/rwsgi.8 usr/share/man/man8/rwsgi.8
+644 $packaging/man/rwsgi-generator.8 usr/share/man/man8/rwsgi-generator.8
 644 $packaging/man/rwsgi.ini.5 usr/share/man/man5/rwsgi.ini.5
 644 $packaging/man/rwsgi.journal-fields.7 usr/share/man/man7/rwsgi.journal-fields.7
 644 $packaging/deb/changelog usr/share/doc/rwsgi/changelog
@@ -63,6 +65,10 @@ install_files() {
 END
     "$packaging/linked-packages" copyright "$target" >"$stage/usr/share/doc/rwsgi/copyright"
     "$packaging/linked-packages" sbom "$target" >"$stage/usr/share/doc/rwsgi/sbom.cdx.json"
+    # What each release of systemd knows first, and what links it: the program by another name.
+    install -D -m 644 -t "$stage/usr/lib/rwsgi/systemd" "$root"/systemd/floors/*.conf
+    install -d "$stage/usr/lib/systemd/system-generators"
+    ln -s ../../../bin/rwsgi "$stage/usr/lib/systemd/system-generators/rwsgi-generator"
     # For the INI files of the administrator. The package has none of its own.
     install -d "$stage/etc/rwsgi"
     # -n: no name and time of the original in the compressed file.

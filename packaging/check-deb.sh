@@ -18,7 +18,18 @@ drwxr-xr-x root/root ./etc/rwsgi/
 drwxr-xr-x root/root ./usr/lib/rwsgi/
 drwxr-xr-x root/root ./usr/lib/rwsgi/python/
 -rw-r--r-- root/root ./usr/lib/rwsgi/python/_rwsgi.abi3.so
+drwxr-xr-x root/root ./usr/lib/rwsgi/systemd/
+-rw-r--r-- root/root ./usr/lib/rwsgi/systemd/239.conf
+-rw-r--r-- root/root ./usr/lib/rwsgi/systemd/240.conf
+-rw-r--r-- root/root ./usr/lib/rwsgi/systemd/242.conf
+-rw-r--r-- root/root ./usr/lib/rwsgi/systemd/243.conf
+-rw-r--r-- root/root ./usr/lib/rwsgi/systemd/244.conf
+-rw-r--r-- root/root ./usr/lib/rwsgi/systemd/245.conf
+-rw-r--r-- root/root ./usr/lib/rwsgi/systemd/247.conf
+-rw-r--r-- root/root ./usr/lib/rwsgi/systemd/248.conf
 -rw-r--r-- root/root ./usr/lib/systemd/catalog/rwsgi.catalog
+lrwxrwxrwx root/root ./usr/lib/systemd/system-generators/rwsgi-generator
+-rw-r--r-- root/root ./usr/lib/systemd/system/rwsgi.service
 -rw-r--r-- root/root ./usr/lib/systemd/system/rwsgi@.service
 -rw-r--r-- root/root ./usr/lib/systemd/system/rwsgi@.socket
 -rw-r--r-- root/root ./usr/lib/sysusers.d/rwsgi.conf
@@ -44,6 +55,7 @@ drwxr-xr-x root/root ./usr/share/doc/rwsgi/examples/
 -rw-r--r-- root/root ./usr/share/fish/vendor_completions.d/rwsgi.fish
 -rw-r--r-- root/root ./usr/share/man/man5/rwsgi.ini.5.gz
 -rw-r--r-- root/root ./usr/share/man/man7/rwsgi.journal-fields.7.gz
+-rw-r--r-- root/root ./usr/share/man/man8/rwsgi-generator.8.gz
 -rw-r--r-- root/root ./usr/share/man/man8/rwsgi.8.gz
 -rw-r--r-- root/root ./usr/share/zsh/vendor-completions/_rwsgi
 END
