@@ -14,6 +14,7 @@ mod support;
 
 // As many workers as there is work for.
 mod adaptive;
+mod advice;
 // What may be an application, and how it is called.
 mod application;
 // What PEP 3333 lets the application return.

@@ -22,6 +22,7 @@ pub mod exit;
 pub mod ipc;
 pub mod log;
 pub mod output;
+pub mod reach;
 pub mod running;
 pub mod scoreboard;
 pub mod shortage;

@@ -7,6 +7,7 @@
 //! `wsgi/start_response` → `wsgi/body` → `exchange` → `response` → `stream`.
 
 mod accept;
+mod advice;
 mod api;
 mod busy;
 mod complaints;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Report;
 use super::raw::Origin;
+use crate::reach::{self, Wish};
 
 /// What is in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,8 @@ pub(super) fn readable_file(path: &Path) -> Result<(), Obstacle> {
     }
     File::open(path).map(drop).map_err(|error| Obstacle {
         problem: format!("`{}` cannot be read: {}", path.display(), reason(&error)),
-        help: Some(format!("`ls -l {}` shows who may", path.display())),
+        help: reach::barrier(path, Wish::Read)
+            .map(|barrier| format!("{barrier}: {}", barrier.remedy())),
     })
 }
 
@@ -76,22 +78,16 @@ fn missing(path: &Path) -> Obstacle {
     }
 }
 
-/// Names the directory above `path` that does not let this user through.
+/// Names the directory on the way to `path` that does not let this user through.
 fn denied(path: &Path, error: &io::Error) -> Obstacle {
-    let mut above: Vec<&Path> = path.ancestors().collect();
-    above.reverse();
-    let closed = above.into_iter().find(|directory| {
-        let inside = metadata(directory.join("."));
-        inside.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
-    });
-    match closed.filter(|_| error.kind() == ErrorKind::PermissionDenied) {
-        Some(closed) => Obstacle {
-            problem: format!(
-                "permission denied: user {} may not enter the directory `{}`",
-                nix::unistd::geteuid(),
-                closed.display()
-            ),
-            help: Some(format!("`ls -ld {}` shows who may", closed.display())),
+    let barrier = || reach::barrier(path, Wish::Enter);
+    match Some(error.kind())
+        .filter(|kind| *kind == ErrorKind::PermissionDenied)
+        .and_then(|_| barrier())
+    {
+        Some(barrier) => Obstacle {
+            problem: format!("permission denied: {barrier}"),
+            help: Some(barrier.remedy()),
         },
         None => {
             Obstacle { problem: format!("`{}`: {}", path.display(), reason(error)), help: None }
@@ -160,8 +156,8 @@ mod tests {
         let scratch = Scratch::new("paths-closed");
         std::fs::set_permissions(&scratch.0, std::fs::Permissions::from_mode(0o000)).unwrap();
         let obstacle = readable_file(&scratch.0.join("open/file")).unwrap_err();
-        let expected = format!("may not enter the directory `{}`", scratch.0.display());
-        assert!(obstacle.problem.ends_with(&expected), "{}", obstacle.problem);
+        let expected = format!("may not enter the directory {} (d---", scratch.0.display());
+        assert!(obstacle.problem.contains(&expected), "{}", obstacle.problem);
     }
 
     #[test]

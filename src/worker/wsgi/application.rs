@@ -7,14 +7,16 @@ use pyo3::types::{PyDict, PyList};
 use rwsgi_core::config::{Application, Target};
 use rwsgi_core::ipc::Failure;
 
-use crate::traceback;
+use crate::{advice, traceback};
 
 /// Imports the application. Returns the callable and the time it took, in microseconds.
 pub(crate) fn load(py: Python<'_>, application: &Application) -> Result<(Py<PyAny>, u64), Failure> {
     let began = Instant::now();
     let callable = import(py, application).map_err(|error| {
         let summary = format!("the application cannot be imported: {}", describe(application));
-        traceback::failure(py, &error, summary)
+        let mut failure = traceback::failure(py, &error.exception, summary);
+        failure.traceback.push_str(&error.advice(py, application));
+        failure
     })?;
     if !callable.is_callable() {
         let summary = format!("{} is not callable; name the WSGI callable", describe(application));
@@ -34,7 +36,49 @@ fn describe(application: &Application) -> String {
     }
 }
 
-fn import<'py>(py: Python<'py>, application: &Application) -> PyResult<Bound<'py, PyAny>> {
+/// Why there is no application.
+struct Unusable<'py> {
+    exception: PyErr,
+    /// The module that has no callable of that name, and the name.
+    without: Option<(Bound<'py, PyAny>, String)>,
+}
+
+impl From<PyErr> for Unusable<'_> {
+    fn from(exception: PyErr) -> Self {
+        Self { exception, without: None }
+    }
+}
+
+impl Unusable<'_> {
+    fn advice(&self, py: Python<'_>, application: &Application) -> String {
+        match &self.without {
+            Some((module, name)) => advice::about_callable(module, name),
+            None => advice::about(py, &self.exception, application),
+        }
+    }
+}
+
+fn import<'py>(
+    py: Python<'py>,
+    application: &Application,
+) -> Result<Bound<'py, PyAny>, Unusable<'py>> {
+    let (module, name) = module(py, application)?;
+    let (plain, is_factory) = match name.strip_suffix("()") {
+        Some(factory) => (factory, true),
+        None => (name, false),
+    };
+    let found = module.getattr(plain).map_err(|exception| {
+        let without = Some((module.clone(), plain.to_owned()));
+        Unusable { exception, without }
+    })?;
+    Ok(if is_factory { found.call0()? } else { found })
+}
+
+/// The module with the callable, and the name of that.
+fn module<'py, 'a>(
+    py: Python<'py>,
+    application: &'a Application,
+) -> PyResult<(Bound<'py, PyAny>, &'a str)> {
     if let Some(directory) = &application.chdir {
         py.import("os")?.call_method1("chdir", (directory.as_os_str(),))?;
     }
@@ -42,14 +86,12 @@ fn import<'py>(py: Python<'py>, application: &Application) -> PyResult<Bound<'py
     for directory in application.pythonpath.iter().rev() {
         path.insert(0, directory.as_os_str())?;
     }
-    let (module, name) = match &application.target {
-        Target::Module { module, callable } => (py.import(module.as_str())?.into_any(), callable),
-        Target::File { path, callable } => (execute_file(py, path)?, callable),
-    };
-    match name.strip_suffix("()") {
-        Some(factory) => module.getattr(factory)?.call0(),
-        None => module.getattr(name.as_str()),
-    }
+    Ok(match &application.target {
+        Target::Module { module, callable } => {
+            (py.import(module.as_str())?.into_any(), callable.as_str())
+        }
+        Target::File { path, callable } => (execute_file(py, path)?, callable.as_str()),
+    })
 }
 
 /// Runs a file as a module of its own. Its name is made of the path, as uWSGI's is, and its
