@@ -22,6 +22,7 @@ mod body;
 // Starts that fail, and what they say.
 mod boot_failure;
 // Bodies in chunks.
+mod check;
 mod chunked;
 // The command line.
 mod cli;

@@ -17,6 +17,8 @@ pub enum Wish {
     Write,
     /// Enter or execute it.
     Enter,
+    /// Connect to it, which is a socket.
+    Connect,
 }
 
 impl Wish {
@@ -25,6 +27,7 @@ impl Wish {
             Self::Read => AccessFlags::R_OK,
             Self::Write => AccessFlags::W_OK | AccessFlags::X_OK,
             Self::Enter => AccessFlags::X_OK,
+            Self::Connect => AccessFlags::W_OK,
         }
     }
 
@@ -34,6 +37,7 @@ impl Wish {
             Self::Read => (4, "r"),
             Self::Write => (3, "wx"),
             Self::Enter => (1, "x"),
+            Self::Connect => (2, "w"),
         }
     }
 }
@@ -121,6 +125,9 @@ impl Barrier {
         }
         let (_, letters) = self.wish.bits();
         let who = &self.who;
+        if self.wish == Wish::Connect {
+            return "`chmod-socket = 660` and `chown-socket = rwsgi:www-data`, or chmod-socket = 666".to_owned();
+        }
         if self.wish == Wish::Write {
             return format!("setfacl -m u:{who}:rwx {path}, or: chown {who} {path}");
         }
@@ -138,6 +145,7 @@ impl fmt::Display for Barrier {
             (Wish::Write, _) => "make files in",
             (Wish::Enter, true) => "enter the directory",
             (Wish::Enter, false) => "execute",
+            (Wish::Connect, _) => "connect to",
         };
         write!(f, "user {} may not {what} {path}", self.who)?;
         let Some((mode, is_directory, uid, gid)) = self.facts else { return Ok(()) };

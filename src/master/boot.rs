@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rwsgi_core::config::{self, Config, ConfigError, Context, LogTarget, Process, Sources};
 use rwsgi_core::exit::ExitCode;
-use rwsgi_core::ipc::{Failure, FromTemplate, Place, Received};
+use rwsgi_core::ipc::{Failure, Place};
 use rwsgi_core::log::{self, Entry, Event, Speaker};
 use rwsgi_core::scoreboard::Scoreboard;
 use rwsgi_core::sys;
@@ -19,7 +19,7 @@ use crate::master::{self, Instance};
 use crate::notify::Supervisor;
 use crate::pidfile::Pidfile;
 use crate::program::Program;
-use crate::{descriptors, handover, interpreter, privileges, report, resume, spawn};
+use crate::{check, descriptors, handover, interpreter, privileges, report, resume};
 
 /// Slots of the scoreboard: more than a reload of the largest instance needs.
 const SLOTS: usize = 4096;
@@ -209,68 +209,9 @@ fn tell_caller(caller: Option<Caller>, code: ExitCode, failure: &Failure) {
     }
 }
 
-/// `--check`: reads the configuration and imports the application; serves nothing.
-pub fn check(sources: &Sources) -> ExitCode {
-    let context = context(vec!["http".into()]);
-    let (config, warnings) = match config::load(sources, &context) {
-        Ok(loaded) => loaded,
-        Err(errors) => {
-            print_errors(&errors);
-            return ExitCode::Config;
-        }
-    };
-    for warning in warnings {
-        let _ = writeln!(io::stderr(), "{warning}");
-    }
-    match import_once(config) {
-        Ok(said) => {
-            let _ = writeln!(io::stdout(), "{said}");
-            ExitCode::Ok
-        }
-        Err((code, failure)) => {
-            let _ = write!(io::stderr(), "error: {}\n{}", failure.summary, failure.traceback);
-            code
-        }
-    }
-}
-
-fn import_once(mut config: Config) -> Result<String, Refusal> {
-    config.log.target = LogTarget::Stderr;
-    config.lazy_apps = false;
-    config.listeners.clear();
-    let system = |why: String| (ExitCode::System, plain(why));
-    let python = interpreter::find(&config.application, std::env::var_os("PATH").as_deref())
-        .map_err(|why| (ExitCode::Config, plain(why)))?;
-    let board = Scoreboard::create(1).map_err(|error| system(error.to_string()))?;
-    let (mut child, channel) =
-        spawn::template(&config, &python, &board, 1, (&[], Vec::new()), None).map_err(system)?;
-    channel.set_nonblocking(false).map_err(|error| system(error.to_string()))?;
-    let mut version = String::new();
-    let result = loop {
-        match channel.receive::<FromTemplate>() {
-            Ok(Received::Message(FromTemplate::Hello { python }, _)) => version = python,
-            Ok(Received::Message(FromTemplate::Imported { micros }, _)) => {
-                let millis = micros / 1000;
-                break Ok(format!(
-                    "{}: the configuration is good; Python {version} imports the application in {millis} ms",
-                    config.name
-                ));
-            }
-            Ok(Received::Message(FromTemplate::Failed(failure), _)) => {
-                break Err((ExitCode::Application, failure));
-            }
-            Ok(Received::Message(
-                FromTemplate::ForkFailed { .. } | FromTemplate::Module { .. },
-                _,
-            )) => {}
-            Ok(Received::Closed) | Err(_) => {
-                break Err(system(format!("{} has ended without a word", python.display())));
-            }
-        }
-    };
-    drop(channel);
-    let _ = child.wait();
-    result
+/// `rwsgi check`, `--check`.
+pub fn check(sources: &Sources, name: Option<&str>, json: bool) -> ExitCode {
+    check::run(sources, &context(vec!["http".into()]), name, json)
 }
 
 /// `--show-config`.

@@ -15,6 +15,9 @@ use crate::generated::Generated;
 /// Before all others: whether this program could take over with them ([`crate::takeover`]).
 pub const TAKEOVER_CHECK: &str = "--takeover-check";
 
+/// Where the services of the package have their configuration.
+pub const INSTANCES: &str = "/etc/rwsgi";
+
 /// What rwsgi was called for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
@@ -28,10 +31,14 @@ pub enum Mode {
         /// What configures that.
         sources: Sources,
     },
-    /// Tell what is wrong with a configuration.
+    /// Tell what is wrong with a configuration, and with what it needs.
     Check {
         /// What configures it.
         sources: Sources,
+        /// The instance, if it is one of /etc/rwsgi.
+        name: Option<String>,
+        /// As JSON.
+        json: bool,
     },
     /// Print the configuration that counts.
     ShowConfig {
@@ -106,8 +113,10 @@ struct Line {
     options: Vec<Argument>,
     positional: Vec<OsString>,
     errors: Vec<ConfigError>,
-    /// `--json` of `--stacks`.
+    /// `--json` of `--stacks` and of `check`.
     json: bool,
+    /// The instance of `check`.
+    name: Option<String>,
     /// After an unknown option, a word alone may be its value.
     confused: bool,
 }
@@ -157,7 +166,7 @@ impl Line {
             "reload" => Asked::Reload(value(&typed, parser)?),
             "stacks" => Asked::Stacks(value(&typed, parser)?),
             // Elsewhere it is an option of uWSGI.
-            "json" if matches!(self.mode, Some(Asked::Stacks(_))) => {
+            "json" if matches!(self.mode, Some(Asked::Stacks(_) | Asked::Check)) => {
                 self.json = true;
                 return Ok(());
             }
@@ -204,10 +213,14 @@ impl Line {
     }
 
     fn positional(&mut self, value: OsString) {
+        if value == "check" && self.mode.is_none() && self.positional.is_empty() {
+            self.mode = Some(Asked::Check);
+            return;
+        }
         self.positional.push(value);
     }
 
-    fn finish(mut self, environment: Vec<(OsString, OsString)>) -> Result<Mode, Vec<ConfigError>> {
+    fn finish(self, environment: Vec<(OsString, OsString)>) -> Result<Mode, Vec<ConfigError>> {
         // What asks for help is answered, whatever else there is.
         match self.mode {
             Some(Asked::Help) => return Ok(Mode::Help),
@@ -220,11 +233,6 @@ impl Line {
         }
         if let Some(Asked::Stacks(pidfile)) = self.mode {
             return stacks(pidfile, self.json);
-        }
-        let first = self.positional.first().and_then(|word| word.to_str());
-        if first == Some("check") && self.mode.is_none() {
-            self.positional.remove(0);
-            self.mode = Some(Asked::Check);
         }
         self.with_sources(environment)
     }
@@ -244,7 +252,7 @@ impl Line {
         Ok(match self.mode {
             Some(Asked::Stop(pidfile)) => Mode::Stop { pidfile: pidfile.into() },
             Some(Asked::Reload(pidfile)) => Mode::Reload { pidfile: pidfile.into() },
-            Some(Asked::Check) => Mode::Check { sources },
+            Some(Asked::Check) => Mode::Check { sources, name: self.name, json: self.json },
             Some(Asked::ShowConfig) => Mode::ShowConfig { sources },
             Some(Asked::Stacks(_) | Asked::Help | Asked::Version | Asked::Generate(_)) | None => {
                 Mode::Serve { sources }
@@ -255,7 +263,13 @@ impl Line {
     /// A file alone counts after all options, as in uWSGI.
     fn file(&mut self, value: OsString) -> Step {
         self.index += 1;
-        let path = text(value)?;
+        let mut path = text(value)?;
+        if self.mode == Some(Asked::Check) {
+            if !path.contains(['/', '.', ':']) {
+                path = format!("{INSTANCES}/{path}.ini");
+            }
+            self.name = instance_of(&path);
+        }
         let option = RawOption::argument("ini", &path, self.index, &path);
         let name = path.rsplit_once(':').map_or(path.as_str(), |(path, _)| path);
         if !name.ends_with(".ini") && !path.ends_with(".ini") {
@@ -266,6 +280,12 @@ impl Line {
         self.options.push(Argument::File(option));
         Ok(())
     }
+}
+
+/// The instance that has its configuration at `path`.
+fn instance_of(path: &str) -> Option<String> {
+    let name = path.strip_prefix(INSTANCES)?.strip_prefix('/')?.strip_suffix(".ini")?;
+    (!name.contains('/')).then(|| name.to_owned())
 }
 
 /// How an option is written.
@@ -399,6 +419,20 @@ mod tests {
         for line in ["check x.ini", "--check x.ini", "--check --ini x.ini"] {
             assert!(matches!(mode(line), Ok(Mode::Check { .. })), "{line}");
         }
+        let checked = |line: &str| match mode(line) {
+            Ok(Mode::Check { sources, name, json }) => {
+                let Some(Argument::File(file)) = sources.arguments.first() else {
+                    panic!("{line}")
+                };
+                (file.value.clone(), name, json)
+            }
+            other => panic!("{line}: {other:?}"),
+        };
+        let shop = ("/etc/rwsgi/shop.ini".to_owned(), Some("shop".to_owned()), true);
+        for line in ["check shop --json", "check --json shop", "check --json /etc/rwsgi/shop.ini"] {
+            assert_eq!(checked(line), shop, "{line}");
+        }
+        assert_eq!(checked("--check ./shop.ini"), ("./shop.ini".to_owned(), None, false));
         assert!(matches!(mode("--show-config x.ini"), Ok(Mode::ShowConfig { .. })));
     }
 

@@ -15,6 +15,8 @@ use rwsgi_core::log::{self, Event};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
+use crate::occupant;
+
 /// How long the kernel keeps a new connection to itself while its client sends nothing: most
 /// clients send at once, and the worker is woken once instead of twice.
 const DEFER_ACCEPT: Duration = Duration::from_secs(1);
@@ -270,7 +272,7 @@ fn open(listen: &Listen, backlog: u32, inherited: &Inherited) -> Result<Open, St
     match &listen.address {
         ListenAddr::Tcp(address) => tcp(*address, backlog)
             .map(|socket| Open { socket, ours: true, file: None })
-            .map_err(|error| remedy(&error, address.port())),
+            .map_err(|error| remedy(&error, &listen.address)),
         ListenAddr::Unix(path) => unix(path, listen, backlog).map(|socket| Open {
             socket,
             ours: true,
@@ -278,7 +280,7 @@ fn open(listen: &Listen, backlog: u32, inherited: &Inherited) -> Result<Open, St
         }),
         ListenAddr::Abstract(name) => abstract_socket(name, backlog)
             .map(|socket| Open { socket, ours: true, file: None })
-            .map_err(|error| remedy(&error, u16::MAX)),
+            .map_err(|error| remedy(&error, &listen.address)),
         ListenAddr::Fd(number) => rwsgi_core::sys::duplicate(*number)
             .map(|fd| Open { socket: Socket::from(fd), ours: false, file: None })
             .map_err(|error| format!("descriptor {number}: {error}")),
@@ -336,7 +338,11 @@ fn remove_stale(path: &Path) -> Result<(), String> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path).map_err(|error| format!("a stale socket: {error}"))
         }
-        Ok(_) => Err("another server answers on it".into()),
+        Ok(_) => {
+            let occupant = occupant::at(&ListenAddr::Unix(path.to_owned()));
+            let whose = occupant.map_or_else(String::new, |occupant| format!(": {occupant}"));
+            Err(format!("another server answers on it{whose}"))
+        }
         Err(error) => Err(format!("a socket is there already: {error}")),
     }
 }
@@ -350,11 +356,16 @@ fn abstract_socket(name: &str, backlog: i32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn remedy(error: &io::Error, port: u16) -> String {
+fn remedy(error: &io::Error, address: &ListenAddr) -> String {
+    let port = match address {
+        ListenAddr::Tcp(address) => address.port(),
+        _ => u16::MAX,
+    };
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("{error}: another server listens there; see: ss -ltnp")
-        }
+        io::ErrorKind::AddrInUse => match occupant::at(address) {
+            Some(occupant) => format!("{error}: another server listens there: {occupant}"),
+            None => format!("{error}: another server listens there; see: ss -ltnp"),
+        },
         io::ErrorKind::PermissionDenied if port < 1024 => format!(
             "{error}: ports below 1024 need a .socket unit, or CAP_NET_BIND_SERVICE (AmbientCapabilities=)"
         ),
@@ -420,7 +431,9 @@ mod tests {
         let path = directory.path().join("s");
         let _alive = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let error = open(&listen(ListenAddr::Unix(path)), 16, &Inherited::default()).unwrap_err();
-        assert_eq!(error, "another server answers on it");
+        let pid = format!("(pid {})", std::process::id());
+        let expected = error.starts_with("another server answers on it: ") && error.contains(&pid);
+        assert!(expected, "{error}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod backlog;
 mod boot;
 mod capture;
 mod cgroup;
+mod check;
 mod cli;
 mod client;
 mod commands;
@@ -23,6 +24,7 @@ mod descriptors;
 mod doorbell;
 mod event;
 mod fifo;
+mod finding;
 mod gauge;
 mod generated;
 mod generator;
@@ -35,6 +37,7 @@ mod listeners;
 mod master;
 mod memory;
 mod notify;
+mod occupant;
 mod oom;
 mod overview;
 mod patience;
@@ -51,6 +54,7 @@ mod respawn;
 mod resume;
 mod rollout;
 mod round;
+mod service;
 mod signals;
 mod size;
 mod spawn;
@@ -80,7 +84,7 @@ fn main() -> std::process::ExitCode {
     let code = match mode {
         Ok(Mode::Serve { sources }) => boot::serve(&sources),
         Ok(Mode::TakeoverCheck { sources }) => resume::check(&sources),
-        Ok(Mode::Check { sources }) => boot::check(&sources),
+        Ok(Mode::Check { sources, name, json }) => boot::check(&sources, name.as_deref(), json),
         Ok(Mode::ShowConfig { sources }) => boot::show(&sources),
         Ok(Mode::Stop { pidfile }) => ctl::stop(&pidfile),
         Ok(Mode::Reload { pidfile }) => ctl::reload(&pidfile),

@@ -12,7 +12,7 @@ rwsgi: WSGI application server, native to systemd
 Usage:
   rwsgi --ini FILE[:SECTION] [OPTION]...   serve
   rwsgi FILE [OPTION]...                   serve; the file counts more than the options
-  rwsgi --check [FILE]                     tell what is wrong, import the application, do not serve
+  rwsgi check NAME|FILE [--json]           look at configuration, unit, sockets, permissions and import
   rwsgi --show-config [FILE]               print the configuration that counts
   rwsgi --stop PIDFILE                     stop, and wait until it has stopped
   rwsgi --reload PIDFILE                   load configuration and application anew

@@ -1,0 +1,103 @@
+//! `rwsgi check` looks at configuration, sockets, permissions and import together.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+
+use crate::support::setup::{Ended, Setup};
+
+fn check(setup: Setup) -> Ended {
+    setup.arguments(&["check", "./app.ini"]).run()
+}
+
+fn checked(lines: &str) -> Ended {
+    check(Setup::new(lines))
+}
+
+#[test]
+fn what_is_good_is_told_and_nothing_else() {
+    let ended = checked("");
+    assert_eq!((ended.code(), ended.stderr.as_str()), (0, ""));
+    for text in ["ok: socket: 127.0.0.1:0 is free", "ok: project: ", "ok: application: app: the"] {
+        assert!(ended.stdout.contains(text), "no `{text}` in:\n{}", ended.stdout);
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let lines = format!("http = {address}\nstatic-map = /static=%d/collected");
+    let ended = check(Setup::new(&lines).app("import nothing_there\n"));
+    let occupant = format!("error: socket: {address} is in use by ");
+    let pid = format!("(pid {})", std::process::id());
+    let statics = "warning: static files: ";
+    ended.refuses(
+        71,
+        &[&occupant, &pid, statics, "collected does not exist", "error: application:"],
+    );
+}
+
+#[test]
+fn a_server_that_runs_has_its_address_still() {
+    let place = Setup::new("socket = app.sock");
+    let _taken = UnixListener::bind(place.place.join("app.sock")).unwrap();
+    check(place).refuses(71, &["app.sock is in use by", &std::process::id().to_string()]);
+}
+
+#[test]
+fn as_json_each_finding_has_grade_subject_and_remedy() {
+    let setup = Setup::new("static-map = /static=%d/collected");
+    let ended = setup.arguments(&["check", "./app.ini", "--json"]).run();
+    assert_eq!((ended.code(), ended.stderr.as_str()), (0, ""));
+    let told: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(told["ok"], true);
+    let findings = told["findings"].as_array().unwrap();
+    let statics = findings.iter().find(|it| it["subject"] == "static files").unwrap();
+    assert_eq!((statics["grade"].as_str(), statics["remedy"].is_string()), (Some("warning"), true));
+    let setup = Setup::new("threads = x").arguments(&["check", "./app.ini", "--json"]);
+    let ended = setup.run();
+    assert_eq!(ended.code(), 78, "{}", ended.stdout);
+    assert!(ended.stdout.contains("threads = x"), "{}", ended.stdout);
+}
+
+#[test]
+fn the_kernel_is_asked_as_the_user_that_serves() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let setup = Setup::new("uid = nobody");
+    let mode = |path: &str, mode: u32| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(setup.place.join(path), mode).unwrap();
+    };
+    mode("", 0o755);
+    mode("app.py", 0o600);
+    let file = setup.place.join("app.py");
+    let closed = format!(
+        "error: project: user nobody may not read {} (-rw------- root:root)",
+        file.display()
+    );
+    check(setup).refuses(77, &[&closed, "-> setfacl -m u:nobody:r "]);
+}
+
+#[test]
+fn a_port_that_needs_a_privilege_is_told_before_the_start() {
+    if !nix::unistd::geteuid().is_root() {
+        let ended = checked("http = 127.0.0.1:81");
+        ended.refuses(71, &["may not bind ports below 1024", ".socket unit"]);
+    }
+}
+
+#[test]
+fn an_instance_is_found_by_its_name() {
+    let setup = Setup::new("").arguments(&["check", "no-such-instance"]);
+    setup.run().refuses(78, &["/etc/rwsgi/no-such-instance.ini"]);
+}
+
+#[test]
+fn who_has_the_port_is_told_by_a_start_too() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let setup = Setup::new(&format!("http = {}", taken.local_addr().unwrap()));
+    let pid = format!("(pid {})", std::process::id());
+    setup.run().refuses(71, &["another server listens there: ", &pid]);
+}
