@@ -11,6 +11,7 @@ use rwsgi_core::config::raw::RawOption;
 use rwsgi_core::config::{Argument, ConfigError, Sources};
 
 use crate::commands;
+use crate::draft;
 use crate::generated::Generated;
 /// Before all others: whether this program could take over with them ([`crate::takeover`]).
 pub const TAKEOVER_CHECK: &str = "--takeover-check";
@@ -57,6 +58,8 @@ pub enum Mode {
     },
     /// Ask a running instance.
     Command(commands::Asked),
+    /// Write the configuration of a new instance.
+    New(draft::Asked),
     /// Print the help text.
     Help,
     /// Print the version.
@@ -74,6 +77,9 @@ pub fn parse(
     env: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Mode, Vec<ConfigError>> {
     let mut args = args.peekable();
+    if args.peek().is_some_and(|word| word == "new") {
+        return draft::parse(args.skip(1)).map(Mode::New);
+    }
     let takes_over = args.next_if(|first| first == TAKEOVER_CHECK).is_some();
     let command = args.peek().and_then(|word| word.to_str()).and_then(commands::find);
     if let Some(command) = command {

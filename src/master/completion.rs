@@ -25,13 +25,16 @@ enum Of {
     Nothing,
 }
 
-/// Every command, with what follows and what it does. `check` speaks with no instance.
+/// Every command, with what follows and what it does. The last ones speak with no instance.
 fn commands() -> impl Iterator<Item = (&'static str, Of, String)> {
     let commands = COMMANDS.iter().map(|command| {
         let of = if command.verb == Verb::List { Of::Nothing } else { Of::Instance };
         (command.name, of, summary(command.does))
     });
-    commands.chain([("check", Of::Ini, "Tell what is wrong with a file".to_owned())])
+    commands.chain([
+        ("check", Of::Ini, "Tell what is wrong with an instance or a file".to_owned()),
+        ("new", Of::Directory, "Write the configuration of a project".to_owned()),
+    ])
 }
 
 /// Each option that only commands have, without its dashes, with what follows, and those commands.

@@ -22,6 +22,7 @@ mod daemonize;
 mod degraded;
 mod descriptors;
 mod doorbell;
+mod draft;
 mod event;
 mod fifo;
 mod finding;
@@ -47,6 +48,7 @@ mod pidfile;
 mod pressure;
 mod privileges;
 mod program;
+mod project;
 mod reap;
 mod renewal;
 mod report;
@@ -90,6 +92,7 @@ fn main() -> std::process::ExitCode {
         Ok(Mode::Reload { pidfile }) => ctl::reload(&pidfile),
         Ok(Mode::Command(commands::Asked::Call(call))) => ctl::run(&call),
         Ok(Mode::Command(commands::Asked::Help(command))) => print(&commands::help(command)),
+        Ok(Mode::New(asked)) => draft::run(&asked),
         Ok(Mode::Help) => print(&config::help::help()),
         Ok(Mode::Version) => print(concat!("rwsgi ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Mode::Generate(generated)) => print(&generated.text()),
