@@ -41,6 +41,7 @@ mod deadlines;
 // What `docs/` says is proven.
 mod documents;
 // What the application is told of a request.
+mod doctor;
 mod draft;
 mod environ;
 // `wsgi.errors`.

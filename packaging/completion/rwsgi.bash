@@ -182,11 +182,12 @@ _rwsgi() {
         drain) _rwsgi_instances; return ;;
         scale) _rwsgi_instances; return ;;
         check) _rwsgi_files ini; return ;;
+        doctor) _rwsgi_instances; return ;;
         new) _rwsgi_files directory; return ;;
     esac
     _rwsgi_files ini
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W 'status workers top stacks reload stop pause resume drain scale list check new' -- "$current")
+        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W 'status workers top stacks reload stop pause resume drain scale list check doctor new' -- "$current")
     fi
 }
 

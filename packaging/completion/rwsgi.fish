@@ -2,7 +2,7 @@
 complete -c rwsgi -f
 complete -c rwsgi -k -n __fish_use_subcommand -a '(__fish_complete_suffix .ini)'
 complete -c rwsgi -n '__fish_seen_subcommand_from check' -k -a '(__fish_complete_suffix .ini)'
-complete -c rwsgi -n '__fish_seen_subcommand_from status workers top stacks reload stop pause resume drain scale' \
+complete -c rwsgi -n '__fish_seen_subcommand_from status workers top stacks reload stop pause resume drain scale doctor' \
     -a '(for directory in /run/rwsgi/*/; basename $directory; end)'
 complete -c rwsgi -n __fish_use_subcommand -a status -d 'Tell the state of the instance'
 complete -c rwsgi -n __fish_use_subcommand -a workers -d 'Tell the state of each worker'
@@ -16,6 +16,7 @@ complete -c rwsgi -n __fish_use_subcommand -a drain -d 'Pause, and wait until no
 complete -c rwsgi -n __fish_use_subcommand -a scale -d 'Have N workers until the next reload, with cheaper no fewer'
 complete -c rwsgi -n __fish_use_subcommand -a list -d 'Tell which instances run'
 complete -c rwsgi -n __fish_use_subcommand -a check -d 'Tell what is wrong with an instance or a file'
+complete -c rwsgi -n __fish_use_subcommand -a doctor -d 'Look at the machine and the instances'
 complete -c rwsgi -n __fish_use_subcommand -a new -d 'Write the configuration of a project'
 complete -c rwsgi -n '__fish_seen_subcommand_from status workers stacks reload stop pause resume drain scale list' -l json
 complete -c rwsgi -n '__fish_seen_subcommand_from top' -l interval -x

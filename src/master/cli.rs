@@ -11,8 +11,8 @@ use rwsgi_core::config::raw::RawOption;
 use rwsgi_core::config::{Argument, ConfigError, Sources};
 
 use crate::commands;
-use crate::draft;
 use crate::generated::Generated;
+use crate::{doctor, draft};
 /// Before all others: whether this program could take over with them ([`crate::takeover`]).
 pub const TAKEOVER_CHECK: &str = "--takeover-check";
 
@@ -60,6 +60,8 @@ pub enum Mode {
     Command(commands::Asked),
     /// Write the configuration of a new instance.
     New(draft::Asked),
+    /// Look at the machine; `None`: say how that is asked for.
+    Doctor(Option<doctor::Asked>),
     /// Print the help text.
     Help,
     /// Print the version.
@@ -79,6 +81,9 @@ pub fn parse(
     let mut args = args.peekable();
     if args.peek().is_some_and(|word| word == "new") {
         return draft::parse(args.skip(1)).map(Mode::New);
+    }
+    if args.peek().is_some_and(|word| word == "doctor") {
+        return Ok(Mode::Doctor(doctor::parse(args.skip(1))));
     }
     let takes_over = args.next_if(|first| first == TAKEOVER_CHECK).is_some();
     let command = args.peek().and_then(|word| word.to_str()).and_then(commands::find);

@@ -21,6 +21,7 @@ mod ctl;
 mod daemonize;
 mod degraded;
 mod descriptors;
+mod doctor;
 mod doorbell;
 mod draft;
 mod event;
@@ -76,6 +77,7 @@ use std::io::Write as _;
 
 use cli::Mode;
 use rwsgi_core::config;
+use rwsgi_core::config::error::Report;
 use rwsgi_core::exit::ExitCode;
 
 fn main() -> std::process::ExitCode {
@@ -93,6 +95,11 @@ fn main() -> std::process::ExitCode {
         Ok(Mode::Command(commands::Asked::Call(call))) => ctl::run(&call),
         Ok(Mode::Command(commands::Asked::Help(command))) => print(&commands::help(command)),
         Ok(Mode::New(asked)) => draft::run(&asked),
+        Ok(Mode::Doctor(Some(asked))) => doctor::run(&asked),
+        Ok(Mode::Doctor(None)) => {
+            boot::print_errors(&[Report::new("rwsgi doctor [NAME] [--json]").into()]);
+            ExitCode::Usage
+        }
         Ok(Mode::Help) => print(&config::help::help()),
         Ok(Mode::Version) => print(concat!("rwsgi ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Mode::Generate(generated)) => print(&generated.text()),

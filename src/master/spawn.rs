@@ -105,7 +105,10 @@ pub fn worker(
 }
 
 /// The extension module: as installed, or as built.
-fn extension() -> Result<PathBuf, String> {
+///
+/// # Errors
+/// A sentence: it is nowhere.
+pub fn extension() -> Result<PathBuf, String> {
     if let Some(path) = env::var_os("RWSGI_EXTENSION") {
         return Ok(path.into());
     }
