@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::fs;
-use std::path::Path;
 
 use rwsgi_core::address::ListenAddr;
 
@@ -37,8 +36,14 @@ pub fn at(address: &ListenAddr) -> Option<Occupant> {
     };
     let mut holders: Vec<u32> = pids.filter(holds).collect();
     // Where workers share a listener, the oldest process is the one to name.
-    holders.sort_unstable();
+    holders.sort_unstable_by_key(|pid| (started(*pid), *pid));
     holders.first().map(|pid| of_pid(*pid))
+}
+
+/// When a process began, in ticks since the boot. Its number does not tell: they begin anew.
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 fn of_pid(pid: u32) -> Occupant {
@@ -75,13 +80,15 @@ fn listening(line: &str, port: u16) -> Option<String> {
     is_it.then(|| fields.get(9).map(|inode| (*inode).to_owned())).flatten()
 }
 
+/// The inode of the listener of this name. Connections that it has accepted bear its name, too.
 fn of_unix(name: &str) -> Option<String> {
-    let table = fs::read_to_string(Path::new("/proc/net/unix")).ok()?;
-    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    fields
-        .into_iter()
-        .find(|fields| fields.get(7) == Some(&name))
-        .map(|fields| fields[6].to_owned())
+    const LISTENS: &str = "00010000";
+    let table = fs::read_to_string("/proc/net/unix").ok()?;
+    table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_it = fields.get(7) == Some(&name) && fields.get(3) == Some(&LISTENS);
+        is_it.then(|| fields.get(6).map(|inode| (*inode).to_owned())).flatten()
+    })
 }
 
 #[cfg(test)]

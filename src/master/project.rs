@@ -22,9 +22,9 @@ const VENVS: [&str; 4] = [".venv", "venv", "env", "virtualenv"];
 pub enum Kind {
     /// The directory of manage.py.
     Django(PathBuf),
-    /// A directory, or MODULE[:CALLABLE] below the current one.
+    /// A directory, or `MODULE[:CALLABLE]` below the current one.
     Flask(String),
-    /// A file, or MODULE[:CALLABLE] below the current one.
+    /// A file, or `MODULE[:CALLABLE]` below the current one.
     Wsgi(String),
 }
 
