@@ -40,6 +40,8 @@ fn who_asked_the_old_program_for_a_reload_is_answered_by_the_new_one() {
     upgrade(&server.place);
     assert_eq!(ask(&server, "reload")["message"], "reloaded: 2 new workers serve");
     wait_for_takeovers(&server, 1);
+    // An old one takes the connection for which it was woken before it knew that it is to leave.
+    server.wait_for_log(") left", 2);
     assert_eq!(server.get("/").expect(200).text(), "new");
     let counted = || Some(ask(&server, "status")).filter(|s| s["total"]["requests"] == 2);
     let status = wait::until("the requests of both generations", counted);
@@ -47,7 +49,6 @@ fn who_asked_the_old_program_for_a_reload_is_answered_by_the_new_one() {
     assert_eq!(status["generation"], 2);
     let program = fs::read_link(format!("/proc/{}/exe", server.pid())).unwrap();
     assert_eq!(program, server.place.join("bin/rwsgi"));
-    server.wait_for_log(") left", 2);
     let alive = server.place.processes();
     assert!(before.iter().all(|pid| !alive.contains(pid)), "{before:?} {alive:?}");
 }
@@ -127,6 +128,7 @@ fn code_that_cannot_be_imported_leaves_the_old_workers_to_the_new_program() {
         .write("app.py", "def application(e, s):\n    s('200 OK', [])\n    return [b'new']\n");
     assert_eq!(ask(&server, "reload")["ok"], true);
     assert_eq!(server.log().matches(" has taken over from ").count(), 1);
+    server.wait_for_log(") left", 2);
     assert_eq!(server.get("/").expect(200).text(), "new");
 }
 
@@ -155,6 +157,7 @@ fn ten_takeovers_leave_no_descriptor_behind_and_give_none_to_children() {
         let workers = pids(&server.log()).split_off(2 * (count - 1));
         [server.pid(), template(&workers), workers[0], workers[1]].map(descriptors)
     };
+    server.wait_for_log(") serves", 2);
     // A line in the log or a word to the supervisor costs one for a moment.
     let quiet = || Some(snapshot(1)).filter(|first| *first == snapshot(1));
     let before = wait::until("two equal snapshots", quiet);

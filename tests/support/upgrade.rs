@@ -47,7 +47,8 @@ pub fn upgrade_to_bytes(place: &Place, bytes: &[u8], mode: u32) {
 /// executed in the place of the old one.
 pub const WITH_GATES: &str = "\
 def gate(name):
-    open('entered-' + name, 'w').write(str(os.getpid()))
+    open('entering-' + name, 'w').write(str(os.getpid()))
+    os.rename('entering-' + name, 'entered-' + name)
     while not os.path.exists('open-' + name):
         time.sleep(0.005)
 
