@@ -4,6 +4,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::client::Client;
 use crate::support::server::Server;
+use crate::support::setup::Setup;
 
 /// A server with a request in flight.
 fn busy(name: &str) -> (Server, Client) {
@@ -90,7 +91,30 @@ fn sighup_loads_new_code() {
 #[test]
 fn sigterm_while_the_application_is_imported_stops_the_start() {
     let app = "import time\nopen('entered-import', 'w').close()\ntime.sleep(60)\n";
-    let mut server = Server::launch(crate::support::setup::Setup::new("").app(app));
+    let mut server = Server::launch(Setup::new("").app(app));
     server.place.wait_for_gate("import");
     assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
+fn a_signal_to_a_child_of_the_application_is_none_to_its_worker() {
+    let setup = Setup::new("");
+    setup.place.write(
+        "app.py",
+        "import os, signal, time\n\
+         def application(environ, start_response):\n\
+         \x20   pid = os.fork()\n\
+         \x20   if pid == 0:\n\
+         \x20       while True:\n\
+         \x20           time.sleep(1)\n\
+         \x20   os.kill(pid, signal.SIGTERM)\n\
+         \x20   _, status = os.waitpid(pid, 0)\n\
+         \x20   start_response('200 OK', [])\n\
+         \x20   return [b'%d of %d' % (os.WTERMSIG(status), os.getpid())]\n",
+    );
+    let server = Server::launch(setup);
+    let first = server.get("/").expect(200).text();
+    assert!(first.starts_with("15 of "), "{first}");
+    assert_eq!(server.get("/").expect(200).text(), first);
+    assert!(!server.log().contains("drains"), "{}", server.log());
 }

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use nix::errno::Errno;
 use nix::libc;
+use nix::sys::socket::MsgFlags;
 use socket2::{SockAddr, SockAddrStorage};
 
 /// Takes ownership of a descriptor that the kernel has just created for this process.
@@ -222,6 +224,30 @@ pub fn ignore_terminal_signals(command: &mut std::process::Command) {
     };
     // SAFETY: the closure only makes async-signal-safe calls and touches no memory of the parent.
     unsafe { command.pre_exec(in_child) };
+}
+
+/// Has a SIGTERM to this very process send a byte to `socket`. A process that the application forks has
+/// the handler as well, but it is not meant: there the signal does what it does by default.
+///
+/// # Errors
+/// Those of sigaction(2).
+pub fn tell_of_sigterm(socket: OwnedFd) -> io::Result<()> {
+    use signal_hook::consts::SIGTERM;
+    use signal_hook::low_level::{emulate_default_handler, register};
+    let own = nix::unistd::getpid();
+    let handler = move || {
+        let errno = Errno::last_raw();
+        if nix::unistd::getpid() == own {
+            // EAGAIN: it says so already.
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            let _ = nix::sys::socket::send(socket.as_raw_fd(), b"t", flags);
+        } else {
+            let _ = emulate_default_handler(SIGTERM);
+        }
+        Errno::set_raw(errno);
+    };
+    // SAFETY: all that the handler does is async-signal-safe.
+    unsafe { register(SIGTERM, handler) }.map(drop)
 }
 
 /// Has write(2) fail with EFBIG at RLIMIT_FSIZE; without this it ends the process (SIGXFSZ).

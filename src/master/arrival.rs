@@ -168,7 +168,12 @@ impl Master {
             FromWorker::Failed(failure) => self.queue.push_back(Event::WorkerFailed(key, failure)),
             FromWorker::Busy => self.look_at_load(),
             FromWorker::Retire { reason } => self.queue.push_back(Event::Retire(key, reason)),
-            FromWorker::Draining => self.queue.push_back(Event::WorkerDraining(key)),
+            FromWorker::Draining => {
+                if let Some(worker) = self.workers.get_mut(&key) {
+                    worker.takes_nothing = true;
+                }
+                self.queue.push_back(Event::WorkerDraining(key));
+            }
             FromWorker::Stuck { reason } => self.on_stuck(key, &reason),
             FromWorker::Paused { number, running } => {
                 self.queue.push_back(Event::WorkerPaused(key, number, running));

@@ -27,6 +27,7 @@ use crate::event::{Event, Generation, Key, Ticket};
 use crate::fifo::Fifos;
 use crate::gauge::Gauge;
 use crate::history::History;
+use crate::hush::Hush;
 use crate::listeners::{Inherited, Listeners, Place};
 use crate::memory::Samples;
 use crate::notify::Supervisor;
@@ -114,6 +115,8 @@ pub(crate) struct WorkerProcess {
     pub(crate) killed: bool,
     /// It has ended: its pid may be somebody else's by now.
     pub(crate) gone: bool,
+    /// It has said that it drains: it accepts no more.
+    pub(crate) takes_nothing: bool,
     pub(crate) channel: Arc<AsyncFd<Channel>>,
 }
 
@@ -161,6 +164,7 @@ pub(crate) struct Master {
     pub(crate) pressure: Pressure,
     pub(crate) oom: Oom,
     pub(crate) history: History,
+    pub(crate) hush: Option<Hush>,
     pub(crate) gauge: Gauge,
     pub(crate) outcome: Option<Outcome>,
     /// A new program is about to take over.
@@ -241,6 +245,7 @@ impl Master {
             pressure: Pressure::default(),
             oom: Oom::new(),
             history: History::default(),
+            hush: None,
             gauge: Gauge::new(Duration::ZERO),
             outcome: None,
             takeover: None,
@@ -326,6 +331,7 @@ impl Master {
         let state = state.min(fork).min(self.memory_due().unwrap_or(far));
         let state = state.min(self.load_due().unwrap_or(far));
         let state = state.min(self.check_due().unwrap_or(far));
+        let state = state.min(self.hush_ends().unwrap_or(far));
         let extend = self.instance.supervisor.is_there() && self.is_busy();
         if extend { state.min(self.extend_at) } else { state }
     }
@@ -375,6 +381,7 @@ impl Master {
                     self.reload(ticket);
                 }
                 None => {
+                    self.end_hush_if_due();
                     self.mind_sleep();
                     if self.queue.is_empty() {
                         return;

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::action::{Action, Outcome};
+use crate::action::{Action, News, Outcome};
 use crate::boot::plain;
 use crate::capture::Source;
 use crate::event::{Event, Generation, Key, Ticket};
@@ -72,7 +72,12 @@ impl Master {
                         self.instance.listeners.close(&pending.opened);
                     }
                 }
-                Action::Answer(ticket, answer) => self.answer(ticket, answer),
+                Action::Answer(ticket, answer) => self.answer_in_turn(ticket, answer),
+                Action::Tell(News::Reloaded) => self.begin_hush(),
+                Action::Tell(news @ (News::Reloading(_) | News::Stopping)) => {
+                    self.end_hush();
+                    self.tell(news);
+                }
                 Action::Tell(news) => self.tell(news),
                 Action::GiveUp(failure) => {
                     if self.instance.supervisor.is_there() {
@@ -150,6 +155,7 @@ impl Master {
                     asked: Instant::now(),
                     killed: false,
                     gone: false,
+                    takes_nothing: false,
                     generation,
                     channel: Arc::clone(&channel),
                 };

@@ -212,6 +212,7 @@ impl Master {
             pressure: Pressure::default(),
             oom: Oom::new(),
             history: earlier.history,
+            hush: None,
             gauge: Gauge::new(elapsed),
             outcome: None,
             takeover: None,
@@ -257,6 +258,7 @@ impl Master {
                 generation: known.generation,
                 killed,
                 gone: false,
+                takes_nothing: false,
                 channel: Arc::clone(&channel),
             };
             self.workers.insert(key, worker);

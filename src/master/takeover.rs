@@ -229,6 +229,7 @@ impl Master {
         let agreed = matches!(self.takeover, Some(Takeover { step: Step::Agreed, .. }));
         agreed
             && self.state.can_reload()
+            && self.hush.is_none()
             && self.queue.is_empty()
             && self.inquiries.is_empty()
             && self.workers.values().all(|worker| worker.pid.is_some())

@@ -38,7 +38,6 @@ enum Refused {
 
 /// Asks, and has the worker serve when the answer is there. Returns at once.
 pub(crate) fn begin(worker: &Arc<Worker>, probe: &Probe, probing: Probing) -> io::Result<()> {
-    worker.hold_listeners();
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let listener = Listener::internal(worker.listeners.first().map(Arc::as_ref))?;

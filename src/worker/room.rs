@@ -28,7 +28,7 @@ const TRIM_PAUSE: u64 = 10_000;
 /// Idle connections that are closed at a time to make room.
 const EVICTED: usize = 16;
 /// Later than anything that a worker waits for, in milliseconds.
-const FAR: u64 = 1 << 40;
+pub(crate) const FAR: u64 = 1 << 40;
 /// How long an idle connection of a worker that drains on its own is kept.
 const OWN_LINGER: Duration = Duration::from_secs(2);
 
@@ -142,11 +142,6 @@ impl Worker {
         !listen
     }
 
-    /// Does not accept before it is announced.
-    pub(crate) fn hold_listeners(&self) {
-        self.resume_at.store(FAR, SeqCst);
-    }
-
     /// Says that it serves, and accepts.
     pub(crate) fn announce(&self) {
         if self.channel.send(&FromWorker::Ready, &[]).is_err() {
@@ -247,9 +242,6 @@ impl Worker {
             }
             return;
         }
-        if !orphaned {
-            let _ = self.channel.send(&FromWorker::Draining, &[]);
-        }
         let listened = self.watch_listeners(false);
         if orphaned {
             if self.is_proving() {
@@ -260,6 +252,10 @@ impl Worker {
             self.let_go_of_listeners(true);
         } else if listened {
             self.take_last();
+        }
+        if !orphaned {
+            // From here on nobody who connects is served by this worker.
+            let _ = self.channel.send(&FromWorker::Draining, &[]);
         }
         let close_idle = now + millis(linger);
         for (_, connection) in self.connections().iter() {

@@ -36,6 +36,7 @@ use crate::pause::Held;
 use crate::probe;
 use crate::relay::Relay;
 use crate::request::Call;
+use crate::room::FAR;
 use crate::spool::Spool;
 use crate::stacks;
 use crate::template::{Generation, name_process, speaker};
@@ -290,7 +291,7 @@ impl Worker {
         let overtime = Overtime::new(&config.harakiri);
         let (signals, notify) = UnixStream::pair()?;
         signals.set_nonblocking(true)?;
-        signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, notify)?;
+        sys::tell_of_sigterm(notify.into())?;
         reactor.watch(channel.as_fd(), CHANNEL, false)?;
         reactor.watch(signals.as_fd(), SIGNAL, false)?;
         let worker = Arc::new(Self {
@@ -317,7 +318,8 @@ impl Worker {
             open: AtomicU64::new(0),
             listening: AtomicBool::new(false),
             wants_listening: AtomicBool::new(false),
-            resume_at: AtomicU64::new(NEVER),
+            // Its threads run before it is announced, and may not accept until then.
+            resume_at: AtomicU64::new(FAR),
             draining: AtomicBool::new(false),
             linger_ms: AtomicU64::new(0),
             leave_at: AtomicU64::new(NEVER),
