@@ -12,8 +12,8 @@ rwsgi: WSGI application server, native to systemd
 Usage:
   rwsgi --ini FILE[:SECTION] [OPTION]...   serve
   rwsgi FILE [OPTION]...                   serve; the file counts more than the options
-  rwsgi new NAME --django DIR              write /etc/rwsgi/NAME.ini for a project; `rwsgi new --help`
-  rwsgi check NAME|FILE [--json]           look at configuration, unit, sockets, permissions and import
+  rwsgi new NAME --django DIR              write /etc/rwsgi/NAME.ini; see `rwsgi new --help`
+  rwsgi check NAME|FILE [--json]           look at all that a start needs: `rwsgi check --help`
   rwsgi doctor [NAME] [--json]             look at the machine, and at all instances or one
   rwsgi --show-config [FILE]               print the configuration that counts
   rwsgi --stop PIDFILE                     stop, and wait until it has stopped
