@@ -13,7 +13,7 @@ Usage:
   rwsgi --ini FILE[:SECTION] [OPTION]...   serve
   rwsgi FILE [OPTION]...                   serve; the file counts more than the options
   rwsgi new NAME --django DIR              write /etc/rwsgi/NAME.ini; see `rwsgi new --help`
-  rwsgi check NAME|FILE [--json]           look at all that a start needs: `rwsgi check --help`
+  rwsgi check NAME|FILE [--json]           look at configuration, unit, sockets, rights and import
   rwsgi doctor [NAME] [--json]             look at the machine, and at all instances or one
   rwsgi --show-config [FILE]               print the configuration that counts
   rwsgi --stop PIDFILE                     stop, and wait until it has stopped
