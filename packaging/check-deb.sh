@@ -107,7 +107,7 @@ check_parts() {
     sed -i 's/su rwsgi rwsgi/su root root/' "$root/etc/logrotate.d/rwsgi"
     said=$(logrotate --debug --state "$root/state" "$root/etc/logrotate.d/rwsgi" 2>&1) || complain "logrotate: $said"
     python3 -m json.tool "$root/usr/share/doc/rwsgi/sbom.cdx.json" >/dev/null || complain "the bill of materials is no JSON"
-    ! grep -aoE '(/root|/home|/tmp/tmp[.])/[[:graph:]]{,40}|registry/src/[[:graph:]]{,40}' \
+    ! grep -aoE '/[.](cargo|rustup)/[[:graph:]]{,40}|/tmp/tmp[.][[:graph:]]{,40}|registry/src/[[:graph:]]{,40}' \
         "$root"/usr/bin/rwsgi "$root"/usr/lib/rwsgi/python/* | sort -u | head -n 3 | grep . ||
         complain "a program tells where it was built"
     rm -rf "$root"
