@@ -280,7 +280,12 @@ fn a_pidfile_names_an_instance_whatever_its_control_socket_is_called() {
 #[test]
 fn a_control_socket_that_cannot_be_made_is_a_reason_not_to_start() {
     let ended = Setup::new("control-socket = app.py").run();
-    ended.refuses(71, &["app.py: there is a file that is no socket"]);
+    ended.refuses(78, &["app.ini:5:18: `control-socket = app.py` is there, and is no socket"]);
+    let long = "a".repeat(108);
+    let ended = Setup::new(&format!("control-socket = {long}")).run();
+    ended.refuses(78, &["app.ini:5:18", "is too long", "at most 107 bytes"]);
+    let ended = Setup::new("control-socket = here\nmaster-fifo = here").run();
+    ended.refuses(78, &["app.ini:6:15", "another channel for commands is there"]);
     let server = served("");
     let path = server.place.join("control").display().to_string();
     let ended = Setup::new(&format!("control-socket = {path}")).run();

@@ -81,7 +81,7 @@ fn a_digit_changes_to_another_one() {
 #[test]
 fn what_is_no_fifo_is_a_reason_not_to_start() {
     let ended = Setup::new("master-fifo = app.py").run();
-    ended.refuses(71, &["app.py: there is a file that is no FIFO"]);
+    ended.refuses(78, &["app.ini:5:15: `master-fifo = app.py` is there, and is no FIFO"]);
     assert!(ended.place.read("app.py").contains("def application"));
 }
 

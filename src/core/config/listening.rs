@@ -131,7 +131,7 @@ fn address(
 /// The most bytes of a UNIX socket's name, by unix(7).
 const LONGEST: usize = 107;
 
-fn check_length(address: &ListenAddr, origin: &Origin, findings: &mut Findings) {
+pub(super) fn check_length(address: &ListenAddr, origin: &Origin, findings: &mut Findings) {
     let length = match address {
         ListenAddr::Unix(path) => path.as_os_str().as_bytes().len(),
         ListenAddr::Abstract(name) => name.len(),

@@ -1,6 +1,8 @@
 //! What was written becomes a valid [`Config`]: the rules between options, and the only place that
 //! asks the system whether files are there.
 
+use std::fs::{FileType, symlink_metadata};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use super::{
     Config, Context, Harakiri, Http, Log, LogTarget, Process, Proxies, QueueLimits, files,
     listening, recycling, reloading, sizing,
 };
+use crate::address::ListenAddr;
 
 /// As many as there are digits.
 const FIFOS: usize = 10;
@@ -177,15 +180,7 @@ fn process(settings: &Settings<'_>, context: &Context, findings: &mut Findings) 
         let report = Report::new("`pidfile` and `daemonize` name the same file");
         findings.error(report.at_value(&setting.raw.origin));
     }
-    let control_socket = new_file(settings, "control-socket", context, findings);
-    let fifos: Vec<_> = settings
-        .all(&["master-fifo"])
-        .filter_map(|setting| made_file(setting, context, findings))
-        .collect();
-    if let (Some(setting), true) = (settings.last("master-fifo"), fifos.len() > FIFOS) {
-        let report = Report::new(format!("there are {} of `master-fifo`", fifos.len()));
-        findings.error(report.at_key(&setting.raw.origin).expected("10 at most: 0 to 9"));
-    }
+    let (control_socket, fifos) = channels(settings, context, findings);
     Process {
         control_socket,
         control_group: settings.small("control-group"),
@@ -200,6 +195,44 @@ fn process(settings: &Settings<'_>, context: &Context, findings: &mut Findings) 
 
 /// A file that rwsgi makes, relative to where it was started. A directory that is missing now may
 /// be there at the start, so it is a warning.
+/// Where commands come from: the control socket, and the FIFOs.
+fn channels(
+    settings: &Settings<'_>,
+    context: &Context,
+    findings: &mut Findings,
+) -> (Option<PathBuf>, Vec<PathBuf>) {
+    let mut seen = Vec::new();
+    let mut channel = |setting: &Setting<'_>, what: &str, is_one: fn(&FileType) -> bool| {
+        let path = made_file(setting, context, findings)?;
+        let (origin, shown) = (&setting.raw.origin, quoted(setting.raw));
+        let kind = symlink_metadata(&path).map(|facts| facts.file_type());
+        if kind.is_ok_and(|kind| !kind.is_dir() && !is_one(&kind)) {
+            let report = Report::new(format!("{shown} is there, and is no {what}"));
+            findings.error(report.at_value(origin).expected(format!("a new file, or a {what}")));
+        } else if seen.contains(&path) {
+            let report = Report::new(format!("{shown}: another channel for commands is there"));
+            findings.error(report.at_value(origin).expected("a path of its own"));
+        }
+        seen.push(path.clone());
+        Some(path)
+    };
+    let socket = settings.last("control-socket");
+    let control_socket = socket.and_then(|one| channel(one, "socket", FileType::is_socket));
+    let fifos: Vec<_> = settings
+        .all(&["master-fifo"])
+        .filter_map(|one| channel(one, "FIFO", FileType::is_fifo))
+        .collect();
+    if let (Some(setting), Some(path)) = (socket, &control_socket) {
+        let address = ListenAddr::Unix(path.clone());
+        listening::check_length(&address, &setting.raw.origin, findings);
+    }
+    if let (Some(setting), true) = (settings.last("master-fifo"), fifos.len() > FIFOS) {
+        let report = Report::new(format!("there are {} of `master-fifo`", fifos.len()));
+        findings.error(report.at_key(&setting.raw.origin).expected("10 at most: 0 to 9"));
+    }
+    (control_socket, fifos)
+}
+
 fn new_file(
     settings: &Settings<'_>,
     name: &str,
