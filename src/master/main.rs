@@ -73,6 +73,7 @@ mod top;
 mod unfinished;
 mod unit;
 mod watch;
+mod workers;
 
 use std::io::Write as _;
 

@@ -125,19 +125,21 @@ fn blocked_hands_leave_work_to_the_free_ones() {
     });
 }
 
+/// One short job after the other, until it is over.
+fn again(crew: &Arc<Crew<Job>>, over: &Arc<AtomicBool>) {
+    let (theirs, ends) = (Arc::clone(crew), Arc::clone(over));
+    let job = move || {
+        if !ends.load(SeqCst) {
+            again(&theirs, &ends);
+        }
+    };
+    crew.submit(Box::new(job));
+}
+
 #[test]
 fn jobs_without_end_stop_neither_tasks_nor_events() {
     with_crew(1, |crew| {
         let over = Arc::new(AtomicBool::new(false));
-        fn again(crew: &Arc<Crew<Job>>, over: &Arc<AtomicBool>) {
-            let (theirs, ends) = (Arc::clone(crew), Arc::clone(over));
-            let job = move || {
-                if !ends.load(SeqCst) {
-                    again(&theirs, &ends);
-                }
-            };
-            crew.submit(Box::new(job));
-        }
         let (theirs, ends) = (Arc::clone(crew), Arc::clone(&over));
         crew.reactor().spawn(async move { again(&theirs, &ends) });
         let (polled, was_polled) = mpsc::channel();
@@ -231,15 +233,6 @@ fn the_first_job_that_asks_for_it_is_looked_at_already() {
 fn a_hand_that_always_has_another_short_job_gets_the_lead_back() {
     with_crew(1, |crew| {
         let over = Arc::new(AtomicBool::new(false));
-        fn again(crew: &Arc<Crew<Job>>, over: &Arc<AtomicBool>) {
-            let (theirs, ends) = (Arc::clone(crew), Arc::clone(over));
-            let job = move || {
-                if !ends.load(SeqCst) {
-                    again(&theirs, &ends);
-                }
-            };
-            crew.submit(Box::new(job));
-        }
         let (release, stuck) = mpsc::channel::<()>();
         let (theirs, ends) = (Arc::clone(crew), Arc::clone(&over));
         submit(crew, move || {
