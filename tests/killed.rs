@@ -213,7 +213,7 @@ fn a_template_under_load_and_asleep() {
 }
 
 /// Whether a request failed as those do that a killed worker had.
-fn is_of_the_dead(failure: &String) -> bool {
+fn is_of_the_dead(failure: &str) -> bool {
     let kinds = ["ConnectionReset", "BrokenPipe", "UnexpectedEof", "Ok(0)"];
     kinds.iter().any(|kind| failure.contains(kind))
 }
@@ -230,7 +230,10 @@ fn a_worker_that_drains_loses_its_own_requests_only() {
         wait::until("answers", || (answered() > before + 50).then_some(()));
     });
     // While no worker was free, it may have taken in one request of each of the four clients.
-    assert!(failures.len() <= 4 && failures.iter().all(is_of_the_dead), "{failures:?}");
+    assert!(
+        failures.len() <= 4 && failures.iter().all(|failure| is_of_the_dead(failure)),
+        "{failures:?}"
+    );
     server.get("/ok").expect(200);
 }
 
@@ -248,6 +251,6 @@ fn workers_under_load_lose_what_they_had_and_nobody_is_refused_or_forgotten() {
         });
         // Four clients have one request each, and four workers are killed.
         assert!(failures.len() <= 16, "{failures:?}");
-        assert!(failures.iter().all(is_of_the_dead), "{failures:?}");
+        assert!(failures.iter().all(|failure| is_of_the_dead(failure)), "{failures:?}");
     }
 }
