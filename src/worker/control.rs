@@ -184,7 +184,7 @@ impl Worker {
         self.watch_listeners(wanted);
     }
 
-    /// The same when it is busy, or full: another one that takes newcomers is told of who waits.
+    /// A worker that is busy, or full, and was perhaps woken for who waits, sends word to another one.
     pub(crate) fn pass_on(&self) {
         let waits = || self.listeners.iter().any(|listener| listener.has_newcomer());
         if self.config.processes > 1

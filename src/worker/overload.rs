@@ -14,18 +14,23 @@ use crate::worker::Worker;
 /// Seconds after which a client may try again.
 const RETRY: HeaderValue = HeaderValue::from_static("5");
 
+/// Answers a request that the application has not seen with 503: the client may try again after so
+/// many seconds.
+pub(crate) fn refuse(call: &Call, seconds: HeaderValue) {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let (mut head, text) = (error_head(status), error_text(status));
+    head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    head.headers_mut().insert(RETRY_AFTER, seconds);
+    let text = if call.request.method == Method::HEAD { Bytes::new() } else { text };
+    call.exchange.respond(head, Payload::Whole(text));
+}
+
 impl Worker {
     /// Answers a request that the application will not see. `waited`: for how long it did; `None`:
     /// there was no room to wait.
     pub(crate) fn turn_away(&self, call: &Call, waited: Option<Duration>) {
         self.slot.count_turned_away();
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        let mut head = error_head(status);
-        let text = error_text(status);
-        head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
-        head.headers_mut().insert(RETRY_AFTER, RETRY);
-        let text = if call.request.method == Method::HEAD { Bytes::new() } else { text };
-        call.exchange.respond(head, Payload::Whole(text));
+        refuse(call, RETRY);
         self.complain_of_overload(call, waited);
     }
 

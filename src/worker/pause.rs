@@ -12,17 +12,16 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use http::header::{CONTENT_LENGTH, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 use rwsgi_core::ipc::FromWorker;
 
 use crate::deadlines::NEVER;
-use crate::exchange::Payload;
-use crate::request::{Call, error_head, error_text};
+use crate::overload::refuse;
+use crate::request::Call;
 use crate::worker::Worker;
 
 /// What a client that is refused is to wait, in seconds.
-const RETRY: &str = "10";
+const RETRY: HeaderValue = HeaderValue::from_static("10");
 
 /// The requests that a pause holds.
 #[derive(Debug, Default)]
@@ -69,7 +68,7 @@ impl Worker {
         }
         if state.refuses {
             drop(state);
-            self.reactor().run_here(|| refuse(&call));
+            self.reactor().run_here(|| refuse(&call, RETRY));
         } else {
             state.calls.push(call);
         }
@@ -129,15 +128,7 @@ impl Worker {
             state.refuses = true;
             std::mem::take(&mut state.calls)
         };
-        calls.iter().for_each(refuse);
+        calls.iter().for_each(|call| refuse(call, RETRY));
         self.deadlines.look_at(self.leave_at.load(SeqCst));
     }
-}
-
-fn refuse(call: &Call) {
-    let status = StatusCode::SERVICE_UNAVAILABLE;
-    let (mut head, text) = (error_head(status), error_text(status));
-    head.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY));
-    head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
-    call.exchange.respond(head, Payload::Whole(text));
 }
