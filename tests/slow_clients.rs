@@ -191,7 +191,8 @@ fn a_reader_that_is_fast_enough_is_left_alone_however_long_it_takes() {
 
 #[test]
 fn five_hundred_slow_clients_of_each_kind_leave_the_only_thread_to_the_others() {
-    let server = large("http-headers-timeout=60\nmax-connections=3000");
+    let server =
+        large("http-headers-timeout=600\nhttp-timeout=600\nminimum-rate=0\nmax-connections=3000");
     let address = server.address();
     let connect = |request: &str| {
         let mut stream = TcpStream::connect(address).unwrap();
