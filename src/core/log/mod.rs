@@ -9,6 +9,7 @@
 mod access;
 mod catalog;
 mod event;
+mod explanations;
 mod fields;
 mod journal;
 mod loss;
