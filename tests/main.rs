@@ -126,6 +126,8 @@ mod reload_bad_application;
 mod reload_bad_config;
 // How long the application allows itself.
 mod request_deadline;
+// What names a request in the log.
+mod request_id;
 // The first line of a request.
 mod request_line;
 // How one generation follows another.

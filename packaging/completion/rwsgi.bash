@@ -69,7 +69,7 @@ _rwsgi() {
         --proxy-protocol) :; return ;;
         --trusted-proxies) :; return ;;
         --trusted-proxy-count) :; return ;;
-        --trusted-proxy-headers) _rwsgi_reply -W 'x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port forwarded'; return ;;
+        --trusted-proxy-headers) _rwsgi_reply -W 'x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port forwarded x-request-id'; return ;;
         --max-connections) :; return ;;
         -l | --listen) :; return ;;
         --chown-socket) _rwsgi_reply -u; return ;;

@@ -40,7 +40,7 @@ complete -c rwsgi -l protocol -x -a 'http uwsgi fastcgi scgi' -d 'What is spoken
 complete -c rwsgi -l proxy-protocol -x -d 'Every connection to this address, one of http or socket, begins with a header of the PROXY protocol, version 1 or 2, that tells who the client is'
 complete -c rwsgi -l trusted-proxies -x -d 'Addresses and networks of proxies whose trusted-proxy-headers are believed, so that REMOTE_ADDR and wsgi.url_scheme are those of the client'
 complete -c rwsgi -l trusted-proxy-count -x -d 'How many proxies a request passes on its way'
-complete -c rwsgi -l trusted-proxy-headers -x -a 'x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port forwarded' -d 'The fields that the trusted proxies set, with blanks between'
+complete -c rwsgi -l trusted-proxy-headers -x -a 'x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port forwarded x-request-id' -d 'The fields that the trusted proxies set, with blanks between'
 complete -c rwsgi -l max-connections -x -d 'Open connections of each worker'
 complete -c rwsgi -s l -l listen -x -d 'Connections that may wait to be accepted, for each address'
 complete -c rwsgi -s C -l chmod-socket -d 'Permission bits of UNIX sockets, whatever umask is'

@@ -23,6 +23,7 @@ pub mod ipc;
 pub mod log;
 pub mod output;
 pub mod reach;
+pub mod request_id;
 pub mod running;
 pub mod scoreboard;
 pub mod shortage;

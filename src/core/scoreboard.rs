@@ -17,15 +17,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::request_id::RequestId;
 use crate::running::{self, Entries, Running};
 use crate::sys::SharedWords;
 
 /// What the words mean. A program with another layout cannot take over from a master whose workers
 /// write in this one: it goes up whenever an older reader would misread a newer writer, or the reverse.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 const _: () = assert!(
-    SLOT_WORDS == 16 && running::WORDS == 64 * 24,
+    SLOT_WORDS == 16 && running::WORDS == 64 * 32,
     "the layout has changed: give it a number of its own"
 );
 
@@ -40,6 +41,7 @@ const BYTES_SENT: usize = 4;
 const WAITING: usize = 5;
 const TURNED_AWAY: usize = 6;
 const TEAM: usize = 7;
+const NAME: usize = 8;
 
 /// The whole of the shared memory.
 #[derive(Debug, Clone)]
@@ -162,7 +164,10 @@ impl Slot {
     }
 
     /// A new worker takes the slot: what is counted since the start stays, what is now begins at 0.
-    pub fn take(&self) {
+    ///
+    /// `name` is the worker's number in the names of its requests.
+    pub fn take(&self, name: u64) {
+        self.word(NAME).store(name, Relaxed);
         self.word(RUNNING).store(0, Relaxed);
         self.word(CONNECTIONS).store(0, Relaxed);
         self.word(WAITING).store(0, Relaxed);
@@ -172,8 +177,8 @@ impl Slot {
 
     /// Thread `thread` (1 or more) calls the application for a request. A few stores: no system call,
     /// no allocation.
-    pub fn begin_request(&self, thread: u16, method: &str, path: &str) {
-        self.entries().begin(thread, method, path);
+    pub fn begin_request(&self, thread: u16, id: &RequestId, method: &str, path: &str) {
+        self.entries().begin(thread, id, method, path);
         self.word(RUNNING).fetch_add(1, SeqCst);
     }
 
@@ -197,7 +202,7 @@ impl Slot {
 
     /// The requests that run, or ran when the worker died; the longest first.
     pub fn running(&self) -> Vec<Running> {
-        self.entries().read()
+        self.entries().read(self.word(NAME).load(Relaxed))
     }
 
     /// A response has left, or broke off, after `bytes` of its body. Returns how many there were, of
@@ -250,19 +255,22 @@ impl Slot {
 mod tests {
     use super::*;
 
+    const ID: RequestId = RequestId::Own { worker: 7, number: 3 };
+
     #[test]
     fn what_one_mapping_writes_the_other_reads() {
         let master = Scoreboard::create(2).unwrap();
         let memory = master.memory().try_clone_to_owned().unwrap();
         let worker = Scoreboard::open(memory, 2).unwrap();
         let slot = worker.slot(1).unwrap();
-        slot.begin_request(1, "GET", "/reports/7");
+        slot.begin_request(1, &ID, "GET", "/reports/7");
         slot.count_response(10);
         assert_eq!(master.slot(1).unwrap().read().bytes_sent, 10);
         assert_eq!(master.slot(0).unwrap().read(), Counters::default());
         assert_eq!(master.total().running, 1);
         let running = master.slot(1).unwrap().running();
         assert_eq!((running.len(), running[0].path.as_str()), (1, "/reports/7"));
+        assert_eq!(running[0].id, RequestId::Own { worker: 0, number: 3 });
         assert_eq!(master.slot(0).unwrap().running(), []);
         assert!(master.slot(2).is_none());
     }
@@ -275,9 +283,9 @@ mod tests {
         slots[0].set_team(8);
         slots[2].set_team(7);
         assert!(board.has_idle(7, 1));
-        slots[2].begin_request(1, "GET", "/");
+        slots[2].begin_request(1, &ID, "GET", "/");
         assert!(!board.has_idle(7, 1) && board.has_idle(7, 2));
-        slots[2].take();
+        slots[2].take(7);
         assert!(!board.has_idle(7, 2));
     }
 
@@ -285,9 +293,9 @@ mod tests {
     fn a_successor_keeps_the_sums_and_forgets_the_present() {
         let board = Scoreboard::create(1).unwrap();
         let slot = board.slot(0).unwrap();
-        slot.begin_request(1, "GET", "/reports/7");
+        slot.begin_request(1, &ID, "GET", "/reports/7");
         slot.count_response(1);
-        slot.take();
+        slot.take(7);
         assert_eq!(slot.read(), Counters { requests: 1, bytes_sent: 1, ..Counters::default() });
         assert_eq!(slot.running(), []);
     }
@@ -296,7 +304,7 @@ mod tests {
     fn every_worker_sees_a_pause_and_how_many_it_still_runs() {
         let board = Scoreboard::create(2).unwrap();
         let slots = [board.slot(0).unwrap(), board.slot(1).unwrap()];
-        (1..=2).for_each(|thread| slots[1].begin_request(thread, "GET", "/"));
+        (1..=2).for_each(|thread| slots[1].begin_request(thread, &ID, "GET", "/"));
         board.set_pause(3);
         assert_eq!(slots.each_ref().map(Slot::pause), [3, 3]);
         assert_eq!((slots[1].end_request(1), slots[1].end_request(2)), (1, 0));
@@ -310,9 +318,9 @@ mod tests {
         let board = Scoreboard::create(3).unwrap();
         let slots: Vec<_> = (0..3).filter_map(|index| board.slot(index)).collect();
         for (slot, path) in slots.iter().zip(["/0", "/1", "/2"]) {
-            (1..=64).for_each(|thread| slot.begin_request(thread, "GET", &path.repeat(70)));
+            (1..=64).for_each(|thread| slot.begin_request(thread, &ID, "GET", &path.repeat(70)));
         }
-        slots[1].take();
+        slots[1].take(7);
         for (slot, count) in slots.iter().zip([64, 0, 64]) {
             assert_eq!((slot.read().running, slot.running().len()), (count, count as usize));
         }

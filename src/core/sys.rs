@@ -369,3 +369,14 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
     // SAFETY: accept4(2) writes the peer's address and its length, or nothing and fails.
     unsafe { SockAddr::try_init(take) }
 }
+
+/// A number that nobody can guess, and no other process gets (getrandom(2)).
+///
+/// # Errors
+/// Those of getrandom(2).
+pub fn random() -> io::Result<u64> {
+    let mut bytes = [0_u8; 8];
+    // SAFETY: the buffer is as long as said. So few bytes come at once, and all of them.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if got < 0 { Err(io::Error::last_os_error()) } else { Ok(u64::from_ne_bytes(bytes)) }
+}

@@ -128,7 +128,7 @@ impl Master {
     fn fork(&mut self, generation: Generation, key: Key, number: u32, slot: usize) {
         // What the last one there was doing when it died has been told, and is not the next one's.
         if let Some(slot) = self.instance.scoreboard.slot(slot) {
-            slot.take();
+            slot.take(0);
             self.history.begin(key, slot.read());
         }
         let forked = match self.templates.get(&generation) {

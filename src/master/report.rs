@@ -265,6 +265,7 @@ pub(crate) fn describe(running: &Running) -> serde_json::Value {
     let millis = u32::try_from(running.age().as_millis()).unwrap_or(u32::MAX);
     json!({
         "thread": running.thread,
+        "id": running.id.to_string(),
         "method": running.method,
         "path": running.path,
         "seconds": f64::from(millis) / 1000.0,

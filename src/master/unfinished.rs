@@ -38,6 +38,7 @@ impl Unfinished {
     pub fn add_to(&self, entry: Entry) -> Entry {
         self.0.iter().take(NAMED).fold(entry, |entry, running| {
             entry
+                .number("REQUEST_ID", &running.id)
                 .field("REQUEST_METHOD", running.method.clone())
                 .field("REQUEST_PATH", running.path.clone())
         })
@@ -52,6 +53,7 @@ fn one(running: &Running) -> String {
 #[cfg(test)]
 mod tests {
     use rwsgi_core::log::{self, Event};
+    use rwsgi_core::request_id::RequestId;
     use rwsgi_core::scoreboard::Scoreboard;
 
     use super::*;
@@ -59,7 +61,9 @@ mod tests {
     fn unfinished(count: u16) -> Unfinished {
         let board = Scoreboard::create(1).unwrap();
         let slot = board.slot(0).unwrap();
-        (1..=count).for_each(|thread| slot.begin_request(thread, "GET", &format!("/{thread}")));
+        let id = RequestId::Given("r".into());
+        (1..=count)
+            .for_each(|thread| slot.begin_request(thread, &id, "GET", &format!("/{thread}")));
         Unfinished::new(slot.running())
     }
 
@@ -81,7 +85,7 @@ mod tests {
         let entry = unfinished(2).add_to(log::error(Event::WorkerDied, "died"));
         let mut fields: Vec<_> = entry.fields.iter().map(|(n, v)| format!("{n}={v}")).collect();
         fields.sort();
-        let method = "REQUEST_METHOD=GET";
-        assert_eq!(fields, [method, method, "REQUEST_PATH=/1", "REQUEST_PATH=/2"]);
+        let (id, method) = ("REQUEST_ID=r", "REQUEST_METHOD=GET");
+        assert_eq!(fields, [id, id, method, method, "REQUEST_PATH=/1", "REQUEST_PATH=/2"]);
     }
 }

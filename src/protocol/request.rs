@@ -2,6 +2,7 @@
 //! need of it. A new protocol adds one kind of [`Head`].
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, Uri, Version};
@@ -20,6 +21,9 @@ pub struct Request {
     pub head: Head,
     /// What trusted proxies say of the client.
     pub origin: Origin<'static>,
+    /// What a trusted proxy calls it.
+    pub given_id: Option<Box<str>>,
+    number: OnceLock<u64>,
 }
 
 /// What was sent before the body, as its protocol has it.
@@ -47,7 +51,7 @@ impl Request {
     /// A request of HTTP.
     pub fn http(parts: http::request::Parts) -> Self {
         let http::request::Parts { method, uri, version, headers: fields, .. } = parts;
-        Self { method, head: Head::Http { uri, version, fields }, origin: Origin::default() }
+        Self::new(method, Head::Http { uri, version, fields })
     }
 
     /// A request of the uwsgi protocol.
@@ -56,7 +60,26 @@ impl Request {
     /// REQUEST_METHOD is missing, or no token.
     pub fn uwsgi(vars: Vars, modifier: u8) -> Result<Self, UwsgiError> {
         let method = vars.method()?;
-        Ok(Self { method, head: Head::Uwsgi { vars, modifier }, origin: Origin::default() })
+        Ok(Self::new(method, Head::Uwsgi { vars, modifier }))
+    }
+
+    fn new(method: Method, head: Head) -> Self {
+        Self { method, head, origin: Origin::default(), given_id: None, number: OnceLock::new() }
+    }
+
+    /// Its number among those of its worker; `draw` gives one to who asks first.
+    pub fn number(&self, draw: impl FnOnce() -> u64) -> u64 {
+        *self.number.get_or_init(draw)
+    }
+
+    /// The value of a field that occurs once.
+    pub fn only_field(&self, name: &HeaderName) -> Option<&[u8]> {
+        if let Head::Http { fields, .. } = &self.head
+            && fields.get_all(name).iter().nth(1).is_some()
+        {
+            return None;
+        }
+        self.field(name)
     }
 
     /// `SERVER_PROTOCOL`, for the log.

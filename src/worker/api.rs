@@ -1,6 +1,6 @@
 //! What an application can import here and nowhere else.
 //!
-//! - `rwsgi`: `RequestTimeout`, `set_deadline(seconds)`, `__version__`;
+//! - `rwsgi`: `RequestTimeout`, `set_deadline(seconds)`, `request_id()`, `__version__`;
 //! - `uwsgi` and `uwsgidecorators`, unless `uwsgi-module = false`: names of uWSGI behind which there
 //!   is what they say. What is missing is not there, so that libraries that look find out.
 
@@ -18,6 +18,7 @@ use rwsgi_core::ipc::Failure;
 use rwsgi_core::log::{self, Event};
 use rwsgi_core::title;
 
+use crate::identity;
 use crate::overtime::{Limit, Overtime, RequestTimeout};
 use crate::traceback;
 
@@ -43,6 +44,7 @@ pub(crate) fn install(py: Python<'_>, config: &Config) -> PyResult<()> {
     own.add("RequestTimeout", py.get_type::<RequestTimeout>())?;
     own.add("__version__", rwsgi_core::VERSION)?;
     own.add_function(wrap_pyfunction!(set_deadline, &own)?)?;
+    own.add_function(wrap_pyfunction!(request_id, &own)?)?;
     modules.set_item("rwsgi", &own)?;
     if config.uwsgi_module {
         modules.set_item("uwsgi", uwsgi(py, config)?)?;
@@ -137,6 +139,12 @@ fn attribute<'py>(
     Ok(module.getattr_opt(name)?.filter(|value| !value.is_none()))
 }
 
+/// The name of the request that this thread works on, as the log has it; None when it works on none.
+#[pyfunction]
+fn request_id() -> Option<String> {
+    identity::current().map(|id| id.to_string())
+}
+
 /// Gives the request that this thread works on `seconds` from now on instead of what `harakiri`
 /// says; None: for ever.
 #[pyfunction]
@@ -214,7 +222,7 @@ fn signal_master(signal: Signal) -> PyResult<bool> {
 #[pyfunction]
 #[pyo3(name = "log")]
 fn log_message(message: &str) -> bool {
-    log::info(Event::ApplicationOutput, message).send();
+    identity::about_current(log::info(Event::ApplicationOutput, message)).send();
     true
 }
 

@@ -23,6 +23,7 @@ mod fork;
 mod hand;
 mod hole;
 mod http;
+mod identity;
 mod import;
 mod inheritance;
 mod inquirer;

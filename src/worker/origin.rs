@@ -3,16 +3,19 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use rwsgi_core::config::Proxies;
 use rwsgi_core::config::value::Peers;
 use rwsgi_core::log::{self, Event};
+use rwsgi_core::request_id;
 use rwsgi_protocol::forwarded::{self, Fields, ForwardedError, Origin, Trust, Values};
 use rwsgi_protocol::request::{Head, Request};
 use rwsgi_protocol::scheme::Scheme;
 
 use crate::accept::Peer;
 use crate::connection::Connection;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Who is believed.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(crate) struct Origins {
     trust: Option<Trust>,
     /// The fields that the trusted proxies set.
     fields: Vec<String>,
+    /// Whether they name the requests.
+    names_requests: bool,
     warned: AtomicBool,
 }
 
@@ -36,7 +41,9 @@ pub(crate) enum Forwarding {
 impl Origins {
     pub(crate) fn new(proxies: &Proxies) -> Self {
         let trust = proxies.trusted.as_ref().map(|peers| trust(peers, proxies));
-        Self { trust, fields: proxies.fields.clone(), warned: AtomicBool::new(false) }
+        let fields = proxies.fields.clone();
+        let names_requests = fields.iter().any(|field| field == X_REQUEST_ID.as_str());
+        Self { trust, fields, names_requests, warned: AtomicBool::new(false) }
     }
 
     /// Whether this neighbour may say in a header of the PROXY protocol who the client is.
@@ -57,6 +64,9 @@ impl Origins {
         if connection.is_tls() {
             request.origin.scheme = Some(Scheme::Https);
         }
+        if self.names_requests {
+            request.given_id = self.given_id(connection, request);
+        }
         let Some(trust) = &self.trust else { return Ok(()) };
         let peer = who(connection, request);
         if !trust.trusts(&peer) {
@@ -69,6 +79,19 @@ impl Origins {
         let scheme = origin.scheme.or(request.origin.scheme);
         request.origin = Origin { scheme, ..origin };
         Ok(())
+    }
+
+    /// What a trusted proxy, or a web server by the uwsgi protocol, calls the request. Of a name that
+    /// is no good, or not the only one, nothing is believed.
+    fn given_id(&self, connection: &Connection, request: &Request) -> Option<Box<str>> {
+        let is_believed = match &request.head {
+            Head::Uwsgi { .. } => true,
+            Head::Http { .. } => {
+                self.trust.as_ref().is_some_and(|trust| trust.trusts(&who(connection, request)))
+            }
+        };
+        let said = if is_believed { request.only_field(&X_REQUEST_ID)? } else { return None };
+        request_id::legal(said).map(Box::from)
     }
 
     /// Whether fields such as X-Forwarded-For of this connection may reach the application.

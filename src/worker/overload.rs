@@ -52,9 +52,9 @@ impl Worker {
             ": answered with 503, as {busy} and {why}; raise `processes` or `threads`, or see \
              `rwsgi stacks` for what they do"
         ));
-        let entry = log::error(Event::Overload, message)
-            .field("REQUEST_METHOD", call.request.method.as_str().to_owned())
-            .field("REQUEST_PATH", call.request.path().into_owned())
+        let entry = log::error(Event::Overload, message);
+        let entry = self
+            .about_request(entry, &call.request)
             .field("HTTP_STATUS", "503".to_owned())
             .number("WAITED_USEC", waited.unwrap_or_default().as_micros());
         self.complain("", entry);

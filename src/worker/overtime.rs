@@ -29,6 +29,7 @@ use rwsgi_core::config::Harakiri;
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::FromWorker;
 use rwsgi_core::log::{self, Entry, Event};
+use rwsgi_core::request_id::RequestId;
 use rwsgi_core::running::Running;
 use rwsgi_core::sys;
 use rwsgi_protocol::request::Request;
@@ -101,6 +102,7 @@ struct Notice {
     serial: u64,
     age: Duration,
     request: Arc<Request>,
+    id: RequestId,
     /// What became of the response.
     cut: Cut,
     /// Somebody tells it.
@@ -216,7 +218,7 @@ impl Climbing {
             Rung::Lost if !unanswered => return,
             Rung::Lost => Cut::Nothing,
         };
-        let notice = Arc::new(Notice::new(reached, work.request, cut));
+        let notice = Arc::new(Notice::new(reached, worker, work.request, cut));
         self.notices.retain(|other| !other.is_of(notice.hand, notice.serial));
         self.notices.push(Arc::clone(&notice));
         match reached.rung {
@@ -240,10 +242,11 @@ enum Stack {
 }
 
 impl Notice {
-    fn new(reached: &Reached<Rung>, request: Arc<Request>, cut: Cut) -> Self {
+    fn new(reached: &Reached<Rung>, worker: &Worker, request: Arc<Request>, cut: Cut) -> Self {
+        let id = worker.request_id(&request);
         let Reached { hand, serial, age, rung } = *reached;
         let (claimed, answered) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { rung, hand, serial, age, request, cut, claimed, answered }
+        Self { rung, hand, serial, age, request, id, cut, claimed, answered }
     }
 
     fn is_of(&self, hand: Id, serial: u64) -> bool {
@@ -330,6 +333,7 @@ impl Notice {
             ),
         }
         let entry = level(event, message)
+            .number("REQUEST_ID", &self.id)
             .field("REQUEST_METHOD", self.request.method.as_str().to_owned())
             .field("REQUEST_PATH", self.request.path().into_owned())
             .number("DURATION_USEC", self.age.as_micros());

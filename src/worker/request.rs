@@ -80,7 +80,8 @@ pub(crate) async fn answer(
     let record = Record::new(&worker, &connection, &request);
     if let Err(error) = origin {
         let message = format!("request refused: a trusted proxy sent what is no good: {error}");
-        worker.complain(&connection.peer().address, log::warning(Event::ClientError, message));
+        let entry = log::warning(Event::ClientError, message);
+        worker.complain(&connection.peer().address, worker.about_request(entry, &request));
         return Ok(refuse(StatusCode::BAD_REQUEST, record));
     }
     if let Some(answer) = own_answer(&worker, &request) {
@@ -242,7 +243,8 @@ fn assemble(
             Ok(None) => payload = Payload::Whole(Bytes::new()),
             Err(error) => {
                 let message = format!("{} {}: {error}", request.method, request.path());
-                log::error(Event::ApplicationError, message).send();
+                let entry = log::error(Event::ApplicationError, message);
+                worker.about_request(entry, request).send();
                 return refuse(error.status(), record);
             }
         }
@@ -278,7 +280,9 @@ pub(crate) fn current() -> Option<(Arc<Request>, Arc<Reply>)> {
 
 /// The application's half: request → environ → application → response → close.
 pub(crate) fn run(hand: &mut Hand<'_>, call: Call) {
-    hand.worker.slot.begin_request(hand.id, call.request.method.as_str(), &call.request.path());
+    let request = &*call.request;
+    let id = hand.worker.request_id(request);
+    hand.worker.slot.begin_request(hand.id, &id, request.method.as_str(), &request.path());
     let call = if hand.worker.holds_requests() { hand.worker.hold(call) } else { Some(call) };
     if let Some(call) = call {
         let reply = Reply::new(&hand.worker, hand.id, &call);

@@ -28,6 +28,7 @@ use crate::control::{CHANNEL, Post, SIGNAL};
 use crate::deadlines::{Deadlines, NEVER};
 use crate::desk::Desks;
 use crate::hand::{Hand, HandMain};
+use crate::identity::Names;
 use crate::import;
 use crate::inquirer::Inquirer;
 use crate::origin::Origins;
@@ -60,6 +61,7 @@ pub(crate) struct Worker {
     pub(crate) files: Files,
     pub(crate) spool: Spool,
     pub(crate) origins: Origins,
+    pub(crate) names: Names,
     pub(crate) desks: Arc<Desks>,
     pub(crate) overtime: Overtime,
     pub(crate) inquirer: Inquirer,
@@ -276,7 +278,8 @@ impl Worker {
         channel.set_nonblocking(true)?;
         let scoreboard = Scoreboard::open(generation.scoreboard, generation.slots)?;
         let slot = scoreboard.slot(slot).ok_or(io::ErrorKind::InvalidInput)?;
-        slot.take();
+        let names = Names::new();
+        slot.take(names.worker());
         let config = generation.config;
         let age = Age::new(&config.recycling, slot.read().requests, age::lots());
         let pairs = generation.listeners.into_iter().zip(generation.kept).zip(&config.listeners);
@@ -298,6 +301,7 @@ impl Worker {
             files: Files::new(&config.files),
             spool: Spool::new(),
             origins: Origins::new(&config.proxies),
+            names,
             desks: Arc::new(Desks::new(config.threads, overtime.watches())),
             overtime,
             inquirer: Inquirer::default(),

@@ -5,6 +5,7 @@ pub mod client;
 pub mod control;
 pub mod extension;
 pub mod front;
+pub mod journal;
 pub mod load;
 pub mod packet;
 pub mod place;

@@ -231,6 +231,7 @@ pub static OPTIONS: &[OptionSpec] = &[
             "x-forwarded-host",
             "x-forwarded-port",
             "forwarded",
+            "x-request-id",
         ]),
     )
     .default("x-forwarded-for x-forwarded-proto")
@@ -238,7 +239,10 @@ pub static OPTIONS: &[OptionSpec] = &[
     .doc(
         "The fields that the trusted proxies set, with blanks between: name only those that they \
          overwrite or append to, since they pass all others on as the client sent them. Those \
-         that are not named are removed when `trusted-proxies` is set. Only rwsgi has this option.",
+         that are not named are removed when `trusted-proxies` is set. With `x-request-id` the \
+         log names a request as the proxy does, also one of the uwsgi protocol, whose web server \
+         says HTTP_X_REQUEST_ID; without it rwsgi names it, and X-Request-ID reaches the \
+         application as it came. Only rwsgi has this option.",
     ),
     option(
         "max-connections",

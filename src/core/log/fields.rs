@@ -63,11 +63,18 @@ pub(super) const FIELDS: &[Field] = &[
         "The number of the worker that speaks, or that the master speaks about. A worker's successor has the \
          number of its predecessor.",
     ),
+    field(
+        "REQUEST_ID",
+        Chapter::Request,
+        "Names the request: the same in all entries that belong to it, and in no entry of another one. 32 digits, \
+         or what the proxy calls it (`x-request-id` in `trusted-proxy-headers`). `rwsgi.request_id()` tells it to \
+         the application.",
+    ),
     field("REQUEST_METHOD", Chapter::Request, "`GET`, `POST`, …"),
     field(
         "REQUEST_PATH",
         Chapter::Request,
-        "The path, without the query. Of a worker that died with several requests, this field and the one above \
+        "The path, without the query. Of a worker that died with several requests, this field and the two above \
          occur once for each.",
     ),
     field("REQUEST_PROTOCOL", Chapter::Request, "`HTTP/1.1`, `HTTP/1.0`."),

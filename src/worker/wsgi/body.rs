@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyString, PyTuple};
-use rwsgi_core::log::{self, Entry, Event};
+use rwsgi_core::log::{self, Event};
 use rwsgi_protocol::header::content_length;
 use rwsgi_protocol::response::{Framing, framing, status_forbids_content};
 
@@ -56,7 +56,7 @@ pub(crate) fn send(
     match (sent, close(result)) {
         (Ok(()), closed) => closed,
         (Err(failure), closed) => {
-            closed.unwrap_or_else(|second| tell(py, call, &second));
+            closed.unwrap_or_else(|second| tell(py, call, reply, &second));
             Err(failure)
         }
     }
@@ -218,7 +218,7 @@ pub(crate) fn fail(py: Python<'_>, call: &Call, reply: &Reply, failure: &Failure
     let is_told =
         |error: &PyErr| reply.is_timed_out() && error.is_instance_of::<RequestTimeout>(py);
     if !matches!(failure, Failure::Raised(error) if is_told(error)) {
-        tell(py, call, failure);
+        tell(py, call, reply, failure);
     }
     if reply.is_sent() {
         return reply.end(false);
@@ -233,7 +233,7 @@ pub(crate) fn fail(py: Python<'_>, call: &Call, reply: &Reply, failure: &Failure
 }
 
 /// What the log says of a failure.
-fn tell(py: Python<'_>, call: &Call, failure: &Failure) {
+fn tell(py: Python<'_>, call: &Call, reply: &Reply, failure: &Failure) {
     let what = what(call);
     let entry = match failure {
         Failure::Raised(error) => traceback::entry(py, error, &format!("{what}: ")),
@@ -241,7 +241,8 @@ fn tell(py: Python<'_>, call: &Call, failure: &Failure) {
             log::error(Event::ApplicationError, format!("{what}: {rule} (PEP 3333)"))
         }
     };
-    about(entry, call).field("REMOTE_ADDR", record::client(&call.connection, &call.request)).send();
+    let entry = reply.worker().about_request(entry, &call.request);
+    entry.field("REMOTE_ADDR", record::client(&call.connection, &call.request)).send();
 }
 
 /// Ends the response; says so in the log when it was not what its head promised.
@@ -256,7 +257,8 @@ fn finish(call: &Call, reply: &Reply) {
             "{}: the response was {how} ({given} bytes) than its Content-Length ({promised})",
             what(call)
         );
-        about(log::error(Event::ApplicationError, message), call).send();
+        let entry = log::error(Event::ApplicationError, message);
+        reply.worker().about_request(entry, &call.request).send();
     }
     reply.end(!matches!(mismatch, Some(Mismatch::Short(..))));
 }
@@ -266,12 +268,6 @@ fn what(call: &Call) -> String {
     let mut what = format!("{} ", call.request.method);
     log::escape_into(&mut what, &call.request.path());
     what
-}
-
-fn about(entry: Entry, call: &Call) -> Entry {
-    entry
-        .field("REQUEST_METHOD", call.request.method.as_str().to_owned())
-        .field("REQUEST_PATH", call.request.path().into_owned())
 }
 
 /// Calls `close()`, if there is one, as PEP 3333 demands in every case.

@@ -9,6 +9,7 @@ use pyo3::types::PyString;
 use rwsgi_core::log::{self, Event, Level};
 use rwsgi_core::output::{Gather, Record};
 
+use crate::identity;
 use crate::wsgi::start_response::type_name;
 
 /// A text stream into the log. What is written up to a line's end is an entry; a traceback is one,
@@ -42,7 +43,7 @@ impl LogStream {
             if let Some(place) = record.place {
                 entry = crate::traceback::with_place(entry, place);
             }
-            entry.send();
+            identity::about_current(entry).send();
         }
     }
 }
