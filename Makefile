@@ -57,6 +57,7 @@ unit:
 integration: $(VENV)/ready
 	packaging/prerequisites build python front shells
 	cargo build --workspace --locked
+	RWSGI_PROGRAM=target/debug/rwsgi tests/systemd/check-units
 	cargo test --package rwsgi --test rwsgi --locked -- --test-threads 6
 
 bookstore: $(VENV)/ready

@@ -17,6 +17,7 @@ use rwsgi_core::config::service::wants_autostart;
 use rwsgi_core::config::{self, Argument, Context, Service, Sources};
 use rwsgi_core::exit::ExitCode;
 
+use crate::homes;
 use crate::unit::{self, Account};
 
 /// The name by which systemd calls it.
@@ -116,49 +117,83 @@ fn instances(from: &Path, output: &Output) -> Vec<String> {
     troubles
 }
 
+/// What the generator writes for an instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The drop-in of its service; empty where it needs none.
+    pub service: String,
+    /// That of its socket.
+    pub socket: String,
+    /// It starts with the system.
+    pub autostart: bool,
+    /// What is wrong, so that the unit stays as it is, in this or in all.
+    pub trouble: Option<String>,
+}
+
+/// What is written for the instance `name` that `file` describes.
+pub fn plan(name: &str, file: &Path) -> Plan {
+    let path = file.to_string_lossy();
+    let sources = Sources {
+        environment: Vec::new(),
+        arguments: vec![Argument::File(RawOption::argument("ini", &path, 1, &path))],
+    };
+    let context = Context { cwd: Path::new("/var/lib/rwsgi").join(name), ..Context::default() };
+    let refused = |why: &str, autostart: bool| {
+        let trouble = Some(format!("its unit is left as it is: {}", why.trim()));
+        Plan { autostart, trouble, ..Plan::default() }
+    };
+    let service = match config::service::service(&sources, &context) {
+        Ok(service) => service,
+        Err(errors) => {
+            let first = errors.first().map(ToString::to_string).unwrap_or_default();
+            return refused(&first, wants_autostart(&sources, &context));
+        }
+    };
+    if let Some(text) = unit::inexpressible(name, &service) {
+        return refused(&format!("no unit can name {text:?}"), service.autostart);
+    }
+    let (account, trouble) = account(&service, file);
+    Plan {
+        service: unit::service(name, &service, &account),
+        socket: unit::socket(&service),
+        autostart: service.autostart,
+        trouble,
+    }
+}
+
 fn instance(name: &str, file: &Path, output: &Output) -> Result<(), String> {
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
         return Err("its name can be that of no unit: use letters, digits, `-`, `_` and `.`".into());
     }
-    let file = file.to_string_lossy();
-    let sources = Sources {
-        environment: Vec::new(),
-        arguments: vec![Argument::File(RawOption::argument("ini", &file, 1, &file))],
-    };
-    let context = Context { cwd: Path::new("/var/lib/rwsgi").join(name), ..Context::default() };
-    let failed = |error: io::Error| error.to_string();
-    let service = match config::service::service(&sources, &context) {
-        Ok(service) => service,
-        Err(errors) => {
-            output.starts(name, wants_autostart(&sources, &context)).map_err(failed)?;
-            let first = errors.first().map(ToString::to_string).unwrap_or_default();
-            return Err(format!("its unit is left as it is: {}", first.trim()));
-        }
-    };
-    let (account, refused) = account(&service);
-    output
-        .write(&format!("rwsgi@{name}.service"), &unit::service(name, &service, &account))
-        .map_err(failed)?;
-    output.write(&format!("rwsgi@{name}.socket"), &unit::socket(&service)).map_err(failed)?;
-    output.starts(name, service.autostart).map_err(failed)?;
-    refused.map_or(Ok(()), Err)
+    let plan = plan(name, file);
+    let written = output
+        .write(&format!("rwsgi@{name}.service"), &plan.service)
+        .and_then(|()| output.write(&format!("rwsgi@{name}.socket"), &plan.socket))
+        .and_then(|()| output.starts(name, plan.autostart));
+    written.map_err(|error| error.to_string())?;
+    plan.trouble.map_or(Ok(()), Err)
 }
 
 /// As whom it is to run, and what is refused of that: an application is not run as root.
-fn account(service: &Service) -> (Account, Option<String>) {
+fn account(service: &Service, file: &Path) -> (Account, Option<String>) {
+    let mut account = Account::default();
     if service.uid == Some(0) || service.gid == Some(0) {
         let refused =
             "an application is not run as root: name another uid and gid, or none for `rwsgi`";
-        return (Account::default(), Some(refused.into()));
+        account.hides_homes = !homes::are_needed(service, file, None);
+        return (account, Some(refused.into()));
     }
     let entry = service.uid.and_then(|uid| User::from_uid(Uid::from_raw(uid)).ok().flatten());
-    let user = service.uid.map(|uid| entry.as_ref().map_or(uid.to_string(), |e| e.name.clone()));
+    account.user =
+        service.uid.map(|uid| entry.as_ref().map_or(uid.to_string(), |e| e.name.clone()));
+    let home = entry.as_ref().map(|entry| entry.dir.as_path());
+    account.hides_homes = !homes::are_needed(service, file, home);
     let gid = service.gid.or(entry.map(|entry| entry.gid.as_raw()).filter(|gid| *gid != 0));
-    let group = gid.map(|gid| match Group::from_gid(Gid::from_raw(gid)) {
+    account.group = gid.map(|gid| match Group::from_gid(Gid::from_raw(gid)) {
         Ok(Some(group)) => group.name,
         _ => gid.to_string(),
     });
-    (Account { user, group }, None)
+    (account, None)
 }
 
 /// Files of a directory that end so, in order, by the name without its end.
@@ -196,7 +231,7 @@ fn release(said: &str) -> Option<u32> {
 /// To standard error; where systemd has put that to /dev/null, to the log of the kernel, the only one
 /// that there is so early.
 fn tell(trouble: &str) {
-    let line = format!("{NAME}: {}\n", trouble.replace('\n', " "));
+    let line = format!("{NAME}: {}\n", trouble.replace(char::is_control, " "));
     let heard = fs::metadata("/proc/self/fd/2").is_ok_and(|stderr| {
         let null = fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == stderr.rdev());
         !(stderr.file_type().is_char_device() && null)

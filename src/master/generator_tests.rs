@@ -50,8 +50,11 @@ fn an_instance_that_starts_by_itself_is_wanted_by_the_system_and_the_umbrella() 
     let scratch =
         Scratch::new("autostart").ini("shop.ini", "[rwsgi]\nhttp = :8000\nautostart = true\n");
     let links = ["multi-user.target.wants", "rwsgi.service.wants"];
-    let expected: Vec<_> = links.map(|link| format!("{link}/rwsgi@shop.service")).to_vec();
+    let mut expected: Vec<_> = links.map(|link| format!("{link}/rwsgi@shop.service")).to_vec();
+    expected.push("rwsgi@shop.service.d/50-ini.conf".to_owned());
     assert_eq!(scratch.generate(), (Vec::new(), expected));
+    let text = fs::read_to_string(scratch.0.join("out/rwsgi@shop.service.d/50-ini.conf"));
+    assert!(text.unwrap().ends_with("\n[Service]\nProtectHome=yes\n"));
     let link = fs::read_link(scratch.0.join("out/rwsgi.service.wants/rwsgi@shop.service"));
     assert_eq!(link.unwrap(), Path::new(TEMPLATE));
 }
@@ -62,8 +65,9 @@ fn an_instance_that_the_administrator_has_enabled_starts_with_the_others() {
     let enabled = scratch.0.join("enabled").join(WITH_THE_SYSTEM);
     fs::create_dir_all(&enabled).unwrap();
     symlink(TEMPLATE, enabled.join("rwsgi@shop.service")).unwrap();
-    let expected = vec!["rwsgi.service.wants/rwsgi@shop.service".to_owned()];
-    assert_eq!(scratch.generate(), (Vec::new(), expected));
+    let (troubles, written) = scratch.generate();
+    assert_eq!(troubles, Vec::<String>::new());
+    assert_eq!(written[0], "rwsgi.service.wants/rwsgi@shop.service");
 }
 
 #[test]
@@ -84,6 +88,29 @@ fn a_wrong_file_harms_no_other_and_still_fails_where_it_is_seen() {
         "rwsgi@good.socket.d/50-ini.conf",
     ];
     assert_eq!(written, expected);
+}
+
+#[test]
+fn text_of_another_file_cannot_become_lines_of_a_unit() {
+    let scratch = Scratch::new("lines");
+    let other = scratch.0.join("other");
+    fs::write(&other, "/run/x\n[Service]\nUser=root").unwrap();
+    let lines = format!("[rwsgi]\nsocket = @({})\nautostart = true\n", other.display());
+    let scratch =
+        scratch.ini("shop.ini", &lines.replace("socket =", "socket-activation = true\nsocket ="));
+    let (troubles, written) = scratch.generate();
+    assert!(troubles[0].contains("no unit can name") && troubles.len() == 1, "{troubles:?}");
+    assert!(written.iter().all(|name| name.ends_with(".wants/rwsgi@shop.service")), "{written:?}");
+}
+
+#[test]
+fn nothing_that_a_reader_would_wait_for_is_read() {
+    let scratch = Scratch::new("fifo").ini("a.ini", "[rwsgi]\nhttp = @(/dev/zero)\n");
+    nix::unistd::mkfifo(&scratch.0.join("ini/b.ini"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+    symlink("/dev/zero", scratch.0.join("ini/c.ini")).unwrap();
+    let (troubles, _) = scratch.generate();
+    assert_eq!(troubles.len(), 3, "{troubles:?}");
+    assert!(troubles.iter().all(|it| it.contains("not a regular file")), "{troubles:?}");
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod generated;
 mod generator;
 mod handover;
 mod history;
+mod homes;
 mod hush;
 mod idle;
 mod instances;

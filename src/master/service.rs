@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::homes;
+
 /// The properties of a unit, by name; as `systemctl show` prints them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Service {
@@ -53,10 +55,7 @@ impl Service {
 
     /// Why `path` is not seen by the service as it is seen here.
     pub fn hides(&self, path: &Path) -> Option<String> {
-        let homes = ["/home", "/root", "/run/user"];
-        if matches!(self.get("ProtectHome"), "yes" | "tmpfs")
-            && homes.iter().any(|it| path.starts_with(it))
-        {
+        if matches!(self.get("ProtectHome"), "yes" | "tmpfs") && homes::has(path) {
             let value = self.get("ProtectHome");
             return Some(format!("ProtectHome={value} of the unit hides {}", path.display()));
         }

@@ -9,13 +9,15 @@ use std::path::Path;
 use rwsgi_core::address::ListenAddr;
 use rwsgi_core::config::Service;
 
-/// As whom the instance runs, by name or number.
+/// As whom the instance runs, by name or number, and what that takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
     /// User, where the INI file names one.
     pub user: Option<String>,
     /// Group, of its own or of the user.
     pub group: Option<String>,
+    /// Nothing that it needs is in a home.
+    pub hides_homes: bool,
 }
 
 /// LimitNOFILE= of rwsgi@.service, which is changed only to be enough.
@@ -29,6 +31,18 @@ const FILES_OF_THE_APPLICATION: u64 = 4096;
 /// What rwsgi@.service lets every instance write to, besides directories of its own.
 const WRITABLE: [&str; 5] = ["/srv", "/var/www", "/tmp", "/var/tmp", "/dev/shm"];
 const OWN: [&str; 4] = ["/run/rwsgi", "/var/lib/rwsgi", "/var/cache/rwsgi", "/var/log/rwsgi"];
+
+/// What a unit file has no way to write: the name of a file or socket with a line end, or with one that a
+/// line ends in.
+pub fn inexpressible(name: &str, wanted: &Service) -> Option<String> {
+    let streams = streams(wanted).filter(|_| wanted.wants_sockets());
+    let mut streams = streams.filter(|stream| {
+        stream.ends_with(|last: char| last == '\\' || last.is_whitespace())
+            || stream.contains(char::is_control)
+    });
+    let mut directories = writable(name, wanted).into_iter();
+    streams.next().or_else(|| directories.find(|path| path.contains(char::is_control)))
+}
 
 /// The drop-in of rwsgi@NAME.service; empty when the unit fits as it is.
 pub fn service(name: &str, wanted: &Service, account: &Account) -> String {
@@ -45,6 +59,9 @@ pub fn service(name: &str, wanted: &Service, account: &Account) -> String {
     }
     if let Some(group) = &account.group {
         set("Group", group);
+    }
+    if account.hides_homes {
+        set("ProtectHome", "yes");
     }
     for directory in writable(name, wanted) {
         set("ReadWritePaths", &format!("\"-{}\"", quoted(&directory)));

@@ -38,13 +38,15 @@ fn a_unit_is_as_its_ini_file_says() {
         "cpu-quota=150",
         "tasks-max=512",
     ];
-    let account = Account { user: Some("shop".into()), group: Some("www-data".into()) };
+    let account =
+        Account { user: Some("shop".into()), group: Some("www-data".into()), hides_homes: true };
     let expected = "\
 # From the INI file of the instance, by rwsgi-generator(8).
 
 [Service]
 User=shop
 Group=www-data
+ProtectHome=yes
 LimitNOFILE=104096
 MemoryHigh=838860800
 MemoryMax=1073741824
@@ -117,4 +119,15 @@ fn directories_of_files_that_it_makes_are_opened_and_no_others() {
 #[test]
 fn a_file_in_the_root_opens_nothing() {
     assert_eq!(drop_in(&["http=127.0.0.1:8000", "pidfile=/shop.pid"]), "");
+}
+
+#[test]
+fn what_would_be_another_line_of_the_unit_is_refused() {
+    for line in ["socket=/run/x\nUser=root/s", "socket=/run/x\\", "http=@x\u{1b}"] {
+        let wanted = wanted(&["socket-activation=true", line]);
+        assert!(inexpressible("shop", &wanted).is_some(), "{line}");
+    }
+    let wanted = wanted(&["http=:8000", "logto=/var/log/x\n[Service]\nUser=root/a.log"]);
+    assert!(inexpressible("shop", &wanted).is_some());
+    assert_eq!(inexpressible("shop", &self::wanted(&["http=/run/a \"b\" \u{fc}/s"])), None);
 }

@@ -166,13 +166,8 @@ impl Collector<'_> {
         let magic = Magic::new(&path, &first, asked, &self.context.cwd);
         self.raw.file.get_or_insert_with(|| magic.path().to_owned());
         let full = self.context.cwd.join(&path);
-        let bytes = match paths::readable_file(&full).map(|()| std::fs::read(&full)) {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => {
-                let message = format!("`{}`: {}", path.display(), paths::reason(&error));
-                self.findings.error(Report::new(message).at_value(&argument.origin));
-                return;
-            }
+        let bytes = match paths::read(&full) {
+            Ok(bytes) => bytes,
             Err(obstacle) => {
                 let subject = "the INI file cannot be read";
                 self.findings.error(obstacle.report(subject, &argument.origin));

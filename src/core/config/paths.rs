@@ -1,12 +1,15 @@
 //! Whether files and directories are there and may be used, and if not, what is in the way.
 
 use std::fs::{File, Metadata, metadata};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::error::Report;
 use super::raw::Origin;
 use crate::reach::{self, Wish};
+
+/// Bytes of a file that is part of a configuration. What is larger is something else, as /proc/kcore.
+const LARGEST: u64 = 4 << 20;
 
 /// What is in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +58,22 @@ pub(super) fn readable_file(path: &Path) -> Result<(), Obstacle> {
         help: reach::barrier(path, Wish::Read)
             .map(|barrier| format!("{barrier}: {}", barrier.remedy())),
     })
+}
+
+/// The content of a file that is part of a configuration. What could make a reader wait (a FIFO, a
+/// terminal) or has no end is not opened: systemd's boot waits for who reads.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Obstacle> {
+    readable_file(path)?;
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    let problem = match read {
+        Ok(length) if length as u64 > LARGEST => {
+            format!("`{}` is larger than {} MiB", path.display(), LARGEST >> 20)
+        }
+        Ok(_) => return Ok(bytes),
+        Err(error) => format!("`{}` cannot be read: {}", path.display(), reason(&error)),
+    };
+    Err(Obstacle { problem, help: None })
 }
 
 /// That the directory of `path`, a file to be made, is there.
@@ -124,6 +143,18 @@ mod tests {
             let _ = std::fs::set_permissions(&self.0, std::fs::Permissions::from_mode(0o700));
             let _ = std::fs::remove_dir_all(&self.0);
         }
+    }
+
+    #[test]
+    fn what_has_no_end_is_not_read() {
+        let problem = |path: &str| read(Path::new(path)).unwrap_err().problem;
+        assert_eq!(problem("/dev/zero"), "`/dev/zero` is not a regular file");
+        let place = tempfile::tempdir().unwrap();
+        let large = place.path().join("large");
+        File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
+        assert!(problem(large.to_str().unwrap()).ends_with("large` is larger than 4 MiB"));
+        File::create(&large).unwrap().set_len(LARGEST).unwrap();
+        assert_eq!(read(&large).unwrap().len() as u64, LARGEST);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Findings};
 use super::load::{Sources, collect};
+use super::raw::RawOption;
 use super::settings::Settings;
 use super::value::Value;
 use super::{Context, Listen, listening, paths};
@@ -27,6 +28,10 @@ pub struct Service {
     pub gid: Option<u32>,
     /// Files that it makes, absolute.
     pub files: Vec<PathBuf>,
+    /// Where its code is, absolute: directories, files and interpreters.
+    pub code: Vec<PathBuf>,
+    /// Something that is written in its configuration is in a home ([`HOMES`]).
+    pub names_home: bool,
     /// Open connections of a worker (`max-connections`).
     pub max_connections: u32,
     /// Bytes (`memory-high`).
@@ -50,6 +55,21 @@ impl Service {
 /// Options that name a file which the instance makes.
 const FILES: [&str; 5] = ["pidfile", "control-socket", "master-fifo", "daemonize", "logto"];
 
+/// Options that name code, relative to `chdir`.
+const CODE: [&str; 4] = ["wsgi-file", "pythonpath", "virtualenv", "python"];
+
+/// Where people have their files; what ProtectHome= of systemd is about.
+pub const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
+
+/// Whether `text` has a path that leads to one of [`HOMES`].
+pub fn names_home(text: &str) -> bool {
+    let ends =
+        |rest: &str| !rest.starts_with(|next: char| next.is_alphanumeric() || "-_.".contains(next));
+    let named =
+        |home: &&str| text.match_indices(*home).any(|(at, _)| ends(&text[at + home.len()..]));
+    text.contains('~') || HOMES.iter().any(named)
+}
+
 /// Reads what the unit has to fit. Whether directories exist and modules can be found is not asked.
 ///
 /// # Errors
@@ -58,7 +78,14 @@ pub fn service(sources: &Sources, context: &Context) -> Result<Service, Vec<Conf
     let mut findings = Findings::default();
     let raw = collect(sources, context, &mut findings);
     let settings = Settings::read(&raw, &mut findings);
-    if findings.errors.is_empty() { Ok(derive(&settings, context)) } else { Err(findings.errors) }
+    if !findings.errors.is_empty() {
+        return Err(findings.errors);
+    }
+    let mut service = derive(&settings, context);
+    // The line, too: of `@(/home/al/secret)` the value is what that file says.
+    let is_home = |option: &RawOption| names_home(&option.value) || names_home(&option.origin.text);
+    service.names_home = raw.options.iter().any(is_home);
+    Ok(service)
 }
 
 /// Whether a file that cannot be used asks for a start with the system, so that its failure shows.
@@ -86,6 +113,8 @@ fn derive(settings: &Settings<'_>, context: &Context) -> Service {
                 _ => None,
             })
             .collect(),
+        code: code(settings, &base),
+        names_home: false,
         max_connections: settings.small("max-connections").unwrap_or_default(),
         memory_high: settings.number("memory-high"),
         memory_max: settings.number("memory-max"),
@@ -94,9 +123,33 @@ fn derive(settings: &Settings<'_>, context: &Context) -> Service {
     }
 }
 
+fn code(settings: &Settings<'_>, base: &Path) -> Vec<PathBuf> {
+    let of = |name: &str, value: &Value| match value {
+        // A name to look up in PATH.
+        Value::Path(path) if name == "python" && path.components().count() == 1 => None,
+        Value::Path(path) => Some(paths::absolute(base, path)),
+        _ => None,
+    };
+    let named = settings.all(&CODE).filter_map(|setting| of(setting.spec.name, &setting.value));
+    settings.last("chdir").map(|_| base.to_owned()).into_iter().chain(named).collect()
+}
+
 fn path(settings: &Settings<'_>, name: &str, base: &Path) -> Option<PathBuf> {
     match &settings.last(name)?.value {
         Value::Path(path) => Some(paths::absolute(base, path)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_home;
+
+    #[test]
+    fn a_home_is_named_by_a_whole_part_of_a_path() {
+        let homes = ["/home/al/shop", "static-map=/s=/home/al", "/root", "~/shop", "a:/run/user/7"];
+        assert!(homes.iter().all(|text| names_home(text)));
+        let others = ["/srv/homes", "/homeless", "/root.d/x", "/run/users", "x/rooted", ""];
+        assert!(!others.iter().any(|text| names_home(text)));
     }
 }

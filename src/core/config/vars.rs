@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use super::error::{Findings, Report};
+use super::paths;
 use super::raw::RawOption;
 
 /// Replaces all three in every value, one after the other, and marks the keys that are only there
@@ -56,11 +57,15 @@ fn expand_files(option: &mut RawOption, cwd: &Path, findings: &mut Findings) {
             findings.error(report.at_value(&option.origin).expected("`@(PATH)`"));
             return None;
         }
-        match std::fs::read_to_string(cwd.join(name)) {
-            Ok(text) => Some(text.strip_suffix('\n').unwrap_or(&text).to_owned()),
-            Err(error) => {
-                let report = Report::new(format!("`{name}` cannot be read: {error}"));
+        match paths::read(&cwd.join(name)).map(String::from_utf8) {
+            Ok(Ok(text)) => Some(text.strip_suffix('\n').unwrap_or(&text).to_owned()),
+            Ok(Err(_)) => {
+                let report = Report::new(format!("`{name}` is not UTF-8 text"));
                 findings.error(report.at_value(&option.origin));
+                None
+            }
+            Err(obstacle) => {
+                findings.error(obstacle.report(&format!("`@({name})`"), &option.origin));
                 None
             }
         }
