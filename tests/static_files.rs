@@ -34,6 +34,11 @@ def application(environ, start_response):
             headers.append(('Content-Length', '4000'))
         elif kind == 'gzip':
             file = gzip.GzipFile(fileobj=file)
+        elif kind == 'pipe':
+            reading, writing = os.pipe()
+            os.write(writing, file.read())
+            os.close(writing)
+            file = os.fdopen(reading, 'rb')
         elif kind == 'memory':
             file = io.BytesIO(file.read())
         elif kind == 'truncate':
@@ -359,6 +364,15 @@ fn a_wrapped_object_whose_bytes_are_not_the_files_is_read() {
         .status();
     assert!(status.unwrap().success());
     assert_eq!(wrapped(&server, "gzip", "files/z.gz").expect(200).text(), "z".repeat(100_000));
+}
+
+#[test]
+fn a_wrapped_pipe_or_a_file_that_does_not_know_its_size_is_read() {
+    let server = site("");
+    assert_eq!(wrapped(&server, "pipe", "files/a.txt").expect(200).text(), "0123456789");
+    let status = wrapped(&server, "plain", "/proc/self/status").expect(200);
+    assert!(status.complete && status.text().contains("\nPid:"), "{status:?}");
+    assert_eq!(wrapped(&server, "plain", "/dev/null").expect(200).text(), "");
 }
 
 #[test]

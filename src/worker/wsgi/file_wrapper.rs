@@ -1,7 +1,8 @@
 //! `wsgi.file_wrapper`: a file-like object as an iterable of blocks, or, where it is a real file, as
 //! that file (PEP 3333, section "Optional Platform-Specific File Handling").
 
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use pyo3::intern;
@@ -69,7 +70,7 @@ impl Rest {
 
 /// The file of what the application returned, if its bytes are those of the response: it is wrapped,
 /// regular, and open for reading bytes, with nothing of Python's in between. Many other objects have a
-/// `fileno()`, too, and other bytes: `gzip.GzipFile`, for one.
+/// `fileno()`, too, and other bytes: `gzip.GzipFile`, for one. A pipe has no place to tell.
 pub(crate) fn file_of(result: &Bound<'_, PyAny>) -> PyResult<Option<Rest>> {
     let Ok(wrapper) = result.cast_exact::<FileWrapper>() else { return Ok(None) };
     let py = result.py();
@@ -78,11 +79,20 @@ pub(crate) fn file_of(result: &Bound<'_, PyAny>) -> PyResult<Option<Rest>> {
         return Ok(None);
     }
     let number: i32 = filelike.call_method0(intern!(py, "fileno"))?.extract()?;
-    let offset: u64 = filelike.call_method0(intern!(py, "tell"))?.extract()?;
     let file = File::from(sys::duplicate(number)?);
     let metadata = file.metadata()?;
+    if !has_its_size(&metadata) {
+        return Ok(None);
+    }
+    let offset: u64 = filelike.call_method0(intern!(py, "tell"))?.extract()?;
     let length = metadata.len().saturating_sub(offset);
-    Ok(metadata.is_file().then_some(Rest { file, offset, length }))
+    Ok(Some(Rest { file, offset, length }))
+}
+
+/// Whether it is a regular file whose size is that of its content. Those of /proc and /sys have
+/// another one than they say, and no block of a disk.
+fn has_its_size(metadata: &Metadata) -> bool {
+    metadata.is_file() && metadata.blocks() > 0
 }
 
 fn is_plain(filelike: &Bound<'_, PyAny>) -> PyResult<bool> {
