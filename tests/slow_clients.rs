@@ -155,6 +155,7 @@ fn a_reader_slower_than_the_minimum_rate_is_cut_off() {
     // What was in flight may still be read; then the connection ends before the response does.
     assert!(cut.is_some() || !slow.try_response(true).is_ok_and(|response| response.complete));
     server.wait_for_log("(aborted)", 1);
+    server.wait_for_log("127.0.0.1: response cut: the client takes it too slowly", 1);
 }
 
 #[test]

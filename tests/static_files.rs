@@ -376,6 +376,24 @@ fn a_wrapped_pipe_or_a_file_that_does_not_know_its_size_is_read() {
 }
 
 #[test]
+fn a_file_that_becomes_shorter_while_it_is_sent_is_told() {
+    let server = site("http=app.sock\nstatic-map=/static=files");
+    let path = server.place.join("files/huge.bin");
+    // More than the kernel holds for a client that does not read.
+    for (mut client, length) in
+        [(server.connect(), 64 << 20), (server.connect_locally(), 900 << 10)]
+    {
+        std::fs::File::create(&path).unwrap().set_len(length).unwrap();
+        client.send("GET /static/huge.bin HTTP/1.1\r\nHost: test\r\n\r\n");
+        client.take_up_to("\r\n\r\n");
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(10).unwrap();
+        assert!((client.rest().len() as u64) < length);
+    }
+    server.wait_for_log("huge.bin` has become shorter while it was sent", 2);
+    ask(&server, "GET /static/a.txt", "").expect(200);
+}
+
+#[test]
 fn a_wrapped_file_is_closed_and_holds_no_thread() {
     let server = site("");
     assert_eq!(wrapped(&server, "closing", "files/a.txt").expect(200).text(), "0123456789");

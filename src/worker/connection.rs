@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, shutdown};
 use rwsgi_core::config::Protocol;
+use rwsgi_core::log::{self, Event};
 use rwsgi_reactor::{Direction, Source, yield_now};
 use serde::{Deserialize, Serialize};
 use socket2::SockRef;
@@ -196,6 +197,9 @@ impl Connection {
     /// Ends what has taken too long; returns when to look again.
     pub(crate) fn look(&self, worker: &Worker, now: u64) -> u64 {
         if self.writing.is_hopeless(worker, &self.source, now) {
+            let message =
+                "response cut: the client takes it too slowly (`http-timeout`, `minimum-rate`)";
+            worker.complain(&self.peer().address, log::info(Event::ClientError, message));
             self.cut();
         } else if now >= self.reading.deadline() {
             self.expire(worker);

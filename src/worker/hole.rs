@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use nix::errno::Errno;
 use nix::libc::MSG_MORE;
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{MsgFlags, send, sendmsg};
@@ -18,6 +19,9 @@ use crate::connection::Connection;
 /// The largest hole; its pages are never touched, so they are never there.
 pub(crate) const LENGTH: usize = 1 << 20;
 static HOLE: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; LENGTH]));
+
+/// The kind of an error that says why a file cannot be sent to its end, in a sentence for the log.
+pub(crate) const FILE: io::ErrorKind = io::ErrorKind::InvalidData;
 
 /// Head and body up to this many bytes together are copied into one buffer to be sent.
 const JOIN: usize = 16 * 1024;
@@ -55,7 +59,7 @@ fn is_hole(part: &IoSlice<'_>) -> bool {
 /// Sends the first of `parts`, as many as one system call takes.
 ///
 /// # Errors
-/// Those of send(2), sendmsg(2) and sendfile(2); `UnexpectedEof` when a file has become shorter.
+/// Those of send(2), sendmsg(2) and sendfile(2); [`FILE`] when it is the file that is to blame.
 pub(crate) fn write(
     connection: &Connection,
     fd: BorrowedFd<'_>,
@@ -97,14 +101,29 @@ fn fill(connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<usize> {
     };
     let mut offset = i64::try_from(extent.offset).map_err(io::Error::other)?;
     let length = usize::try_from(extent.length).unwrap_or(LENGTH);
-    let sent = sendfile64(fd, &*extent.file, Some(&mut offset), length)?;
-    if sent == 0 {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter"));
-    }
+    let sent = match sendfile64(fd, &*extent.file, Some(&mut offset), length) {
+        Ok(0) => return Err(blame(&extent.file, "has become shorter while it was sent")),
+        Err(errno) if is_of_file(errno) => {
+            return Err(blame(&extent.file, &format!("cannot be read: {}", errno.desc())));
+        }
+        sent => sent?,
+    };
     extent.offset += sent as u64;
     extent.length -= sent as u64;
     if extent.length == 0 {
         extents.pop_front();
     }
     Ok(sent)
+}
+
+/// Whether sendfile(2) has failed to read, not to send.
+fn is_of_file(errno: Errno) -> bool {
+    matches!(errno, Errno::EIO | Errno::EINVAL | Errno::EOVERFLOW | Errno::ESTALE | Errno::EUCLEAN)
+}
+
+fn blame(file: &std::fs::File, why: &str) -> io::Error {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let path = path.unwrap_or_else(|_| "a file".into());
+    let message = format!("a response broke off: `{}` {why}", path.display());
+    io::Error::new(FILE, message)
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use hyper::rt::ReadBufCursor;
 use nix::sys::socket::{Shutdown, shutdown};
+use rwsgi_core::log::{self, Event};
 use rwsgi_reactor::Direction;
 
 use crate::connection::{Connection, Phase};
@@ -38,7 +39,13 @@ impl Connection {
             self.source.poll(Direction::Write, cx, |fd| Ok((hole::write(self, fd, parts)?, false)));
         match &sent {
             Poll::Ready(Ok(count)) => self.writing.count(worker, *count),
-            Poll::Ready(Err(_)) => self.writing.stop(),
+            Poll::Ready(Err(error)) => {
+                self.writing.stop();
+                if error.kind() == hole::FILE {
+                    self.break_off();
+                    worker.complain("", log::error(Event::SystemError, error.to_string()));
+                }
+            }
             Poll::Pending => self.writing.block(worker, &self.source),
         }
         sent
