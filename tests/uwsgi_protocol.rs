@@ -366,6 +366,8 @@ fn the_log_tells_the_client_that_the_web_server_saw() {
     let server = serve("");
     ask(&server, &Packet::get("/ok?a=%20b").var("SERVER_PROTOCOL", "HTTP/2.0")).expect(200);
     server.wait_for_log("192.0.2.7 \"GET /ok?a=%20b HTTP/2.0\" 200 2 ", 1);
+    ask(&server, &Packet::get("/ok").var("REMOTE_ADDR", "192.0.2.8\nforged")).expect(200);
+    server.wait_for_log("192.0.2.8\\x0aforged \"GET /ok", 1);
 }
 
 #[test]

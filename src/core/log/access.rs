@@ -37,7 +37,9 @@ impl Access {
     pub fn line(&self) -> String {
         let mut line = String::with_capacity(96);
         let client = if self.client.is_empty() { "unix" } else { &self.client };
-        let _ = write!(line, "{client} \"{} ", self.method);
+        // A web server says it as it likes (uwsgi).
+        escape_into(&mut line, client);
+        let _ = write!(line, " \"{} ", self.method);
         escape_into(&mut line, &self.target);
         let millis = self.micros / 1000;
         let rest = self.micros % 1000 / 100;
@@ -60,7 +62,7 @@ mod tests {
             method: "GET".into(),
             target: "/a\"\n2026 root login".into(),
             protocol: "HTTP/1.1",
-            client: "192.0.2.1".into(),
+            client: "192.0.2.1\n2026".into(),
             host: String::new(),
             user_agent: String::new(),
             referer: String::new(),
@@ -71,7 +73,7 @@ mod tests {
         };
         assert_eq!(
             access.line(),
-            "192.0.2.1 \"GET /a\\\"\\x0a2026 root login HTTP/1.1\" 404 12 1.2ms"
+            "192.0.2.1\\x0a2026 \"GET /a\\\"\\x0a2026 root login HTTP/1.1\" 404 12 1.2ms"
         );
     }
 }
