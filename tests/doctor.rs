@@ -1,12 +1,14 @@
 //! `rwsgi doctor` looks at the machine.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::support::setup::Setup;
 
 #[test]
 fn a_machine_is_looked_at_without_an_instance() {
     let ended = Setup::new("").arguments(&["doctor", "--json"]).run();
     let told: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
-    let subjects = ["version", "systemd", "python", "extension", "kernel", "disk"];
+    let subjects = ["version", "systemd", "python", "extension", "clock", "kernel", "disk"];
     let findings = told["findings"].as_array().unwrap();
     for subject in subjects {
         assert!(findings.iter().any(|it| it["subject"] == subject), "{subject}: {}", ended.stdout);
@@ -24,13 +26,37 @@ fn an_extension_that_is_not_there_is_an_error_with_a_remedy() {
 }
 
 #[test]
-fn an_instance_that_does_not_run_says_how_to_start_it() {
+fn an_instance_that_is_not_there_says_how_to_make_it() {
     let ended = Setup::new("").arguments(&["doctor", "no-such-instance"]).run();
-    let texts = ["no-such-instance does not run", "rwsgi check no-such-instance"];
-    ended.refuses(0, &texts);
+    let texts = ["there is no /etc/rwsgi/no-such-instance.ini", "rwsgi new no-such-instance"];
+    ended.refuses(69, &texts);
+}
+
+#[test]
+fn an_interpreter_that_does_not_take_the_extension_is_an_error() {
+    let setup = Setup::new("").file("_rwsgi.so", "none");
+    let extension = setup.place.join("_rwsgi.so").display().to_string();
+    // An interpreter that everybody may run: root does not run it as root.
+    std::fs::set_permissions(setup.place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let setup = setup.variable("RWSGI_EXTENSION", &extension).variable("PATH", "/usr/bin:/bin");
+    let ended = setup.arguments(&["doctor"]).run();
+    if std::path::Path::new("/usr/bin/python3").exists() {
+        ended.refuses(71, &["does not take the extension", "_rwsgi.so: "]);
+    }
 }
 
 #[test]
 fn a_wrong_command_line_says_how_it_is_used() {
-    Setup::new("").arguments(&["doctor", "--frob"]).run().refuses(64, &["rwsgi doctor [NAME]"]);
+    let ended = Setup::new("").arguments(&["doctor", "--frob"]).run();
+    ended.refuses(64, &["`--frob` is not understood", "rwsgi doctor [NAME]"]);
+}
+
+#[test]
+fn each_command_explains_itself() {
+    for command in ["check", "new", "doctor"] {
+        let ended = Setup::new("").arguments(&[command, "--help"]).run();
+        assert_eq!(ended.code(), 0, "{}", ended.stderr);
+        assert!(ended.stdout.starts_with(&format!("Usage: rwsgi {command} ")), "{}", ended.stdout);
+        assert!(ended.stdout.contains("\nExit codes:\n"), "{}", ended.stdout);
+    }
 }

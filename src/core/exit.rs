@@ -34,6 +34,20 @@ impl ExitCode {
         Self::Permission,
         Self::Config,
     ];
+
+    /// What it means where a command ends with it.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => "done, or nothing is wrong",
+            Self::Failed => "it was answered with no, or not in time",
+            Self::Usage => "the command line is wrong",
+            Self::Application => "the application cannot be imported",
+            Self::System => "the system refuses something: a socket, a process, a file",
+            Self::Unavailable => "no such instance answers",
+            Self::Permission => "a permission is missing",
+            Self::Config => "the configuration is wrong",
+        }
+    }
 }
 
 impl From<ExitCode> for std::process::ExitCode {

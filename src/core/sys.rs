@@ -345,6 +345,17 @@ pub fn terminal_size(terminal: BorrowedFd<'_>) -> Option<(usize, usize)> {
     known.then(|| (usize::from(size.ws_col), usize::from(size.ws_row)))
 }
 
+/// Whether something keeps the clock of the machine right (adjtimex(2)), by NTP or else; `None` where one may
+/// not ask.
+pub fn clock_is_kept() -> Option<bool> {
+    // SAFETY: a timex of zeros is one; its mode 0 only asks.
+    let state = unsafe {
+        let mut facts: libc::timex = std::mem::zeroed();
+        libc::adjtimex(&raw mut facts)
+    };
+    (state >= 0).then_some(state != libc::TIME_ERROR)
+}
+
 /// Gives memory that was freed back to the system (malloc_trim(3)), as far as the C library can.
 pub fn trim_memory() {
     #[cfg(target_env = "gnu")]

@@ -12,7 +12,9 @@ use rwsgi_core::config::{Argument, ConfigError, Sources};
 
 use crate::commands;
 use crate::generated::Generated;
+use crate::usage::{self, Help};
 use crate::{doctor, draft};
+
 /// Before all others: whether this program could take over with them ([`crate::takeover`]).
 pub const TAKEOVER_CHECK: &str = "--takeover-check";
 
@@ -60,8 +62,10 @@ pub enum Mode {
     Command(commands::Asked),
     /// Write the configuration of a new instance.
     New(draft::Asked),
-    /// Look at the machine; `None`: say how that is asked for.
-    Doctor(Option<doctor::Asked>),
+    /// Look at the machine.
+    Doctor(doctor::Asked),
+    /// Print the help text of a command.
+    Explain(&'static Help),
     /// Print the help text.
     Help,
     /// Print the version.
@@ -80,10 +84,10 @@ pub fn parse(
 ) -> Result<Mode, Vec<ConfigError>> {
     let mut args = args.peekable();
     if args.peek().is_some_and(|word| word == "new") {
-        return draft::parse(args.skip(1)).map(Mode::New);
+        return draft::parse(args.skip(1));
     }
     if args.peek().is_some_and(|word| word == "doctor") {
-        return Ok(Mode::Doctor(doctor::parse(args.skip(1))));
+        return doctor::parse(args.skip(1));
     }
     let takes_over = args.next_if(|first| first == TAKEOVER_CHECK).is_some();
     let command = args.peek().and_then(|word| word.to_str()).and_then(commands::find);
@@ -140,6 +144,7 @@ enum Asked {
     Reload(OsString),
     Stacks(OsString),
     Help,
+    Explain(&'static Help),
     Version,
     Generate(Generated),
 }
@@ -155,7 +160,7 @@ impl Line {
 
     fn short(&mut self, letter: char, parser: &mut lexopt::Parser) -> Step {
         if letter == 'h' {
-            self.mode = Some(Asked::Help);
+            self.explain();
             return Ok(());
         }
         let typed = format!("-{letter}");
@@ -165,6 +170,14 @@ impl Line {
             return Err(Box::new(report.help("`rwsgi --help` lists all")));
         };
         self.option(key, &typed, parser)
+    }
+
+    /// What is explained depends on what was asked for before.
+    fn explain(&mut self) {
+        self.mode = Some(match self.mode {
+            Some(Asked::Check | Asked::Explain(_)) => Asked::Explain(&usage::CHECK),
+            _ => Asked::Help,
+        });
     }
 
     fn long(&mut self, name: &str, parser: &mut lexopt::Parser) -> Step {
@@ -181,7 +194,10 @@ impl Line {
                 self.json = true;
                 return Ok(());
             }
-            "help" => Asked::Help,
+            "help" => {
+                self.explain();
+                return Ok(());
+            }
             "version" => Asked::Version,
             _ => match Generated::by_option(name) {
                 Some(generated) => Asked::Generate(generated),
@@ -235,6 +251,7 @@ impl Line {
         // What asks for help is answered, whatever else there is.
         match self.mode {
             Some(Asked::Help) => return Ok(Mode::Help),
+            Some(Asked::Explain(help)) => return Ok(Mode::Explain(help)),
             Some(Asked::Version) => return Ok(Mode::Version),
             Some(Asked::Generate(generated)) => return Ok(Mode::Generate(generated)),
             _ => {}
@@ -265,9 +282,14 @@ impl Line {
             Some(Asked::Reload(pidfile)) => Mode::Reload { pidfile: pidfile.into() },
             Some(Asked::Check) => Mode::Check { sources, name: self.name, json: self.json },
             Some(Asked::ShowConfig) => Mode::ShowConfig { sources },
-            Some(Asked::Stacks(_) | Asked::Help | Asked::Version | Asked::Generate(_)) | None => {
-                Mode::Serve { sources }
-            }
+            Some(
+                Asked::Stacks(_)
+                | Asked::Help
+                | Asked::Explain(_)
+                | Asked::Version
+                | Asked::Generate(_),
+            )
+            | None => Mode::Serve { sources },
         })
     }
 
@@ -425,6 +447,16 @@ mod tests {
         }
         assert_eq!(call("--stacks x.pid --json"), call("stacks --json --pidfile x.pid"));
         assert_eq!(mode("-h --frob"), Ok(Mode::Help));
+        for (line, help) in [
+            ("check --help", &usage::CHECK),
+            ("check shop -h", &usage::CHECK),
+            ("--check --help", &usage::CHECK),
+            ("new --help", &usage::NEW),
+            ("new shop -h", &usage::NEW),
+            ("doctor --help", &usage::DOCTOR),
+        ] {
+            assert_eq!(mode(line), Ok(Mode::Explain(help)), "{line}");
+        }
         assert_eq!(mode("--version"), Ok(Mode::Version));
         assert_eq!(mode("--man-ini"), Ok(Mode::Generate(Generated::ManIni)));
         for line in ["check x.ini", "--check x.ini", "--check --ini x.ini"] {

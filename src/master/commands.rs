@@ -8,6 +8,9 @@ use std::time::Duration;
 use lexopt::Arg;
 use rwsgi_core::config::ConfigError;
 use rwsgi_core::config::error::Report;
+use rwsgi_core::exit::ExitCode;
+
+use crate::usage;
 
 /// What an instance can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,7 +212,7 @@ pub fn parse(
 ) -> Result<Asked, Vec<ConfigError>> {
     read(command, arguments).map_err(|what| {
         let report = Report::new(format!("rwsgi {}: {what}", command.name));
-        vec![report.expected(format!("`{}`", usage(command))).into()]
+        vec![report.expected(format!("`{}`", usage_of(command))).into()]
     })
 }
 
@@ -316,7 +319,7 @@ fn is_name(name: &str) -> bool {
     name.contains('/') || !name.is_empty() && !name.starts_with('.')
 }
 
-fn usage(command: &Command) -> String {
+fn usage_of(command: &Command) -> String {
     let mut usage = format!("rwsgi {}", command.name);
     for option in command.options {
         usage.push_str(match option {
@@ -340,7 +343,7 @@ fn usage(command: &Command) -> String {
 
 /// `rwsgi COMMAND --help`.
 pub fn help(command: &Command) -> String {
-    let mut text = format!("Usage: {}\n\n{}\n", usage(command), command.does);
+    let mut text = format!("Usage: {}\n\n{}\n", usage_of(command), command.does);
     if command.verb != Verb::List {
         text.push_str(
             "\nThe instance is named by its NAME, by the PATH of its control socket, or by its pid file. Without,\n\
@@ -351,7 +354,30 @@ pub fn help(command: &Command) -> String {
         let (option, does) = option.describe();
         let _ = write!(text, "\n  {option:20} {does}");
     }
-    text.push('\n');
+    let example = match command.verb {
+        Verb::List => "rwsgi list --json",
+        Verb::Scale => "rwsgi scale bookstore 8",
+        Verb::Drain => "rwsgi drain bookstore --timeout 30",
+        Verb::Reload => "rwsgi reload bookstore --timeout 120",
+        Verb::Top => "rwsgi top bookstore --interval 1",
+        Verb::Status => "rwsgi status bookstore",
+        Verb::Workers => "rwsgi workers bookstore --json",
+        Verb::Stacks => "rwsgi stacks bookstore",
+        Verb::Stop => "rwsgi stop --pidfile /run/bookstore.pid",
+        Verb::Pause => "rwsgi pause bookstore --wait",
+        Verb::Resume => "rwsgi resume bookstore",
+    };
+    let _ = write!(text, "\n\nExample:\n  {example}\n");
+    text.push_str(&usage::codes(match command.verb {
+        Verb::List => &[ExitCode::Ok, ExitCode::Usage],
+        _ => &[
+            ExitCode::Ok,
+            ExitCode::Failed,
+            ExitCode::Usage,
+            ExitCode::Unavailable,
+            ExitCode::Permission,
+        ],
+    }));
     text
 }
 
@@ -415,6 +441,8 @@ mod tests {
             let text = call(&format!("{} --help", command.name)).unwrap_err();
             assert!(text.starts_with(&format!("Usage: rwsgi {}", command.name)), "{text}");
             assert!(text.contains(command.does), "{text}");
+            assert!(text.contains(&format!("\n\nExample:\n  rwsgi {} ", command.name)), "{text}");
+            assert!(text.contains("\nExit codes:\n   0  "), "{text}");
         }
     }
 }

@@ -1,22 +1,23 @@
-//! `rwsgi doctor`: the machine, and the instances on it.
+//! `rwsgi doctor`: the machine, the instances on it, and what is left of those that are gone.
 
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use nix::sys::statvfs::statvfs;
+use rwsgi_core::config::error::Report;
+use rwsgi_core::config::raw::RawOption;
+use rwsgi_core::config::{self, Argument, Config, ConfigError, Context, LogTarget, Sources};
 use rwsgi_core::exit::ExitCode;
 
-use crate::cli::INSTANCES;
+use crate::cli::{INSTANCES, Mode};
 use crate::finding::Findings;
+use crate::limits::Limits;
 use crate::service::Service;
-use crate::{instances, spawn};
+use crate::{instances, interpreter, leftovers, machine, pythons, spawn, usage};
 
-/// Below so many free bytes a disk is short.
-const SHORT: u64 = 256 << 20;
-/// What the socket unit asks for, and a good value of net.core.somaxconn.
-const BACKLOG: u64 = 4096;
+/// PATH of services of systemd.
+const SERVICE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
 
 /// What was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,129 +28,44 @@ pub struct Asked {
     pub json: bool,
 }
 
-/// Reads what follows `doctor`; `None`: it is to explain itself.
-pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<Asked> {
+/// Reads what follows `doctor`.
+///
+/// # Errors
+/// What cannot be understood, with how the command is used.
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Mode, Vec<ConfigError>> {
     let mut asked = Asked::default();
     for argument in arguments {
         match argument.to_str() {
             Some("--json") => asked.json = true,
+            Some("-h" | "--help") => return Ok(Mode::Explain(&usage::DOCTOR)),
             Some(name) if !name.starts_with('-') && asked.name.is_none() => {
                 asked.name = Some(name.to_owned());
             }
-            _ => return None,
+            _ => {
+                let what =
+                    format!("rwsgi doctor: `{}` is not understood", argument.to_string_lossy());
+                let report = Report::new(what).expected(format!("`{}`", usage::DOCTOR.usage));
+                return Err(vec![report.into()]);
+            }
         }
     }
-    Some(asked)
+    Ok(Mode::Doctor(asked))
 }
 
 /// Looks at everything; the exit code is that of the first error.
 pub fn run(asked: &Asked) -> ExitCode {
     let mut findings = Findings::default();
-    versions(&mut findings);
-    kernel(&mut findings);
-    disks(&mut findings);
-    denials(&mut findings);
-    match &asked.name {
-        Some(name) => instance(name, &mut findings),
-        None => configured().iter().for_each(|name| instance(name, &mut findings)),
+    let names = asked.name.clone().map_or_else(configured, |name| vec![name]);
+    let loaded: Vec<_> = names.iter().map(|name| (name.as_str(), load(name))).collect();
+    let configs = || loaded.iter().filter_map(|(_, config)| config.as_ref().ok());
+    let directories: BTreeSet<PathBuf> = configs().flat_map(written).collect();
+    machine::look(&Vec::from_iter(directories), &mut findings);
+    interpreters(configs(), &mut findings);
+    for (name, config) in &loaded {
+        instance(name, config.as_ref(), &mut findings);
     }
-    stale(&mut findings);
+    leftovers::look(&mut findings);
     findings.print(asked.json)
-}
-
-/// The first line of what a program prints, if it can be run.
-fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
-    let mut command = Command::new(program);
-    let output = command.args(arguments).stdin(Stdio::null()).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.lines().next().map(str::to_owned).filter(|_| output.status.success())
-}
-
-fn versions(findings: &mut Findings) {
-    findings.ok("version", format!("rwsgi {}", rwsgi_core::VERSION));
-    match first_line("systemctl", &["--version"]) {
-        Some(_) if !Path::new("/run/systemd/system").is_dir() => {
-            let remedy = "use `daemonize`, or another supervisor";
-            findings.warn("systemd", "is installed, but does not run this machine", remedy);
-        }
-        Some(version) => findings.ok("systemd", version),
-        None => findings.warn("systemd", "is not here", "use `daemonize`, or another supervisor"),
-    }
-    match first_line("python3", &["-c", "import sys; print(sys.executable, sys.version)"]) {
-        Some(version) => findings.ok("python", version),
-        None => findings.warn(
-            "python",
-            "there is no python3 in PATH",
-            "apt install python3, or set `python` or `virtualenv` in each configuration",
-        ),
-    }
-    extension(findings);
-}
-
-/// Whether it is there. That it is of this version, each start makes sure.
-fn extension(findings: &mut Findings) {
-    let remedy = "apt install --reinstall rwsgi";
-    let path = match spawn::extension() {
-        Ok(path) => path,
-        Err(why) => return findings.error(ExitCode::System, "extension", why, remedy),
-    };
-    let shown = path.display().to_string();
-    if !path.is_file() {
-        let message = format!("{shown} is not there");
-        return findings.error(ExitCode::System, "extension", message, remedy);
-    }
-    findings.ok("extension", shown);
-}
-
-fn number(path: &str) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-fn kernel(findings: &mut Findings) {
-    if let Some(longest) = number("/proc/sys/net/core/somaxconn") {
-        if longest < BACKLOG {
-            let message =
-                format!("net.core.somaxconn is {longest}: no queue of connections is longer");
-            let remedy = format!(
-                "echo net.core.somaxconn={BACKLOG} >/etc/sysctl.d/60-rwsgi.conf; sysctl --system"
-            );
-            findings.warn("kernel", message, remedy);
-        } else {
-            findings.ok("kernel", format!("net.core.somaxconn is {longest}"));
-        }
-    }
-    if number("/proc/sys/vm/overcommit_memory") == Some(2) {
-        let message = "vm.overcommit_memory is 2: a fork may be refused although memory is free";
-        findings.warn("kernel", message, "sysctl vm.overcommit_memory=0, or fewer processes");
-    }
-    if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-        let message = "there is no unified cgroup hierarchy: memory pressure cannot be seen";
-        findings.warn("kernel", message, "boot with systemd.unified_cgroup_hierarchy=1");
-    }
-}
-
-fn disks(findings: &mut Findings) {
-    for path in ["/run", "/tmp", "/var/log", "/var/lib"] {
-        let Ok(facts) = statvfs(path) else { continue };
-        let free = facts.blocks_available().saturating_mul(facts.fragment_size());
-        if free < SHORT {
-            let message = format!("{path} has {} MiB left", free >> 20);
-            findings.warn("disk", message, "journalctl --vacuum-size=500M, apt clean, du -xh");
-        }
-    }
-    if findings.is_good("disk") {
-        findings.ok("disk", "/run, /tmp, /var/log and /var/lib have room");
-    }
-}
-
-/// What AppArmor or SELinux has denied to rwsgi since the boot.
-fn denials(findings: &mut Findings) {
-    let arguments =
-        ["-k", "-b", "-q", "-o", "cat", "--no-pager", "-n", "1", "-g", "(DENIED|denied).*rwsgi"];
-    if let Some(line) = first_line("journalctl", &arguments) {
-        let remedy = "aa-logprof for AppArmor, audit2allow for SELinux; or change the path in the configuration";
-        findings.warn("denial", line, remedy);
-    }
 }
 
 /// The instances that have a configuration.
@@ -165,68 +81,124 @@ fn configured() -> Vec<String> {
     names
 }
 
-fn instance(name: &str, findings: &mut Findings) {
+/// What the configuration of an instance says, or the first thing that is wrong with it.
+fn load(name: &str) -> Result<Config, String> {
+    let path = format!("{INSTANCES}/{name}.ini");
+    let file = Argument::File(RawOption::argument("ini", &path, 1, &path));
+    let sources = Sources { environment: Vec::new(), arguments: vec![file] };
+    let cwd = Path::new("/var/lib/rwsgi").join(name);
+    let context = Context { cwd, inherited: vec!["http".into()], ..Context::default() };
+    let first =
+        |errors: Vec<ConfigError>| errors.first().map(ToString::to_string).unwrap_or_default();
+    config::load(&sources, &context).map(|(config, _)| config).map_err(first)
+}
+
+/// Directories in which it makes files.
+fn written(config: &Config) -> Vec<PathBuf> {
+    let log = match &config.log.target {
+        LogTarget::File(path) => Some(path),
+        LogTarget::Auto | LogTarget::Stderr | LogTarget::Journal | LogTarget::Syslog => None,
+    };
+    let files = config.process.pidfile.iter().chain(log);
+    let spool = config.application.env.iter().find(|(name, _)| name == "TMPDIR");
+    let spool = spool.map(|(_, directory)| PathBuf::from(directory));
+    files.filter_map(|file| file.parent()).map(Path::to_owned).chain(spool).collect()
+}
+
+/// The python3 of the system, and those that instances name.
+fn interpreters<'a>(configs: impl Iterator<Item = &'a Config>, findings: &mut Findings) {
+    // What is wrong with it was told.
+    let Ok(extension) = spawn::extension() else { return };
+    if !extension.is_file() {
+        return;
+    }
+    let of_systemd = Path::new("/run/systemd/system").is_dir().then(|| SERVICE_PATH.into());
+    let path = of_systemd.or_else(|| std::env::var_os("PATH"));
+    let path = path.as_deref();
+    let mut found: BTreeSet<PathBuf> = BTreeSet::new();
+    match interpreter::of_system(path) {
+        Ok(python) => {
+            found.insert(python);
+        }
+        Err(why) => findings.warn("python", why, "apt install python3"),
+    }
+    for config in configs {
+        match interpreter::find(&config.application, path) {
+            Ok(python) => {
+                found.insert(python);
+            }
+            Err(why) => findings.error(ExitCode::Config, "python", why, ""),
+        }
+    }
+    found.iter().for_each(|python| pythons::look(python, &extension, findings));
+}
+
+fn instance(name: &str, config: Result<&Config, &String>, findings: &mut Findings) {
     let unit = format!("rwsgi@{name}");
     let is_running = instances::running().iter().any(|(running, _)| running == name);
     let service = Service::ask(&format!("{unit}.service"));
-    let state = service.as_ref().map_or("", |service| service.get("ActiveState"));
-    if state == "failed" {
-        let result = service.as_ref().map_or("", |service| service.get("Result"));
-        let arguments = ["-u", &unit, "-p", "err", "-n", "1", "-o", "cat", "-q", "--no-pager"];
-        let last = first_line("journalctl", &arguments).unwrap_or_default();
-        let message = format!("{name} has failed ({result}): {last}");
-        let remedy = format!("rwsgi check {name}; journalctl -xeu {unit}");
-        return findings.error(ExitCode::Unavailable, "instance", message, remedy);
+    let get = |property: &str| service.as_ref().map_or("", |service| service.get(property));
+    let file = format!("{INSTANCES}/{name}.ini");
+    if !is_running && !Path::new(&file).exists() {
+        let remedy = format!("rwsgi new {name} --django DIR, or another name: ls {INSTANCES}");
+        return findings.error(
+            ExitCode::Unavailable,
+            "instance",
+            format!("there is no {file}"),
+            remedy,
+        );
     }
-    if is_running {
+    if let Err(why) = config {
+        let why = why.trim_start_matches("error: ");
+        findings.error(
+            ExitCode::Config,
+            "configuration",
+            why.trim(),
+            format!("rwsgi check {name}"),
+        );
+    }
+    if get("ActiveState") == "failed" {
+        let arguments = ["-u", &unit, "-p", "err", "-n", "1", "-o", "cat", "-q", "--no-pager"];
+        let last = machine::first_line("journalctl", &arguments).unwrap_or_default();
+        let message = format!("{name} has failed ({}): {last}", get("Result"));
+        let remedy = format!("rwsgi check {name}; journalctl -xeu {unit}");
+        findings.error(ExitCode::Unavailable, "instance", message, remedy);
+    } else if is_running && runs_replaced_program(get("MainPID")) {
+        let message = format!("{name} runs a program that was replaced since");
+        findings.warn("instance", message, format!("systemctl reload {unit}"));
+    } else if is_running {
         findings.ok("instance", format!("{name} runs"));
     } else {
         let message = format!("{name} does not run");
         let remedy = format!("rwsgi check {name} && systemctl enable --now {unit}");
         findings.warn("instance", message, remedy);
     }
-}
-
-/// Control sockets that nobody serves: of masters that were killed.
-fn stale(findings: &mut Findings) {
-    for path in dead_sockets(Path::new("/run/rwsgi")) {
-        let message = format!("nobody answers at {}", path.display());
-        findings.warn("stale socket", message, "its instance was killed; a start replaces it");
+    if let Ok(config) = config {
+        let service = service.as_ref().filter(|service| service.is_there());
+        Limits { name, config, service }.look(findings);
+        if !is_running {
+            leftovers::of_instance(name, config, findings);
+        }
     }
 }
 
-fn dead_sockets(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let sockets = entries.map(|entry| entry.path().join("control"));
-    let refused = |path: &PathBuf| {
-        let answer = UnixStream::connect(path);
-        answer.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
-    };
-    sockets.filter(refused).collect()
+/// As after an upgrade whose reload has failed.
+fn runs_replaced_program(pid: &str) -> bool {
+    let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    program.as_os_str() != OsStr::new("") && program.to_string_lossy().ends_with(" (deleted)")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixListener;
-
     use super::*;
-
-    #[test]
-    fn a_socket_of_a_dead_master_is_told_from_one_that_is_served() {
-        let directory = tempfile::tempdir().unwrap();
-        for name in ["alive", "dead"] {
-            fs::create_dir(directory.path().join(name)).unwrap();
-        }
-        let _alive = UnixListener::bind(directory.path().join("alive/control")).unwrap();
-        drop(UnixListener::bind(directory.path().join("dead/control")).unwrap());
-        assert_eq!(dead_sockets(directory.path()), [directory.path().join("dead/control")]);
-    }
 
     #[test]
     fn its_arguments_are_a_name_and_json() {
         let read = |line: &str| parse(line.split_whitespace().map(Into::into));
-        assert_eq!(read("shop --json"), Some(Asked { name: Some("shop".into()), json: true }));
-        assert_eq!(read(""), Some(Asked::default()));
-        assert_eq!((read("--help"), read("a b")), (None, None));
+        let asked = Asked { name: Some("shop".into()), json: true };
+        assert_eq!(read("shop --json"), Ok(Mode::Doctor(asked)));
+        assert_eq!(read(""), Ok(Mode::Doctor(Asked::default())));
+        assert_eq!(read("x --help"), Ok(Mode::Explain(&usage::DOCTOR)));
+        assert!(read("a b").is_err() && read("--frob").is_err());
     }
 }

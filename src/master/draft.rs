@@ -13,21 +13,9 @@ use rwsgi_core::config::error::Report;
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::reach::Who;
 
-use crate::cli::INSTANCES;
+use crate::cli::{INSTANCES, Mode};
 use crate::project::{self, Kind, Project};
-
-const USAGE: &str = "\
-rwsgi new NAME --django DIR | --flask DIR|MODULE[:CALLABLE] | --wsgi FILE|MODULE[:CALLABLE]
-
-Looks at a project and writes /etc/rwsgi/NAME.ini.
-
-  --http ADDRESS   listen there; a free port from 127.0.0.1:8000 on, if neither this nor --socket is given
-  --socket PATH    listen there, with the uwsgi protocol, for nginx
-  --processes N    so many workers; as many as there are processors (auto)
-  --user USER      who serves; the user of the unit (rwsgi)
-  -o, --output F   write to F instead, - is stdout
-  --dry-run        write nothing, show it
-";
+use crate::usage;
 
 /// What was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,26 +28,25 @@ pub struct Asked {
     user: Option<String>,
     output: Option<PathBuf>,
     dry_run: bool,
-    help: bool,
 }
 
 /// Reads what follows `new`.
 ///
 /// # Errors
 /// What cannot be understood, with how the command is used.
-pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Asked, Vec<ConfigError>> {
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Mode, Vec<ConfigError>> {
     read(arguments).map_err(|what| {
         let report = Report::new(format!("rwsgi new: {what}"));
-        vec![report.expected(format!("`{}`", USAGE.lines().next().unwrap_or_default())).into()]
+        vec![report.expected(format!("`{}`", usage::NEW.usage)).into()]
     })
 }
 
-fn read(arguments: impl Iterator<Item = OsString>) -> Result<Asked, String> {
+fn read(arguments: impl Iterator<Item = OsString>) -> Result<Mode, String> {
     let mut asked = Asked::default();
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         let option = match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Asked { help: true, ..asked }),
+            Arg::Short('h') | Arg::Long("help") => return Ok(Mode::Explain(&usage::NEW)),
             Arg::Long("dry-run") => {
                 asked.dry_run = true;
                 continue;
@@ -95,7 +82,7 @@ fn read(arguments: impl Iterator<Item = OsString>) -> Result<Asked, String> {
     if asked.kind.is_none() {
         return Err("what is to be served: --django, --flask or --wsgi".to_owned());
     }
-    Ok(asked)
+    Ok(Mode::New(asked))
 }
 
 /// As the text of one line: there is no way to write others in an INI file.
@@ -134,10 +121,7 @@ impl Asked {
 
 /// Looks, writes, and says what was found and what comes next.
 pub fn run(asked: &Asked) -> ExitCode {
-    let Some(kind) = asked.kind.as_ref().filter(|_| !asked.help) else {
-        let _ = io::stdout().write_all(USAGE.as_bytes());
-        return ExitCode::Ok;
-    };
+    let Some(kind) = &asked.kind else { return ExitCode::Usage };
     match write(asked, kind) {
         Ok(()) => ExitCode::Ok,
         Err((code, why)) => {

@@ -126,6 +126,14 @@ impl Finding {
 }
 
 #[cfg(test)]
+impl Findings {
+    /// All of them, as they are printed.
+    pub fn text(&self) -> String {
+        self.0.iter().map(Finding::text).collect()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -30,17 +30,28 @@ pub fn find(application: &Application, path: Option<&OsStr>) -> Result<PathBuf, 
             .find_map(|name| check(&home.join(name), &mut tried)),
         (None, None) => system(path, &mut tried),
     };
-    found.ok_or_else(|| {
-        let mut message = "no usable Python interpreter was found; tried:".to_owned();
-        for (path, why) in &tried {
-            let _ = write!(message, "\n  {}: {why}", path.display());
-        }
-        message.push_str("\nInstall python3, or name an interpreter: python = /usr/bin/python3.12");
-        message
-    })
+    found.ok_or_else(|| none(&tried))
+}
+
+/// Finds the one that is taken when the configuration names none.
+///
+/// # Errors
+/// As [`find`].
+pub fn of_system(path: Option<&OsStr>) -> Result<PathBuf, String> {
+    let mut tried = Vec::new();
+    system(path.unwrap_or(OsStr::new(FALLBACK_PATH)), &mut tried).ok_or_else(|| none(&tried))
 }
 
 type Tried = Vec<(PathBuf, String)>;
+
+fn none(tried: &Tried) -> String {
+    let mut message = "no usable Python interpreter was found; tried:".to_owned();
+    for (path, why) in tried {
+        let _ = write!(message, "\n  {}: {why}", path.display());
+    }
+    message.push_str("\nInstall python3, or name an interpreter: python = /usr/bin/python3.12");
+    message
+}
 
 fn system(path: &OsStr, tried: &mut Tried) -> Option<PathBuf> {
     look_up(Path::new("python3"), path, tried).or_else(|| {

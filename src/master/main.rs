@@ -37,7 +37,10 @@ mod hush;
 mod idle;
 mod instances;
 mod interpreter;
+mod leftovers;
+mod limits;
 mod listeners;
+mod machine;
 mod master;
 mod memory;
 mod notify;
@@ -52,6 +55,7 @@ mod pressure;
 mod privileges;
 mod program;
 mod project;
+mod pythons;
 mod reap;
 mod renewal;
 mod report;
@@ -73,6 +77,7 @@ mod terminal;
 mod top;
 mod unfinished;
 mod unit;
+mod usage;
 mod watch;
 mod workers;
 
@@ -80,7 +85,6 @@ use std::io::Write as _;
 
 use cli::Mode;
 use rwsgi_core::config;
-use rwsgi_core::config::error::Report;
 use rwsgi_core::exit::ExitCode;
 
 fn main() -> std::process::ExitCode {
@@ -98,11 +102,8 @@ fn main() -> std::process::ExitCode {
         Ok(Mode::Command(commands::Asked::Call(call))) => ctl::run(&call),
         Ok(Mode::Command(commands::Asked::Help(command))) => print(&commands::help(command)),
         Ok(Mode::New(asked)) => draft::run(&asked),
-        Ok(Mode::Doctor(Some(asked))) => doctor::run(&asked),
-        Ok(Mode::Doctor(None)) => {
-            boot::print_errors(&[Report::new("rwsgi doctor [NAME] [--json]").into()]);
-            ExitCode::Usage
-        }
+        Ok(Mode::Doctor(asked)) => doctor::run(&asked),
+        Ok(Mode::Explain(help)) => print(&help.text()),
         Ok(Mode::Help) => print(&config::help::help()),
         Ok(Mode::Version) => print(concat!("rwsgi ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Mode::Generate(generated)) => print(&generated.text()),

@@ -10,7 +10,8 @@ use rwsgi_core::address::ListenAddr;
 pub struct Occupant {
     /// Its number.
     pub pid: u32,
-    name: String,
+    /// Its name, as ps(1) has it in short.
+    pub name: String,
     /// The unit of systemd that it belongs to.
     pub unit: Option<String>,
 }
@@ -46,7 +47,8 @@ fn started(pid: u32) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
-fn of_pid(pid: u32) -> Occupant {
+/// Name and unit of a process.
+pub fn of_pid(pid: u32) -> Occupant {
     let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let unit = read("cgroup").lines().find_map(unit_of);
     Occupant { pid, name: read("comm").trim().to_owned(), unit }

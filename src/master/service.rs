@@ -13,7 +13,8 @@ pub struct Service {
 }
 
 const ASKED: &str = "LoadState,ActiveState,UnitFileState,FragmentPath,DropInPaths,NeedDaemonReload,User,Group,\
-                     AmbientCapabilities,ProtectHome,PrivateTmp,TriggeredBy,Listen,Result";
+                     AmbientCapabilities,ProtectHome,ProtectSystem,ReadWritePaths,PrivateTmp,TriggeredBy,Listen,Result,MainPID,\
+                     LimitNOFILE,TasksMax,MemoryCurrent,MemoryHigh,MemoryMax,LogRateLimitBurst";
 
 impl Service {
     /// Asks systemd, if it runs.
@@ -41,6 +42,11 @@ impl Service {
     /// A property; empty when systemd does not know it.
     pub fn get(&self, name: &str) -> &str {
         self.properties.get(name).map_or("", String::as_str)
+    }
+
+    /// A property that is a number; `None` when it is `infinity` or not set.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.get(name).parse().ok().filter(|number| *number != u64::MAX)
     }
 
     /// Whether there is such a unit.

@@ -28,6 +28,11 @@ const FILES_PER_CONNECTION: u64 = 2;
 /// What an application opens besides.
 const FILES_OF_THE_APPLICATION: u64 = 4096;
 
+/// How many files a worker with so many connections may have open.
+pub fn open_files(max_connections: u32) -> u64 {
+    u64::from(max_connections) * FILES_PER_CONNECTION + FILES_OF_THE_APPLICATION
+}
+
 /// What rwsgi@.service lets every instance write to, besides directories of its own.
 const WRITABLE: [&str; 5] = ["/srv", "/var/www", "/tmp", "/var/tmp", "/dev/shm"];
 const OWN: [&str; 4] = ["/run/rwsgi", "/var/lib/rwsgi", "/var/cache/rwsgi", "/var/log/rwsgi"];
@@ -66,7 +71,7 @@ pub fn service(name: &str, wanted: &Service, account: &Account) -> String {
     for directory in writable(name, wanted) {
         set("ReadWritePaths", &format!("\"-{}\"", quoted(&directory)));
     }
-    let files = u64::from(wanted.max_connections) * FILES_PER_CONNECTION + FILES_OF_THE_APPLICATION;
+    let files = open_files(wanted.max_connections);
     if files > OPEN_FILES {
         set("LimitNOFILE", &files.to_string());
     }

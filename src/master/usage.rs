@@ -1,0 +1,139 @@
+//! What `--help` after a command says: how it is used, its arguments, examples, exit codes.
+
+use std::fmt::Write as _;
+
+use rwsgi_core::exit::ExitCode;
+
+/// The help of a command.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Help {
+    /// The command line, without `Usage:`.
+    pub usage: &'static str,
+    /// What it does.
+    pub does: &'static str,
+    /// Arguments, and what they mean.
+    pub arguments: &'static [(&'static str, &'static str)],
+    /// Command lines, and what they are for.
+    pub examples: &'static [(&'static str, &'static str)],
+    /// What it ends with.
+    pub codes: &'static [ExitCode],
+}
+
+/// `rwsgi check`.
+pub const CHECK: Help = Help {
+    usage: "rwsgi check NAME|FILE [--json]",
+    does: "Looks at an instance before it starts, as the user that serves: configuration, unit and what the\n\
+           generator makes of it, sockets, permissions, what the application writes, import. Serves nothing.",
+    arguments: &[
+        ("NAME", "the instance of /etc/rwsgi/NAME.ini, with its unit"),
+        ("FILE", "an INI file anywhere, without a unit; the same as `rwsgi --check FILE`"),
+        ("--json", "print all findings as JSON"),
+    ],
+    examples: &[
+        ("rwsgi check bookstore", "before systemctl restart; as root it sees most"),
+        ("rwsgi check ./uwsgi.ini --json", "for a script"),
+    ],
+    codes: &[
+        ExitCode::Ok,
+        ExitCode::Usage,
+        ExitCode::Unavailable,
+        ExitCode::Application,
+        ExitCode::System,
+        ExitCode::Permission,
+        ExitCode::Config,
+    ],
+};
+
+/// `rwsgi doctor`.
+pub const DOCTOR: Help = Help {
+    usage: "rwsgi doctor [NAME] [--json]",
+    does: "Looks at the machine (versions, clock, kernel, disks, journal, denials), at each instance and its limits,\n\
+           and for what is left over from instances that are gone. Changes nothing, and asks nobody on the network.",
+    arguments: &[
+        ("NAME", "look at this instance only; without it, at all of /etc/rwsgi"),
+        ("--json", "print all findings as JSON"),
+    ],
+    examples: &[
+        ("rwsgi doctor", "everything; as root it sees most"),
+        ("rwsgi doctor bookstore --json", "for a script or a monitor"),
+    ],
+    codes: &[
+        ExitCode::Ok,
+        ExitCode::Usage,
+        ExitCode::Unavailable,
+        ExitCode::System,
+        ExitCode::Config,
+    ],
+};
+
+/// `rwsgi new`.
+pub const NEW: Help = Help {
+    usage: "rwsgi new NAME --django DIR | --flask DIR|MODULE[:CALLABLE] | --wsgi FILE|MODULE[:CALLABLE]",
+    does: "Looks at a project (settings, virtual environment, static files) and writes /etc/rwsgi/NAME.ini.",
+    arguments: &[
+        (
+            "--http ADDRESS",
+            "listen there; without this and --socket, a free port from 127.0.0.1:8000 on",
+        ),
+        ("--socket PATH", "listen there, with the uwsgi protocol, for nginx"),
+        ("--processes N", "so many workers; as many as there are processors (auto)"),
+        ("--user USER", "who serves; the user of the unit (rwsgi)"),
+        ("-o, --output FILE", "write to FILE instead, - is stdout"),
+        ("--dry-run", "write nothing, show it"),
+    ],
+    examples: &[
+        ("sudo rwsgi new bookstore --django /srv/bookstore", "then: rwsgi check bookstore"),
+        ("rwsgi new api --flask shop:create_app() --dry-run", "look first"),
+    ],
+    codes: &[
+        ExitCode::Ok,
+        ExitCode::Failed,
+        ExitCode::Usage,
+        ExitCode::System,
+        ExitCode::Permission,
+    ],
+};
+
+impl Help {
+    /// As it is printed.
+    pub fn text(&self) -> String {
+        let mut text = format!("Usage: {}\n\n{}\n\n", self.usage, self.does);
+        table(&mut text, self.arguments);
+        text.push_str("\nExamples:\n");
+        table(&mut text, self.examples);
+        text.push_str(&codes(self.codes));
+        text
+    }
+}
+
+fn table(text: &mut String, rows: &[(&str, &str)]) {
+    let width = rows.iter().map(|(left, _)| left.len()).max().unwrap_or_default();
+    for (left, right) in rows {
+        let _ = writeln!(text, "  {left:width$}  {right}");
+    }
+}
+
+/// The exit codes of a command, with a heading.
+pub fn codes(codes: &[ExitCode]) -> String {
+    let mut text = "\nExit codes:\n".to_owned();
+    for code in codes {
+        let _ = writeln!(text, "  {:2}  {}", *code as u8, code.meaning());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_help_has_all_parts_and_fits_a_wide_terminal() {
+        for help in [&CHECK, &DOCTOR, &NEW] {
+            let text = help.text();
+            for part in ["Usage: rwsgi ", "\nExamples:\n", "\nExit codes:\n   0  done"] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+            assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+        }
+    }
+}
