@@ -103,3 +103,41 @@ fn who_has_the_port_is_told_by_a_start_too() {
     let pid = format!("(pid {})", std::process::id());
     setup.run().refuses(71, &["another server listens there: ", &pid]);
 }
+
+#[test]
+fn what_django_writes_is_looked_at() {
+    let settings = "MEDIA_ROOT = 'media'\nDATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', \
+                    'NAME': 'data/db.sqlite3'}, 'memory': {'ENGINE': 'x.sqlite3', 'NAME': ':memory:'}}\n";
+    let conf = "import importlib, os\nsettings = importlib.import_module(os.environ['DJANGO_SETTINGS_MODULE'])\n";
+    let setup = Setup::new("env = DJANGO_SETTINGS_MODULE=shop_settings");
+    for directory in ["django", "django/conf"] {
+        std::fs::create_dir(setup.place.join(directory)).unwrap();
+    }
+    let setup = setup.file("shop_settings.py", settings).file("django/__init__.py", "");
+    let ended = check(setup.file("django/conf/__init__.py", conf));
+    let at = |name: &str| format!("{}/{name}", ended.place.path().display());
+    let database = format!("error: database: {} does not exist", at("data"));
+    let uploads = format!("warning: uploads: MEDIA_ROOT {} does not exist", at("media"));
+    ended.refuses(71, &[&database, &uploads, "  -> install -d -o "]);
+}
+
+#[test]
+fn a_virtual_environment_whose_interpreter_is_gone_says_where_it_led() {
+    let setup = Setup::new("virtualenv = venv");
+    std::fs::create_dir_all(setup.place.join("venv/bin")).unwrap();
+    std::os::unix::fs::symlink("/usr/bin/python3.1", setup.place.join("venv/bin/python")).unwrap();
+    let texts = ["is a link to `/usr/bin/python3.1`, which does not exist", "-m venv"];
+    check(setup).refuses(78, &texts);
+}
+
+#[test]
+fn packages_of_another_python_are_told_before_the_import_fails() {
+    let setup = Setup::new("virtualenv = venv");
+    std::fs::create_dir_all(setup.place.join("venv/bin")).unwrap();
+    for name in ["python", "python3"] {
+        let link = setup.place.join("venv/bin").join(name);
+        std::os::unix::fs::symlink(crate::support::setup::python(), link).unwrap();
+    }
+    let setup = setup.file("venv/pyvenv.cfg", "home = /usr/bin\nversion = 3.5.3\n");
+    check(setup).refuses(78, &["venv was made by Python 3.5 ", "python3 -m venv --clear"]);
+}

@@ -15,6 +15,8 @@ pub enum Wish {
     Read,
     /// Make files in it.
     Write,
+    /// Change its content.
+    Change,
     /// Enter or execute it.
     Enter,
     /// Connect to it, which is a socket.
@@ -27,7 +29,7 @@ impl Wish {
             Self::Read => AccessFlags::R_OK,
             Self::Write => AccessFlags::W_OK | AccessFlags::X_OK,
             Self::Enter => AccessFlags::X_OK,
-            Self::Connect => AccessFlags::W_OK,
+            Self::Connect | Self::Change => AccessFlags::W_OK,
         }
     }
 
@@ -38,6 +40,7 @@ impl Wish {
             Self::Write => (3, "wx"),
             Self::Enter => (1, "x"),
             Self::Connect => (2, "w"),
+            Self::Change => (6, "rw"),
         }
     }
 }
@@ -131,6 +134,9 @@ impl Barrier {
         if self.wish == Wish::Write {
             return format!("setfacl -m u:{who}:rwx {path}, or: chown {who} {path}");
         }
+        if self.wish == Wish::Change {
+            return format!("chown {who} {path}, or: setfacl -m u:{who}:rw {path}");
+        }
         format!("setfacl -m u:{who}:{letters} {path}, or for everybody: chmod o+{letters} {path}")
     }
 }
@@ -143,6 +149,7 @@ impl fmt::Display for Barrier {
             (Wish::Read, true) => "list the directory",
             (Wish::Read, false) => "read",
             (Wish::Write, _) => "make files in",
+            (Wish::Change, _) => "write",
             (Wish::Enter, true) => "enter the directory",
             (Wish::Enter, false) => "execute",
             (Wish::Connect, _) => "connect to",

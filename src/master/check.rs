@@ -17,9 +17,10 @@ use rwsgi_core::reach::{self, Barrier, Who, Wish};
 use rwsgi_core::scoreboard::Scoreboard;
 
 use crate::boot::{self, Refusal, plain};
+use crate::cli::INSTANCES;
 use crate::finding::Findings;
-use crate::service::Service;
-use crate::{interpreter, occupant, privileges, spawn};
+use crate::service::{self, Service};
+use crate::{generator, interpreter, machine, occupant, privileges, project, spawn};
 
 /// What an import may take here when the configuration sets no limit.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -47,11 +48,15 @@ pub fn run(sources: &Sources, context: &Context, name: Option<&str>, json: bool)
     }
     let scene = Scene::look(&config, name);
     scene.unit(&mut findings);
+    scene.generated(&mut findings);
+    machine::denials(&mut findings);
     for listen in &config.listeners {
         scene.listener(listen, &mut findings);
     }
     scene.become_user(&mut findings);
     scene.paths(&mut findings);
+    scene.environment(&mut findings);
+    scene.written(&mut findings);
     import(config.clone(), &mut findings);
     findings.print(json)
 }
@@ -121,6 +126,25 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// Whether the generator can make the units fit, and has.
+    fn generated(&self, findings: &mut Findings) {
+        let Some((name, ..)) = &self.unit else { return };
+        let plan = generator::plan(name, Path::new(&format!("{INSTANCES}/{name}.ini")));
+        if let Some(trouble) = &plan.trouble {
+            let remedy = "change the INI file, then: systemctl daemon-reload";
+            return findings.error(ExitCode::Config, "unit", trouble.clone(), remedy);
+        }
+        let outdated = plan.outdated(name);
+        if self.service().is_some() && !outdated.is_empty() {
+            let message = format!(
+                "{} is from before the last change of the INI file",
+                outdated.join(" and ")
+            );
+            let remedy = format!("systemctl daemon-reload && systemctl restart rwsgi@{name}");
+            findings.warn("unit", message, remedy);
+        }
+    }
+
     fn listener(&self, listen: &Listen, findings: &mut Findings) {
         let shown = listen.address.to_string();
         if let Some((name, _, socket)) = &self.unit
@@ -161,7 +185,16 @@ impl<'a> Scene<'a> {
                     self.who.name,
                     lowest_free_port()
                 );
-                let remedy = "take a .socket unit (ListenStream=), a port above, or nginx in front";
+                let remedy = match &self.unit {
+                    Some((name, ..)) => format!(
+                        "systemctl daemon-reload gives rwsgi@{name}.socket the port; then: systemctl restart rwsgi@{name}"
+                    ),
+                    None => format!(
+                        "run it as a service, where a .socket unit has the port; or a port above, with nginx in front; or: \
+                         sysctl net.ipv4.ip_unprivileged_port_start={}",
+                        address.port()
+                    ),
+                };
                 findings.error(ExitCode::System, "socket", message, remedy);
                 return;
             }
@@ -275,7 +308,15 @@ impl<'a> Scene<'a> {
 
     fn path(&self, subject: &'static str, path: &Path, wish: Wish, findings: &mut Findings) {
         if let Some(why) = self.service().and_then(|service| service.hides(path)) {
-            let remedy = "put it below /srv, or change the unit: systemctl edit";
+            let remedy =
+                "put it below /srv, or name the path in the INI file and: systemctl daemon-reload";
+            return findings.error(ExitCode::Permission, subject, why, remedy);
+        }
+        if wish == Wish::Write
+            && let Some((name, service, _)) = &self.unit
+            && let Some(why) = service.closes(name, path)
+        {
+            let remedy = service::opening(name, path);
             return findings.error(ExitCode::Permission, subject, why, remedy);
         }
         if let Some(barrier) = self.barrier(path, wish) {
@@ -294,6 +335,60 @@ impl<'a> Scene<'a> {
                 );
             } else if !runtime {
                 findings.error(ExitCode::System, subject, format!("{shown} does not exist"), "");
+            }
+        }
+    }
+}
+
+impl Scene<'_> {
+    /// Whether the virtual environment is one of the interpreter that it has now.
+    fn environment(&self, findings: &mut Findings) {
+        let Some(home) = &self.config.application.virtualenv else { return };
+        if let Some((made, now)) = interpreter::mismatch(home) {
+            let shown = home.display();
+            let message = format!(
+                "{shown} was made by Python {made} and has its packages for that, but its interpreter is {now} now"
+            );
+            let remedy = format!(
+                "python3 -m venv --clear {shown} && {shown}/bin/pip install -r requirements.txt"
+            );
+            findings.error(ExitCode::Config, "virtualenv", message, remedy);
+        }
+    }
+
+    /// What an application of Django writes: uploads, databases of SQLite.
+    fn written(&self, findings: &mut Findings) {
+        let application = &self.config.application;
+        if geteuid().as_raw() != self.who.uid {
+            return;
+        }
+        let python = interpreter::find(application, std::env::var_os("PATH").as_deref());
+        let settings =
+            |python: std::path::PathBuf| project::settings_of(application, &python, &self.who);
+        // What is wrong with them, the import tells.
+        let Some(Ok(settings)) = python.ok().and_then(settings) else { return };
+        let base = application.chdir.clone().unwrap_or_default();
+        for file in settings.sqlite.iter().map(|file| base.join(file)) {
+            if let Some(barrier) = self.barrier(&file, Wish::Change) {
+                findings.error(
+                    ExitCode::Permission,
+                    "database",
+                    barrier.to_string(),
+                    barrier.remedy(),
+                );
+            }
+            // Beside it SQLite makes its journal.
+            if let Some(directory) = file.parent() {
+                self.path("database", directory, Wish::Write, findings);
+            }
+        }
+        if let Some(media) = settings.media_root.map(|media| base.join(media)) {
+            if media.exists() {
+                self.path("uploads", &media, Wish::Write, findings);
+            } else {
+                let message = format!("MEDIA_ROOT {} does not exist", media.display());
+                let remedy = format!("install -d -o {} {}", self.who.name, media.display());
+                findings.warn("uploads", message, remedy);
             }
         }
     }

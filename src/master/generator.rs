@@ -32,6 +32,10 @@ const TEMPLATE: &str = "/usr/lib/systemd/system/rwsgi@.service";
 const WITH_THE_SYSTEM: &str = "multi-user.target.wants";
 /// Who starts, stops and reloads all instances: wants those that start with the system, by whatever means.
 const WITH_THE_OTHERS: &str = "rwsgi.service.wants";
+/// Where systemd has it write.
+const GENERATED: &str = "/run/systemd/generator";
+/// The file of what an INI file asks for.
+const DROP_IN: &str = "50-ini.conf";
 /// Where `systemctl enable` writes.
 const ENABLED: &str = "/etc/systemd/system";
 
@@ -68,7 +72,7 @@ impl Output {
         }
         let directory = self.directory.join(format!("{unit}.d"));
         fs::create_dir_all(&directory)?;
-        fs::write(directory.join("50-ini.conf"), text)
+        fs::write(directory.join(DROP_IN), text)
     }
 
     fn link(&self, target: &Path, directory: &str, name: &str) -> io::Result<()> {
@@ -158,6 +162,24 @@ pub fn plan(name: &str, file: &Path) -> Plan {
         socket: unit::socket(&service),
         autostart: service.autostart,
         trouble,
+    }
+}
+
+impl Plan {
+    /// The units that are not yet as this plan has them: systemd has not read the file since it was changed.
+    pub fn outdated(&self, name: &str) -> Vec<String> {
+        self.outdated_in(Path::new(GENERATED), name)
+    }
+
+    fn outdated_in(&self, generated: &Path, name: &str) -> Vec<String> {
+        let units = [("service", &self.service), ("socket", &self.socket)];
+        let differs = |unit: &String, text: &str| {
+            let file = generated.join(format!("{unit}.d")).join(DROP_IN);
+            fs::read_to_string(file).unwrap_or_default() != text
+        };
+        let units = units.map(|(kind, text)| (format!("rwsgi@{name}.{kind}"), text));
+        let found = units.into_iter().filter(|(unit, text)| differs(unit, text));
+        found.map(|(unit, _)| unit).collect()
     }
 }
 

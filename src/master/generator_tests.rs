@@ -159,3 +159,16 @@ fn the_release_is_the_first_number() {
         assert_eq!(release(said), expected, "{said}");
     }
 }
+
+#[test]
+fn a_file_that_was_changed_since_is_told_from_one_that_was_read() {
+    let scratch = Scratch::new("outdated").ini("shop.ini", "[rwsgi]\nhttp = :80\n");
+    scratch.generate();
+    let plan = || plan("shop", &scratch.0.join("ini/shop.ini"));
+    let outdated = || plan().outdated_in(&scratch.0.join("out"), "shop");
+    assert_eq!(outdated(), Vec::<String>::new());
+    fs::write(scratch.0.join("ini/shop.ini"), "[rwsgi]\nhttp = :80\nmemory-max = 1g\n").unwrap();
+    assert_eq!(outdated(), ["rwsgi@shop.service"]);
+    fs::write(scratch.0.join("ini/shop.ini"), "[rwsgi]\nhttp = :8000\nmemory-max = 1g\n").unwrap();
+    assert_eq!(outdated(), ["rwsgi@shop.service", "rwsgi@shop.socket"]);
+}

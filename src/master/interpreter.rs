@@ -42,6 +42,21 @@ pub fn of_system(path: Option<&OsStr>) -> Result<PathBuf, String> {
     system(path.unwrap_or(OsStr::new(FALLBACK_PATH)), &mut tried).ok_or_else(|| none(&tried))
 }
 
+/// The version that made a virtual environment, and that of the interpreter which it has by now: after an
+/// upgrade of the distribution they differ. `None` if they agree, or cannot be seen.
+pub fn mismatch(home: &Path) -> Option<(String, String)> {
+    let written = std::fs::read_to_string(home.join("pyvenv.cfg")).ok()?;
+    let version = written.lines().find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        matches!(key.trim(), "version" | "version_info").then(|| value.trim())
+    })?;
+    let made = version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+    let real = home.join("bin/python3").canonicalize().ok()?;
+    let now = real.file_name()?.to_str()?.strip_prefix("python")?.to_owned();
+    let has_packages = home.join(format!("lib/python{now}/site-packages")).is_dir();
+    (now.contains('.') && now != made && !has_packages).then_some((made, now))
+}
+
 type Tried = Vec<(PathBuf, String)>;
 
 fn none(tried: &Tried) -> String {
@@ -150,6 +165,24 @@ mod tests {
         let error = find(&application(None, Some(home.path())), None).unwrap_err();
         assert!(error.contains("bin/python3: No such file"), "{error}");
         assert!(error.contains("python = "), "{error}");
+    }
+
+    #[test]
+    fn a_virtual_environment_of_another_version_is_told() {
+        let (home, system) = (directory(&[]), directory(&["python3.11"]));
+        let made_by = |version: &str| {
+            std::fs::write(
+                home.path().join("pyvenv.cfg"),
+                format!("home = /usr/bin\nversion = {version}\n"),
+            )
+            .unwrap();
+            mismatch(home.path())
+        };
+        assert_eq!(made_by("3.9.2"), None);
+        let real = system.path().join("bin/python3.11");
+        std::os::unix::fs::symlink(real, home.path().join("bin/python3")).unwrap();
+        assert_eq!(made_by("3.9.2"), Some(("3.9".to_owned(), "3.11".to_owned())));
+        assert_eq!(made_by("3.11.0"), None);
     }
 
     #[test]

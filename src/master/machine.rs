@@ -187,7 +187,7 @@ fn journal(findings: &mut Findings) {
 }
 
 /// What AppArmor or SELinux has denied to rwsgi since the boot.
-fn denials(findings: &mut Findings) {
+pub fn denials(findings: &mut Findings) {
     let arguments =
         ["-k", "-b", "-q", "-o", "cat", "--no-pager", "-n", "1", "-g", "(DENIED|denied).*rwsgi"];
     if let Some(line) = first_line("journalctl", &arguments) {

@@ -16,8 +16,15 @@ def text(key):
     return os.fspath(value) if value else None
 
 
-keys = ("WSGI_APPLICATION", "STATIC_URL", "STATIC_ROOT")
+keys = ("WSGI_APPLICATION", "STATIC_URL", "STATIC_ROOT", "MEDIA_ROOT")
 found = dict((key, text(key)) for key in keys)
 found["DEBUG"] = bool(getattr(settings, "DEBUG", False))
 found["ALLOWED_HOSTS"] = [str(host) for host in getattr(settings, "ALLOWED_HOSTS", [])]
+databases = getattr(settings, "DATABASES", None) or {}
+found["SQLITE"] = [
+    os.fspath(database["NAME"])
+    for database in databases.values()
+    if str(database.get("ENGINE", "")).endswith(("sqlite3", "spatialite"))
+    and ":memory:" not in str(database.get("NAME", ":memory:"))
+]
 print("\n" + json.dumps(found))

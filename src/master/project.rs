@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::unistd::{Uid, User, geteuid};
+use rwsgi_core::config::Application;
 use rwsgi_core::reach::{self, Who, Wish};
 use rwsgi_core::sys;
 use serde::Deserialize;
@@ -52,10 +53,14 @@ pub struct Project {
 /// What the settings of a Django project say.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-struct Settings {
+pub struct Settings {
     wsgi_application: Option<String>,
     static_url: Option<String>,
     static_root: Option<PathBuf>,
+    /// Where uploads go.
+    pub media_root: Option<PathBuf>,
+    /// Files of databases.
+    pub sqlite: Vec<PathBuf>,
     debug: bool,
     allowed_hosts: Vec<String>,
 }
@@ -81,6 +86,19 @@ pub fn look(kind: &Kind, cwd: &Path, who: Option<&Who>) -> Result<Project, Strin
         }
     }
     Ok(project)
+}
+
+/// What the settings of a configured application say; `None` if it is none of Django. `who` serves.
+pub fn settings_of(
+    application: &Application,
+    python: &Path,
+    who: &Who,
+) -> Option<Result<Settings, String>> {
+    let directory = application.chdir.clone()?;
+    let named = application.env.iter().find(|(name, _)| name == "DJANGO_SETTINGS_MODULE");
+    let manage = || fs::read_to_string(directory.join("manage.py")).ok();
+    let name = named.map(|(_, name)| name.clone()).or_else(|| settings_in(&manage()?))?;
+    Some(ask(python, &directory, &name, Some(who), &application.env))
 }
 
 fn directory(cwd: &Path, path: &Path) -> Result<PathBuf, String> {
@@ -288,14 +306,24 @@ fn virtualenv(directory: &Path) -> Option<PathBuf> {
 fn settings(project: &Project, name: &str, who: Option<&Who>) -> Result<Settings, String> {
     let of_venv = project.virtualenv.as_ref().map(|home| home.join("bin/python"));
     let python = of_venv.unwrap_or_else(|| "python3".into());
-    let mut command = Command::new(&python);
-    command.args(["-c", SCRIPT]).arg(&project.directory).arg(name).current_dir("/");
+    ask(&python, &project.directory, name, who, &[])
+}
+
+fn ask(
+    python: &Path,
+    directory: &Path,
+    name: &str,
+    who: Option<&Who>,
+    env: &[(String, String)],
+) -> Result<Settings, String> {
+    let mut command = Command::new(python);
+    command.args(["-c", SCRIPT]).arg(directory).arg(name).current_dir("/");
+    command.envs(env.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if geteuid().is_root() {
         let who = who.ok_or("nobody but root could run them")?;
-        let closed = || reach::barrier_for(who, &python, Wish::Enter);
-        if let Some(barrier) =
-            closed().or_else(|| reach::barrier_for(who, &project.directory, Wish::Enter))
+        let closed = || reach::barrier_for(who, python, Wish::Enter);
+        if let Some(barrier) = closed().or_else(|| reach::barrier_for(who, directory, Wish::Enter))
         {
             return Err(format!("{barrier}: {}", barrier.remedy()));
         }

@@ -1,7 +1,7 @@
 //! What systemd says about the unit of an instance.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::homes;
@@ -71,9 +71,69 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Why nothing can be written to the directory `path`, whatever owner and mode allow.
+    pub fn closes(&self, name: &str, path: &Path) -> Option<String> {
+        let system = self.get("ProtectSystem");
+        let home = homes::has(path) && !matches!(self.get("ProtectHome"), "no" | "");
+        let everything = system == "strict";
+        let usr = matches!(system, "yes" | "full") && path.starts_with("/usr");
+        let etc = system == "full" && path.starts_with("/etc");
+        let own = OWN.map(|base| Path::new(base).join(name));
+        let open = OPEN.map(PathBuf::from).into_iter().chain(own).chain(self.writable());
+        if !(everything || home || usr || etc) || open.into_iter().any(|it| path.starts_with(it)) {
+            return None;
+        }
+        let key = if home && !everything { "ProtectHome" } else { "ProtectSystem" };
+        let value = self.get(key);
+        Some(format!("{key}={value} of the unit makes {} read-only", path.display()))
+    }
+
+    /// ReadWritePaths=, as `systemctl show` prints it: paths with blanks cannot be told from several.
+    fn writable(&self) -> impl Iterator<Item = PathBuf> {
+        let paths = self.get("ReadWritePaths").split_whitespace();
+        paths.map(|path| {
+            PathBuf::from(path.trim_start_matches(['"', '-', '+']).trim_end_matches('"'))
+        })
+    }
+}
+
+/// What ProtectSystem= leaves open, and the places of shared memory.
+const OPEN: [&str; 5] = ["/tmp", "/var/tmp", "/dev", "/proc", "/sys"];
+/// What rwsgi@.service gives each instance below.
+pub const OWN: [&str; 4] = ["/run/rwsgi", "/var/lib/rwsgi", "/var/cache/rwsgi", "/var/log/rwsgi"];
+
+/// What makes `path` writable for the service of the instance.
+pub fn opening(name: &str, path: &Path) -> String {
+    let directory = format!("/etc/systemd/system/rwsgi@{name}.service.d");
+    format!(
+        "move it to /var/lib/rwsgi/{name}, or: mkdir -p {directory} && printf '[Service]\\nReadWritePaths=-%s\\n' '{}' \
+         >{directory}/writable.conf && systemctl daemon-reload",
+        path.display()
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_unit_makes_read_only_is_told() {
+        let unit = Service::read(
+            "ProtectSystem=strict\nProtectHome=read-only\nReadWritePaths=-/srv -/var/www \"-/opt/shop/media\"\n",
+        );
+        let closed = |path: &str| unit.closes("shop", Path::new(path));
+        for path in ["/srv/shop", "/var/lib/rwsgi/shop/db", "/tmp/x", "/opt/shop/media/2026"] {
+            assert_eq!(closed(path), None, "{path}");
+        }
+        assert!(closed("/opt/shop/db").is_some_and(|why| why.contains("ProtectSystem=strict")));
+        assert!(closed("/var/lib/rwsgi/other").is_some() && closed("/home/al/shop").is_some());
+        let full = Service::read("ProtectSystem=full\nProtectHome=no\n");
+        assert_eq!(full.closes("shop", Path::new("/opt/shop")), None);
+        assert!(full.closes("shop", Path::new("/etc/shop")).is_some());
+        let told = opening("shop", Path::new("/opt/shop"));
+        assert!(told.contains(r"printf '[Service]\nReadWritePaths=-%s\n' '/opt/shop' >"), "{told}");
+    }
 
     #[test]
     fn what_systemctl_prints_is_read() {

@@ -9,6 +9,8 @@ use std::path::Path;
 use rwsgi_core::address::ListenAddr;
 use rwsgi_core::config::Service;
 
+use crate::service::OWN;
+
 /// As whom the instance runs, by name or number, and what that takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
@@ -35,7 +37,6 @@ pub fn open_files(max_connections: u32) -> u64 {
 
 /// What rwsgi@.service lets every instance write to, besides directories of its own.
 const WRITABLE: [&str; 5] = ["/srv", "/var/www", "/tmp", "/var/tmp", "/dev/shm"];
-const OWN: [&str; 4] = ["/run/rwsgi", "/var/lib/rwsgi", "/var/cache/rwsgi", "/var/log/rwsgi"];
 
 /// What a unit file has no way to write: the name of a file or socket with a line end, or with one that a
 /// line ends in.

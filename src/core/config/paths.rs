@@ -91,6 +91,11 @@ fn facts(path: &Path) -> Result<Metadata, Obstacle> {
 fn missing(path: &Path) -> Obstacle {
     let above = path.ancestors().skip(1).find(|above| above.exists());
     let gap = above.filter(|above| Some(*above) != path.parent());
+    if let Ok(target) = path.read_link() {
+        let (path, target) = (path.display(), target.display());
+        let problem = format!("`{path}` is a link to `{target}`, which does not exist");
+        return Obstacle { problem, help: None };
+    }
     Obstacle {
         problem: format!("`{}` does not exist", path.display()),
         help: gap.map(|above| format!("of its path, only `{}` exists", above.display())),
