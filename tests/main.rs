@@ -54,6 +54,8 @@ mod expect;
 mod fairness;
 // Header fields.
 mod fields;
+// What systemd keeps over a restart.
+mod fd_store;
 // Commands of one letter.
 mod fifo;
 // Who the client is behind proxies.

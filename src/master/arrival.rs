@@ -303,7 +303,7 @@ impl Master {
         descriptors::provide(&config)?;
         let path = std::env::var_os("PATH");
         let python = interpreter::find(&config.application, path.as_deref())?;
-        let opened = instance.listeners.open(&config, &instance.inherited)?;
+        let opened = instance.listeners.open(&config, &instance.inherited, &mut Vec::new())?;
         Ok(Pending { config, python, opened })
     }
 }

@@ -13,8 +13,10 @@ use rwsgi_core::sys;
 use crate::capture::Capture;
 use crate::control::{self, ControlSocket};
 use crate::daemonize::{self, Caller, Side};
+use crate::fd_store::Store;
 use crate::fifo::Fifos;
-use crate::listeners::{Inherited, Listeners};
+use crate::inherited::{Handed, Inherited};
+use crate::listeners::Listeners;
 use crate::master::{self, Instance};
 use crate::notify::Supervisor;
 use crate::pidfile::Pidfile;
@@ -38,11 +40,11 @@ pub fn serve(sources: &Sources) -> ExitCode {
         None => {}
     }
     // 1. Read the configuration; nothing has happened yet when it is wrong.
-    let inherited = match Inherited::take() {
-        Ok(inherited) => inherited,
+    let handed = match Handed::take() {
+        Ok(handed) => handed,
         Err(why) => return complain(ExitCode::System, &why),
     };
-    let context = context(inherited.names());
+    let context = context(handed.inherited.names());
     let (config, warnings) = match config::load(sources, &context) {
         Ok(loaded) => loaded,
         Err(errors) => {
@@ -50,7 +52,7 @@ pub fn serve(sources: &Sources) -> ExitCode {
             return ExitCode::Config;
         }
     };
-    let config = adapt(config, &inherited);
+    let config = adapt(config, &handed.inherited);
     // 2. Into the background: what fails from here on is told to who waits in front.
     let caller = match &config.process.daemonize {
         None => None,
@@ -73,7 +75,10 @@ pub fn serve(sources: &Sources) -> ExitCode {
     for warning in warnings {
         log::warning(Event::ConfigWarning, warning.line()).send();
     }
-    let (code, failure) = run(sources, context, config, inherited, caller);
+    for unknown in &handed.unknown {
+        log::warning(Event::Listening, unknown.clone()).send();
+    }
+    let (code, failure) = run(sources, context, config, handed, caller);
     if let Some((caller, failure)) = failure {
         tell_caller(caller, code, &failure);
     }
@@ -101,11 +106,11 @@ fn run(
     sources: &Sources,
     context: Context,
     config: Config,
-    inherited: Inherited,
+    mut handed: Handed,
     caller: Option<Caller>,
 ) -> (ExitCode, Untold) {
     let supervisor = Supervisor::from_environment();
-    let prepared = prepare(&config, &inherited);
+    let prepared = prepare(&config, &mut handed);
     let program = Program::of_this_process(&context.cwd);
     let Prepared { pidfile, control, fifos, listeners, python } = match prepared {
         Ok(prepared) => prepared,
@@ -114,6 +119,23 @@ fn run(
             return (code, Some((caller, failure)));
         }
     };
+    let Handed { inherited, listeners: gone, stored, .. } = handed;
+    let mut store = Store::from_environment(&supervisor, stored);
+    // Whoever waits at a listener that the configuration does not know any more is told at once.
+    for listener in gone {
+        log::notice(
+            Event::Listening,
+            format!(
+                "{} was kept by systemd and is not configured any more: closed",
+                listener.address
+            ),
+        )
+        .send();
+        if let Some(file) = listener.file {
+            file.remove();
+        }
+    }
+    store.retain(&supervisor, &listeners.stored());
     let scoreboard = match Scoreboard::create(SLOTS).and_then(|board| {
         sys::become_subreaper()?;
         Ok(board)
@@ -139,6 +161,7 @@ fn run(
         scoreboard,
         slots: SLOTS,
         supervisor,
+        store,
         caller,
         capture,
         control,
@@ -159,7 +182,7 @@ struct Prepared {
     python: PathBuf,
 }
 
-fn prepare(config: &Config, inherited: &Inherited) -> Result<Prepared, Refusal> {
+fn prepare(config: &Config, handed: &mut Handed) -> Result<Prepared, Refusal> {
     let refuse = |code| move |why| (code, plain(why));
     descriptors::provide(config).map_err(refuse(ExitCode::System))?;
     // 4. Own the pid file before anything that a second instance could disturb.
@@ -172,7 +195,9 @@ fn prepare(config: &Config, inherited: &Inherited) -> Result<Prepared, Refusal> 
     }
     // 5. Open the listeners and what commands come from, with the rights of the start.
     let mut listeners = Listeners::default();
-    listeners.open(config, inherited).map_err(refuse(ExitCode::System))?;
+    listeners
+        .open(config, &handed.inherited, &mut handed.listeners)
+        .map_err(refuse(ExitCode::System))?;
     let control = open_control(&config.process).map_err(refuse(ExitCode::System))?;
     let fifos = Fifos::make(&config.process).map_err(refuse(ExitCode::System))?;
     // 6. Give these rights up.

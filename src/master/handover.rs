@@ -62,6 +62,9 @@ pub struct Handover {
     pub inherited: Vec<(String, RawFd)>,
     /// The listeners.
     pub listeners: Vec<(Kept, RawFd)>,
+    /// What systemd keeps for the next start, by name.
+    #[serde(default)]
+    pub stored: Vec<String>,
     /// The memory of the scoreboard.
     pub scoreboard: RawFd,
     /// Its slots.

@@ -20,6 +20,8 @@ fn sample(state: State) -> Handover {
         place: (address.parse().unwrap(), 0),
         ours: true,
         file: file.map(PathBuf::from),
+        id: None,
+        stored: false,
     };
     let mut history = History::default();
     history.note(2, "it is old", Duration::from_secs(70));
@@ -38,6 +40,7 @@ fn sample(state: State) -> Handover {
             (kept("127.0.0.1:80", None), 6),
             (kept("/run/shop.sock", Some("/run/shop.sock")), 5),
         ],
+        stored: Vec::new(),
         scoreboard: 9,
         slots: 4096,
         pidfile: Some(("/run/shop.pid".into(), 11)),
@@ -115,6 +118,11 @@ fn assert_has_all_of(written: &serde_json::Value, recorded: &serde_json::Value, 
             let place = format!("{place}.{key}");
             let found = written.get(key).unwrap_or_else(|| panic!("{place} is not written"));
             assert_has_all_of(found, value, &place);
+        }
+    } else if let (Some(written), Some(recorded)) = (written.as_array(), recorded.as_array()) {
+        assert_eq!(written.len(), recorded.len(), "{place}");
+        for (index, (written, recorded)) in written.iter().zip(recorded).enumerate() {
+            assert_has_all_of(written, recorded, &format!("{place}[{index}]"));
         }
     } else {
         assert_eq!(written, recorded, "{place}");

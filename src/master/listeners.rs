@@ -1,107 +1,28 @@
-//! Where connections come from: sockets that systemd hands over, and those that the master binds.
+//! Where connections come from: sockets that systemd hands over or has kept, and those that the master
+//! binds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rwsgi_core::address::ListenAddr;
 use rwsgi_core::config::{Config, Listen};
 use rwsgi_core::log::{self, Event};
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
+use crate::fd_store::{self, Store};
+use crate::inherited::{Inherited, Stored, local_address};
+use crate::notify::Supervisor;
 use crate::occupant;
+use crate::unix_socket::{self, FileId, SocketFile};
 
 /// How long the kernel keeps a new connection to itself while its client sends nothing: most
 /// clients send at once, and the worker is woken once instead of twice.
 const DEFER_ACCEPT: Duration = Duration::from_secs(1);
-
-/// The name under which listeners that the master has bound itself are kept by systemd over a restart
-/// (FDSTORE=1, sd_notify(3)).
-pub const STORED: &str = "rwsgi-listener";
-
-/// Sockets that came from systemd, by FileDescriptorName=.
-#[derive(Debug, Default)]
-pub struct Inherited {
-    sockets: Vec<(String, Socket)>,
-}
-
-impl Inherited {
-    /// Takes what `LISTEN_FDS` promises to this process (sd_listen_fds(3)).
-    ///
-    /// # Errors
-    /// A sentence, when a promised descriptor is not there.
-    pub fn take() -> Result<Self, String> {
-        if std::env::var("LISTEN_PID").ok().as_deref() != Some(&std::process::id().to_string()) {
-            return Ok(Self::default());
-        }
-        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-        let mut names = names.split(':').map(str::to_owned);
-        let mut passed = listenfd::ListenFd::from_env();
-        let mut sockets = Vec::new();
-        for index in 0..passed.len() {
-            let fd: OwnedFd = passed
-                .take_tcp_listener(index)
-                .map(|socket| socket.map(OwnedFd::from))
-                .or_else(|_| passed.take_unix_listener(index).map(|s| s.map(OwnedFd::from)))
-                .map_err(|error| format!("descriptor {} of systemd: {error}", 3 + index))?
-                .ok_or_else(|| format!("descriptor {} of systemd is missing", 3 + index))?;
-            let name = names.next().filter(|name| !name.is_empty());
-            sockets.push((name.unwrap_or_else(|| "unknown".into()), Socket::from(fd)));
-        }
-        Ok(Self { sockets })
-    }
-
-    /// The names of those that a socket unit has opened, in the order of the descriptors.
-    pub fn names(&self) -> Vec<String> {
-        let names = self.sockets.iter().map(|(name, _)| name.clone());
-        names.filter(|name| name != STORED).collect()
-    }
-
-    /// Those that an earlier program of this process has kept.
-    pub fn resume(sockets: Vec<(String, OwnedFd)>) -> Self {
-        let sockets = sockets.into_iter().map(|(name, fd)| (name, Socket::from(fd)));
-        Self { sockets: sockets.collect() }
-    }
-
-    /// All of them, to be kept.
-    pub fn parts(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
-        self.sockets.iter().map(|(name, socket)| (name.as_str(), socket.as_fd()))
-    }
-
-    /// Adds the sockets that the configuration does not ask for: whoever wrote the socket unit wants
-    /// them served.
-    pub fn complete(&self, config: &mut Config) {
-        let mut used = Vec::new();
-        for listen in &config.listeners {
-            used.extend(self.position(&listen.address));
-        }
-        let rest = self
-            .sockets
-            .iter()
-            .enumerate()
-            .filter(|(index, (name, _))| name != STORED && !used.contains(index));
-        let rest = rest.filter_map(|(_, (_, socket))| local_address(socket));
-        config.listeners.extend(rest.map(|address| Listen {
-            address,
-            protocol: config.inherited_protocol,
-            mode: 0o660,
-            owner: None,
-        }));
-    }
-
-    fn position(&self, address: &ListenAddr) -> Option<usize> {
-        self.sockets.iter().position(|(name, socket)| match address {
-            ListenAddr::Systemd(wanted) => name == wanted,
-            other => local_address(socket).is_some_and(|local| local == *other),
-        })
-    }
-}
 
 /// The open listeners of the instance.
 #[derive(Debug, Default)]
@@ -130,6 +51,12 @@ pub struct Kept {
     pub ours: bool,
     /// A UNIX socket file that is ours to remove.
     pub file: Option<PathBuf>,
+    /// Which file that is.
+    #[serde(default)]
+    pub id: Option<FileId>,
+    /// systemd keeps it.
+    #[serde(default)]
+    pub stored: bool,
 }
 
 #[derive(Debug)]
@@ -138,21 +65,29 @@ struct Open {
     /// The master has bound it, now or before a restart.
     ours: bool,
     /// A UNIX socket file that is ours to remove.
-    file: Option<PathBuf>,
+    file: Option<SocketFile>,
+    /// systemd keeps it: it is there, with its file, when the next start comes.
+    stored: bool,
 }
 
 impl Listeners {
-    /// Opens what `config` wants and is not open yet; returns the addresses that are new.
+    /// Opens what `config` wants and is not open yet, and takes what fits of `stored`; returns the
+    /// addresses that are new.
     ///
     /// # Errors
     /// A sentence with a remedy. What was opened before the error is closed again.
-    pub fn open(&mut self, config: &Config, inherited: &Inherited) -> Result<Vec<Place>, String> {
+    pub fn open(
+        &mut self,
+        config: &Config,
+        inherited: &Inherited,
+        stored: &mut Vec<Stored>,
+    ) -> Result<Vec<Place>, String> {
         let mut new = Vec::new();
         for (key, listen) in keys(config) {
             if self.open.contains_key(&key) {
                 continue;
             }
-            match open(listen, config.backlog, inherited) {
+            match open(listen, config.backlog, inherited, stored) {
                 Ok(open) => {
                     let address = local_address(&open.socket).unwrap_or(listen.address.clone());
                     log::info(
@@ -174,34 +109,45 @@ impl Listeners {
 
     /// Those that an earlier program of this process has kept.
     pub fn resume(kept: impl Iterator<Item = (Kept, OwnedFd)>) -> Self {
-        let open = kept.map(|(Kept { place, ours, file }, fd)| {
-            (place, Open { socket: Socket::from(fd), ours, file })
+        let open = kept.map(|(Kept { place, ours, file, id, stored }, fd)| {
+            let file = file.and_then(|path| match id {
+                Some(id) => Some(SocketFile::new(&path, id)),
+                None => SocketFile::at(&path),
+            });
+            (place, Open { socket: Socket::from(fd), ours, file, stored })
         });
         Self { open: open.collect() }
     }
 
     /// All of them, to be kept.
     pub fn parts(&self) -> impl Iterator<Item = (Kept, BorrowedFd<'_>)> {
-        self.open.iter().map(|(place, Open { socket, ours, file })| {
-            let kept = Kept { place: place.clone(), ours: *ours, file: file.clone() };
+        self.open.iter().map(|(place, Open { socket, ours, file, stored })| {
+            let kept = Kept {
+                place: place.clone(),
+                ours: *ours,
+                file: file.as_ref().map(|file| file.path().to_owned()),
+                id: file.as_ref().map(SocketFile::id),
+                stored: *stored,
+            };
             (kept, socket.as_fd())
         })
     }
 
-    /// Closes these, as after a reload that failed.
+    /// Closes these, as after a start or a reload that failed.
     pub fn close(&mut self, keys: &[Place]) {
-        for key in keys {
-            if let Some(open) = self.open.remove(key) {
-                open.remove_file();
-            }
-        }
+        keys.iter().filter_map(|key| self.open.remove(key)).for_each(|open| open.leave());
     }
 
     /// Closes what `config` does not want, as after a reload.
     pub fn retain(&mut self, config: &Config) {
         let wanted: Vec<_> = keys(config).map(|(key, _)| key).collect();
-        let gone: Vec<_> = self.open.keys().filter(|key| !wanted.contains(key)).cloned().collect();
-        self.close(&gone);
+        self.open.retain(|key, open| {
+            let is_wanted = wanted.contains(key);
+            if !is_wanted {
+                open.remove_file();
+            }
+            is_wanted
+        });
     }
 
     /// Nobody listens any more, not even processes of the application that are still there and have
@@ -219,23 +165,26 @@ impl Listeners {
     }
 
     /// Which of these somebody keeps open who is no part of the instance: who has handed them over,
-    /// or a service manager that was given them.
-    pub fn lasting(&self, config: &Config, supervised: bool) -> Vec<bool> {
-        let open = keys(config).filter_map(|(key, _)| Some((self.open.get(&key)?, key.0)));
-        let is_kept = |(open, address): (&Open, ListenAddr)| {
-            !open.ours || supervised && matches!(address, ListenAddr::Tcp(_))
-        };
-        open.map(is_kept).collect()
+    /// or systemd, which is to keep ours.
+    pub fn lasting(&self, config: &Config, store: &Store) -> Vec<bool> {
+        let open = keys(config).filter_map(|(key, _)| self.open.get(&key));
+        open.map(|open| !open.ours || store.is_there()).collect()
     }
 
-    /// The TCP listeners that are ours: systemd may keep them. A UNIX socket's file would go with its
-    /// directory all the same.
-    pub fn to_store(&self) -> Vec<BorrowedFd<'_>> {
-        let tcp = self
-            .open
-            .iter()
-            .filter(|((address, _), open)| open.ours && matches!(address, ListenAddr::Tcp(_)));
-        tcp.map(|(_, open)| open.socket.as_fd()).collect()
+    /// Has systemd keep those that are ours for the next start; the names that they have there.
+    pub fn store(&mut self, store: &mut Store, supervisor: &Supervisor) -> BTreeSet<String> {
+        let ours = self.open.values_mut().filter(|open| open.ours);
+        ours.map(|open| {
+            store.add(supervisor, open.name(), open.socket.as_fd());
+            open.stored = store.is_there();
+            open.name()
+        })
+        .collect()
+    }
+
+    /// The names of those that systemd has kept.
+    pub fn stored(&self) -> BTreeSet<String> {
+        self.open.values().filter(|open| open.stored).map(Open::name).collect()
     }
 
     /// The addresses as they really are, for people.
@@ -249,45 +198,100 @@ impl Listeners {
 
 impl Drop for Listeners {
     fn drop(&mut self) {
-        self.open.values().for_each(Open::remove_file);
+        self.open.values().for_each(Open::leave);
     }
 }
 
 impl Open {
-    fn remove_file(&self) {
-        if let Some(path) = &self.file {
-            let _ = std::fs::remove_file(path);
+    /// The next start finds what systemd keeps as it is. Whether one follows cannot be known.
+    fn leave(&self) {
+        if !self.stored {
+            self.remove_file();
         }
+    }
+
+    fn remove_file(&self) {
+        if let Some(file) = &self.file {
+            file.remove();
+        }
+    }
+
+    /// What it is called where systemd keeps it.
+    fn name(&self) -> String {
+        fd_store::listener(&self.socket, self.file.as_ref().map(SocketFile::id))
     }
 }
 
-fn open(listen: &Listen, backlog: u32, inherited: &Inherited) -> Result<Open, String> {
-    if let Some(index) = inherited.position(&listen.address) {
-        let (name, socket) = &inherited.sockets[index];
+fn open(
+    listen: &Listen,
+    backlog: u32,
+    inherited: &Inherited,
+    stored: &mut Vec<Stored>,
+) -> Result<Open, String> {
+    let with = |socket, ours| Open { socket, ours, file: None, stored: false };
+    if let Some(socket) = inherited.find(&listen.address) {
         let socket = socket.try_clone().map_err(|error| error.to_string())?;
         socket.set_nonblocking(true).map_err(|error| error.to_string())?;
-        return Ok(Open { socket, ours: name == STORED, file: None });
+        return Ok(with(socket, false));
     }
     let backlog = i32::try_from(clamp_backlog(backlog)).unwrap_or(i32::MAX);
+    if let Some(open) = take_stored(listen, backlog, stored) {
+        return Ok(open);
+    }
     match &listen.address {
         ListenAddr::Tcp(address) => tcp(*address, backlog)
-            .map(|socket| Open { socket, ours: true, file: None })
+            .map(|socket| with(socket, true))
             .map_err(|error| remedy(&error, &listen.address)),
-        ListenAddr::Unix(path) => unix(path, listen, backlog).map(|socket| Open {
-            socket,
-            ours: true,
-            file: Some(path.clone()),
-        }),
+        ListenAddr::Unix(path) => unix_socket::bind(path, listen, backlog)
+            .map(|(socket, file)| Open { socket, ours: true, file: Some(file), stored: false }),
         ListenAddr::Abstract(name) => abstract_socket(name, backlog)
-            .map(|socket| Open { socket, ours: true, file: None })
+            .map(|socket| with(socket, true))
             .map_err(|error| remedy(&error, &listen.address)),
         ListenAddr::Fd(number) => rwsgi_core::sys::duplicate(*number)
-            .map(|fd| Open { socket: Socket::from(fd), ours: false, file: None })
+            .map(|fd| with(Socket::from(fd), false))
             .map_err(|error| format!("descriptor {number}: {error}")),
         ListenAddr::Systemd(name) => Err(format!(
             "systemd has handed over no socket of that name; FileDescriptorName={name} belongs into the .socket unit"
         )),
     }
+}
+
+/// The listener that an earlier start has bound there, if it still is what `listen` asks for.
+fn take_stored(listen: &Listen, backlog: i32, stored: &mut Vec<Stored>) -> Option<Open> {
+    while let Some(index) = stored.iter().position(|one| one.address == listen.address) {
+        let Stored { socket, address, file } = stored.swap_remove(index);
+        match fit(&socket, file.as_ref(), listen, backlog) {
+            Ok(()) => return Some(Open { socket, ours: true, file, stored: true }),
+            Err(why) => {
+                let message =
+                    format!("{address} was kept by systemd, but {why}: it is opened anew");
+                log::notice(Event::Listening, message).send();
+                if let Some(file) = file {
+                    file.remove();
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Has a listener of an earlier start be as a new one; why it cannot be.
+fn fit(
+    socket: &Socket,
+    file: Option<&SocketFile>,
+    listen: &Listen,
+    backlog: i32,
+) -> Result<(), String> {
+    if let ListenAddr::Unix(_) = listen.address {
+        match file {
+            Some(file) if file.is_there() => {
+                file.fit(listen).map_err(|error| format!("its file cannot be changed: {error}"))?;
+            }
+            _ => return Err("its path does not lead to it any more".into()),
+        }
+    }
+    let again = socket.listen(backlog).and_then(|()| socket.set_nonblocking(true));
+    again.map_err(|error| error.to_string())
 }
 
 fn tcp(address: std::net::SocketAddr, backlog: i32) -> io::Result<Socket> {
@@ -303,48 +307,6 @@ fn tcp(address: std::net::SocketAddr, backlog: i32) -> io::Result<Socket> {
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
-}
-
-/// Mode and owner are set between bind(2) and listen(2): nobody can connect before.
-fn unix(path: &Path, listen: &Listen, backlog: i32) -> Result<Socket, String> {
-    remove_stale(path)?;
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => format!(
-            "{error}; the directory must exist and be writable for this user: RuntimeDirectory= of a service, or mkdir"
-        ),
-        _ => error.to_string(),
-    };
-    let bind = || -> io::Result<Socket> {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.bind(&SockAddr::unix(path)?)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(listen.mode))?;
-        if let Some((user, group)) = listen.owner {
-            std::os::unix::fs::chown(path, Some(user), group)?;
-        }
-        socket.listen(backlog)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    };
-    bind().map_err(failed)
-}
-
-/// A socket file on which nobody answers is left from a crash; anything else is not ours.
-fn remove_stale(path: &Path) -> Result<(), String> {
-    let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
-    if !metadata.file_type().is_socket() {
-        return Err("the path exists and is not a socket; remove it or choose another".into());
-    }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(|error| format!("a stale socket: {error}"))
-        }
-        Ok(_) => {
-            let occupant = occupant::at(&ListenAddr::Unix(path.to_owned()));
-            let whose = occupant.map_or_else(String::new, |occupant| format!(": {occupant}"));
-            Err(format!("another server answers on it{whose}"))
-        }
-        Err(error) => Err(format!("a socket is there already: {error}")),
-    }
 }
 
 fn abstract_socket(name: &str, backlog: i32) -> io::Result<Socket> {
@@ -388,19 +350,6 @@ fn clamp_backlog(backlog: u32) -> u32 {
     backlog.min(limit)
 }
 
-/// What a socket is bound to.
-fn local_address(socket: &Socket) -> Option<ListenAddr> {
-    let address = SockRef::from(socket).local_addr().ok()?;
-    if let Some(address) = address.as_socket() {
-        return Some(ListenAddr::Tcp(address));
-    }
-    if let Some(path) = address.as_pathname() {
-        return Some(ListenAddr::Unix(path.to_owned()));
-    }
-    let name = address.as_abstract_namespace()?;
-    Some(ListenAddr::Abstract(String::from_utf8_lossy(name).into_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use rwsgi_core::config::Protocol;
@@ -412,45 +361,10 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_socket_has_its_mode_and_a_stale_one_is_replaced() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("s");
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let spec = listen(ListenAddr::Unix(path.clone()));
-        let open = open(&spec, 16, &Inherited::default()).unwrap();
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o660);
-        assert!(UnixStream::connect(&path).is_ok());
-        open.remove_file();
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_socket_that_somebody_serves_is_left_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("s");
-        let _alive = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let error = open(&listen(ListenAddr::Unix(path)), 16, &Inherited::default()).unwrap_err();
-        let pid = format!("(pid {})", std::process::id());
-        let expected = error.starts_with("another server answers on it: ") && error.contains(&pid);
-        assert!(expected, "{error}");
-    }
-
-    #[test]
-    fn a_file_that_is_no_socket_is_never_removed() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("s");
-        std::fs::write(&path, "precious").unwrap();
-        let spec = listen(ListenAddr::Unix(path.clone()));
-        assert!(open(&spec, 16, &Inherited::default()).is_err());
-        assert_eq!(std::fs::read_to_string(path).unwrap(), "precious");
-    }
-
-    #[test]
     fn a_port_in_use_says_so() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let spec = listen(ListenAddr::Tcp(taken.local_addr().unwrap()));
-        let error = open(&spec, 16, &Inherited::default()).unwrap_err();
+        let error = open(&spec, 16, &Inherited::default(), &mut Vec::new()).unwrap_err();
         assert!(error.contains("another server listens there"), "{error}");
     }
 }

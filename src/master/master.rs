@@ -24,11 +24,13 @@ use crate::control::{ControlSocket, Request, Waiter};
 use crate::daemonize::Caller;
 use crate::degraded::Degraded;
 use crate::event::{Event, Generation, Key, Ticket};
+use crate::fd_store::Store;
 use crate::fifo::Fifos;
 use crate::gauge::Gauge;
 use crate::history::History;
 use crate::hush::Hush;
-use crate::listeners::{Inherited, Listeners, Place};
+use crate::inherited::Inherited;
+use crate::listeners::{Listeners, Place};
 use crate::memory::Samples;
 use crate::notify::Supervisor;
 use crate::oom::Oom;
@@ -75,6 +77,8 @@ pub struct Instance {
     pub slots: usize,
     /// systemd, or nobody.
     pub supervisor: Supervisor,
+    /// What it keeps for the next start.
+    pub store: Store,
     /// Who waits in front of a daemon.
     pub caller: Option<Caller>,
     /// Reads what the application writes to stdout and stderr, unless that is a terminal.
@@ -411,8 +415,8 @@ impl Master {
         for pid in templates.chain(workers).filter(|pid| *pid > 1) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
-        if !self.instance.supervisor.is_there() {
-            // systemd may keep them for the next start, and ends who is left.
+        if !self.instance.store.is_there() {
+            // systemd would keep them for the next start, and end who is left.
             self.instance.listeners.shut();
         }
         drop(self.instance.control.take());

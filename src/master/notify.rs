@@ -1,14 +1,14 @@
 //! What the service manager is told (sd_notify(3)).
 
-use std::io::ErrorKind;
-use std::os::fd::BorrowedFd;
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use sd_notify::NotifyState;
 
-use crate::listeners::STORED;
 use crate::signals;
 
 /// A supervisor that wants to be told.
@@ -58,20 +58,34 @@ impl Supervisor {
         }
     }
 
-    /// Has systemd keep these listeners for the next start, and no others of ours: so a restart
-    /// refuses nobody. Needs FileDescriptorStoreMax=; without it nothing happens.
-    pub fn store(&self, listeners: &[BorrowedFd<'_>]) {
-        if self.address.is_none() {
+    /// The same for a text that there is no [`NotifyState`] for. It gets there, late if need be.
+    pub fn say(&self, text: &str) {
+        self.send(text, None);
+    }
+
+    /// The same, with a descriptor.
+    pub fn pass(&self, text: &str, fd: BorrowedFd<'_>) {
+        self.send(text, Some(fd));
+    }
+
+    fn send(&self, text: &str, fd: Option<BorrowedFd<'_>>) {
+        let Some(address) = &self.address else { return };
+        let socket = UnixDatagram::unbound().and_then(|socket| {
+            socket.connect_addr(address)?;
+            Ok(socket)
+        });
+        let Ok(socket) = socket else { return };
+        let _ = socket.set_nonblocking(true);
+        if !send_now(&socket, text, fd).is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
             return;
         }
-        self.tell(&[NotifyState::FdStoreRemove, NotifyState::FdName(STORED)]);
-        if !listeners.is_empty() {
-            // One message of a few hundred bytes after a start or a reload: it fits.
-            let _ = sd_notify::notify_with_fds(
-                &[NotifyState::FdStore, NotifyState::FdName(STORED)],
-                listeners,
-            );
-        }
+        let (text, fd) = (text.to_owned(), fd.map(|fd| fd.try_clone_to_owned()));
+        let Ok(fd): Result<Option<OwnedFd>, _> = fd.transpose() else { return };
+        let _ = socket.set_nonblocking(false);
+        std::thread::spawn(move || {
+            signals::block_all();
+            send_now(&socket, &text, fd.as_ref().map(AsFd::as_fd))
+        });
     }
 
     /// A reload has begun: with the time that Type=notify-reload asks for.
@@ -86,4 +100,14 @@ impl Supervisor {
         let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         self.tell(&[NotifyState::ExtendTimeoutUsec(micros)]);
     }
+}
+
+fn send_now(socket: &UnixDatagram, text: &str, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let fds: Vec<_> = fd.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&fds)];
+    let control: &[ControlMessage<'_>] = if fds.is_empty() { &[] } else { &rights };
+    let parts = [IoSlice::new(text.as_bytes())];
+    let flags = MsgFlags::MSG_NOSIGNAL;
+    sendmsg::<()>(socket.as_raw_fd(), &parts, control, flags, None)?;
+    Ok(())
 }

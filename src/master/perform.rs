@@ -104,7 +104,7 @@ impl Master {
             None => (&instance.config, &instance.python),
         };
         let listeners = instance.listeners.descriptors(config);
-        let kept = instance.listeners.lasting(config, instance.supervisor.is_there());
+        let kept = instance.listeners.lasting(config, &instance.store);
         let (board, slots) = (&instance.scoreboard, instance.slots);
         let output = self.output_of(Source::Template(generation));
         let started = spawn::template(config, python, board, slots, (&listeners, kept), output);

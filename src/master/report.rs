@@ -82,7 +82,7 @@ impl Master {
             News::Reloaded => {
                 self.trouble = None;
                 self.degraded.end();
-                self.instance.supervisor.store(&self.instance.listeners.to_store());
+                self.instance.store();
                 log::notice(Said::Reloaded, format!("reloaded: {}", self.summary())).send();
                 self.instance.supervisor.tell(&[NotifyState::Ready]);
             }
@@ -110,8 +110,8 @@ impl Master {
 
     fn ready(&mut self) {
         log::notice(Said::Ready, format!("ready: {}", self.summary())).send();
+        self.instance.store();
         self.instance.supervisor.tell(&[NotifyState::Ready]);
-        self.instance.supervisor.store(&self.instance.listeners.to_store());
         if let Some(caller) = self.instance.caller.take() {
             caller.ready();
         }

@@ -21,11 +21,13 @@ use crate::capture::{Capture, Pipe};
 use crate::control::{self, ControlSocket};
 use crate::degraded::Degraded;
 use crate::event::{Generation, Key, Ticket};
+use crate::fd_store::Store;
 use crate::fifo::Fifos;
 use crate::gauge::Gauge;
 use crate::handover::{self, Handover, Held, Output};
 use crate::history::History;
-use crate::listeners::{Inherited, Listeners};
+use crate::inherited::Inherited;
+use crate::listeners::Listeners;
 use crate::master::{
     self, Arrival, EXTEND_EVERY, Instance, Master, TemplateProcess, WorkerProcess,
 };
@@ -153,6 +155,8 @@ fn take(
         trouble: handover.trouble,
         history: handover.history,
     };
+    let supervisor = Supervisor::from_environment();
+    let store = Store::from_environment(&supervisor, handover.stored);
     let instance = Instance {
         sources: sources.clone(),
         config: adapt(config, &inherited),
@@ -161,7 +165,8 @@ fn take(
         python: handover.python,
         scoreboard,
         slots: handover.slots,
-        supervisor: Supervisor::from_environment(),
+        supervisor,
+        store,
         caller: None,
         capture,
         control: control.into_iter().next(),

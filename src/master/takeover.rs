@@ -320,6 +320,7 @@ impl Master {
             python: instance.python.clone(),
             inherited: instance.inherited.parts().map(|(n, fd)| (n.into(), keep(fd))).collect(),
             listeners: instance.listeners.parts().map(|(l, fd)| (l, keep(fd))).collect(),
+            stored: instance.store.names().cloned().collect(),
             scoreboard: keep(instance.scoreboard.memory()),
             slots: instance.slots,
             pidfile: instance.pidfile.as_ref().map(|pidfile| {

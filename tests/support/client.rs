@@ -81,11 +81,15 @@ impl Client {
     }
 
     pub fn unix(path: &Path) -> Self {
-        let stream = UnixStream::connect(path).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self::try_unix(path).unwrap()
+    }
+
+    pub fn try_unix(path: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
         let unix = Some(stream.try_clone().unwrap());
-        Self { stream: Box::new(stream), tcp: None, unix, buffer: Vec::new() }
+        Ok(Self { stream: Box::new(stream), tcp: None, unix, buffer: Vec::new() })
     }
 
     /// The same connection, for another thread; what has been read so far stays here.

@@ -7,6 +7,7 @@ pub mod extension;
 pub mod front;
 pub mod journal;
 pub mod load;
+pub mod manager;
 pub mod packet;
 pub mod place;
 pub mod server;

@@ -114,6 +114,11 @@ impl Setup {
         self
     }
 
+    /// The standard input of the next process.
+    pub fn stdin(&mut self, stdin: Stdio) {
+        self.stdin = Some(stdin);
+    }
+
     /// A process with its output in the files `stdout` and `stderr`.
     pub fn spawn(&mut self) -> io::Result<Child> {
         let binary = &self.binary;

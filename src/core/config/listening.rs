@@ -39,8 +39,10 @@ pub(super) fn listeners(
     if listeners.is_empty() {
         for name in &context.inherited {
             let address = ListenAddr::Systemd(name.clone());
+            let protocol = inherited_protocol(settings);
+            let protocol = protocol.unwrap_or_else(|| Protocol::by_name(name));
             if !listeners.iter().any(|listener| listener.address == address) {
-                listeners.push(listen(address, inherited_protocol(settings), settings));
+                listeners.push(listen(address, protocol, settings));
             }
         }
     }
@@ -58,11 +60,11 @@ pub(super) fn listeners(
     listeners
 }
 
-/// What is spoken on a socket of systemd that no option names.
-pub(super) fn inherited_protocol(settings: &Settings<'_>) -> Protocol {
-    match settings.last("protocol").map(|setting| &setting.value) {
-        Some(Value::Text(word)) if word == "uwsgi" => Protocol::Uwsgi,
-        _ => Protocol::Http,
+/// What is spoken on a socket of systemd that no option names, where `protocol` is written.
+pub(super) fn inherited_protocol(settings: &Settings<'_>) -> Option<Protocol> {
+    match &settings.last("protocol")?.value {
+        Value::Text(word) if word == "uwsgi" => Some(Protocol::Uwsgi),
+        _ => Some(Protocol::Http),
     }
 }
 

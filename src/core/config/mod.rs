@@ -101,8 +101,8 @@ pub struct Config {
     pub queue: QueueLimits,
     /// Who may say on whose behalf it asks.
     pub proxies: Proxies,
-    /// What is spoken on sockets of systemd that no option names (`protocol`).
-    pub inherited_protocol: Protocol,
+    /// What is spoken on sockets of systemd that no option names, if `protocol` says so.
+    pub inherited_protocol: Option<Protocol>,
     /// Which listeners expect the PROXY protocol (`proxy-protocol`).
     pub proxy_protocol: ProxyProtocol,
     /// Static files, and files that the application names.
@@ -116,6 +116,13 @@ pub struct Config {
     pub reloading: Reloading,
     /// Pairs as written, in order, for `uwsgi.opt` and `--show-config`.
     pub options: Vec<(String, String)>,
+}
+
+impl Config {
+    /// What is spoken on a socket of systemd that no option names, and that is called `name`.
+    pub fn protocol_of(&self, name: &str) -> Protocol {
+        self.inherited_protocol.unwrap_or_else(|| Protocol::by_name(name))
+    }
 }
 
 /// One listener.
@@ -141,6 +148,11 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// What a socket unit means by its FileDescriptorName=.
+    pub(crate) fn by_name(name: &str) -> Self {
+        if name == "uwsgi" { Self::Uwsgi } else { Self::Http }
+    }
+
     /// The name before `://`, for people.
     pub fn scheme(self) -> &'static str {
         match self {

@@ -192,8 +192,8 @@ pub static OPTIONS: &[OptionSpec] = &[
         .example("http")
         .doc(
             "What is spoken on the addresses of `socket`: `uwsgi` or `http`. Sockets that a \
-             socket unit hands over and that no other option names speak it when it is written, \
-             and HTTP when it is not. FastCGI and SCGI are not in this version.",
+             socket unit hands over and that no other option names speak it when it is written; \
+             when it is not, uwsgi where FileDescriptorName= is `uwsgi`, else HTTP. FastCGI and SCGI are not in this version.",
         ),
     option("proxy-protocol", Group::Listening, Kind::AddressOrSwitch)
         .aliases(&["enable-proxy-protocol", "http-enable-proxy-protocol"])

@@ -297,13 +297,19 @@ fn sockets_speak_what_their_option_says() {
 }
 
 #[test]
-fn sockets_of_systemd_speak_http_unless_protocol_is_written() {
+fn sockets_of_systemd_speak_what_protocol_says_else_what_their_name_says_else_http() {
     let project = Project::new("inherited-protocol");
-    let context = Context { inherited: vec!["web".to_owned()], ..project.context() };
-    for (text, protocol) in [("", Protocol::Http), ("protocol=uwsgi\n", Protocol::Uwsgi)] {
-        let text = format!("wsgi-file=book/wsgi.py\n{text}");
-        let (config, _) = project.load_as(&text, &context).unwrap();
-        assert_eq!((config.listeners[0].protocol, config.inherited_protocol), (protocol, protocol));
+    let inherited = ["web", "uwsgi"].map(str::to_owned).to_vec();
+    let context = Context { inherited, ..project.context() };
+    let (http, uwsgi) = (Protocol::Http, Protocol::Uwsgi);
+    let cases = [("", [http, uwsgi]), ("uwsgi", [uwsgi; 2]), ("http", [http; 2])];
+    for (word, protocols) in cases {
+        let line = if word.is_empty() { String::new() } else { format!("protocol={word}\n") };
+        let (config, _) =
+            project.load_as(&format!("wsgi-file=book/wsgi.py\n{line}"), &context).unwrap();
+        let spoken = config.listeners.iter().map(|listen| listen.protocol);
+        assert_eq!(spoken.collect::<Vec<_>>(), protocols);
+        assert_eq!(["web", "uwsgi"].map(|name| config.protocol_of(name)), protocols);
     }
 }
 

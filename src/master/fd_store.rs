@@ -1,0 +1,146 @@
+//! The descriptors that systemd keeps for the next start of the service (sd_notify(3), FDSTORE=1): what
+//! they are called, and which there are. systemd forgets them when the service is stopped for good, or
+//! fails for good.
+//!
+//! Each has a name of its own, so that it can be removed alone. A listener's has the inode of the socket
+//! in it, and if it is a UNIX socket, device and inode of its file: the path may lead elsewhere by then.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::stat::fstat;
+
+use crate::master::Instance;
+use crate::notify::Supervisor;
+use crate::unix_socket::FileId;
+
+/// How the names of listeners begin.
+const LISTENER: &str = "rwsgi-listener";
+/// What is counted over restarts.
+pub const COUNTERS: &str = "rwsgi-counters";
+/// How the names of scoreboards begin.
+const SCOREBOARD: &str = "rwsgi-scoreboard";
+
+/// What is kept under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Item {
+    /// A listener, and which file it has.
+    Listener(Option<FileId>),
+    /// Memory.
+    Memory,
+}
+
+/// What `name` stands for; `None` when it is not ours.
+pub fn item(name: &str) -> Option<Item> {
+    if name == COUNTERS || is_numbered(name, SCOREBOARD).is_some() {
+        return Some(Item::Memory);
+    }
+    let numbers = is_numbered(name, LISTENER)?;
+    let mut numbers = numbers.split('-').map(str::parse);
+    let id = match (numbers.next(), numbers.next(), numbers.next(), numbers.next()) {
+        (Some(Ok(_)), Some(Ok(device)), Some(Ok(inode)), None) => Some((device, inode)),
+        _ => None,
+    };
+    Some(Item::Listener(id))
+}
+
+/// What follows `kind` in a name, if that is how it begins.
+fn is_numbered<'a>(name: &'a str, kind: &str) -> Option<&'a str> {
+    let rest = name.strip_prefix(kind)?;
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('-') }
+}
+
+/// The name of a listener whose file, if any, is `id`.
+pub fn listener(socket: impl AsFd, id: Option<FileId>) -> String {
+    let file = id.map_or_else(String::new, |(device, inode)| format!("-{device}-{inode}"));
+    format!("{LISTENER}-{}{file}", inode(socket))
+}
+
+/// The inode of a descriptor; 0 if the kernel does not tell.
+pub fn inode(fd: impl AsFd) -> u64 {
+    fstat(fd).map_or(0, |stat| stat.st_ino)
+}
+
+/// What this service has there.
+#[derive(Debug, Default)]
+pub struct Store {
+    is_there: bool,
+    names: BTreeSet<String>,
+}
+
+impl Store {
+    /// The store, if `FDSTORE` says that there is room in one, with these names in it. systemd sets that
+    /// since release 254; rwsgi@.service sets it for those before.
+    pub fn from_environment(supervisor: &Supervisor, names: Vec<String>) -> Self {
+        let room = std::env::var("FDSTORE").ok().and_then(|room| room.trim().parse::<u32>().ok());
+        let is_there = supervisor.is_there() && room.is_some_and(|room| room > 0);
+        Self { is_there, names: names.into_iter().collect() }
+    }
+
+    /// Whether what is added is there at the next start.
+    pub fn is_there(&self) -> bool {
+        self.is_there
+    }
+
+    /// What is in it.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.names.iter()
+    }
+
+    /// Adds a descriptor. One that is there already stays as it is, under the name that it has.
+    pub fn add(&mut self, supervisor: &Supervisor, name: String, fd: BorrowedFd<'_>) {
+        if self.is_there {
+            // A listener that nobody needs any more is removed by its name, and memory never hangs up.
+            supervisor.pass(&format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), fd);
+            self.names.insert(name);
+        }
+    }
+
+    /// Removes all but `wanted`: nobody waits at a listener at which nobody accepts.
+    pub fn retain(&mut self, supervisor: &Supervisor, wanted: &BTreeSet<String>) {
+        for name in self.names.difference(wanted) {
+            supervisor.say(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
+        }
+        self.names.retain(|name| wanted.contains(name));
+    }
+}
+
+impl Instance {
+    /// Has systemd keep what serves now for the next start, and nothing else.
+    pub(crate) fn store(&mut self) {
+        let (store, supervisor) = (&mut self.store, &self.supervisor);
+        let wanted = self.listeners.store(store, supervisor);
+        store.retain(supervisor, &wanted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_name_tells_what_it_stands_for() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(item(&listener(&socket, None)), Some(Item::Listener(None)));
+        assert_eq!(item(&listener(&socket, Some((26, 7)))), Some(Item::Listener(Some((26, 7)))));
+        assert_eq!(item("rwsgi-listener"), Some(Item::Listener(None)));
+        assert_eq!(item("rwsgi-listener-1-2"), Some(Item::Listener(None)));
+        assert_eq!(item(COUNTERS), Some(Item::Memory));
+        assert_eq!(
+            ["http", "rwsgi-http", "rwsgi-listeners", "rwsgi@shop.socket"].map(item),
+            [None; 4]
+        );
+    }
+
+    #[test]
+    fn a_name_is_one_that_systemd_takes() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let name = listener(&socket, Some((u64::MAX, u64::MAX)));
+        assert!(
+            name.len() <= 255 && name.chars().all(|c| c.is_ascii_graphic() && c != ':'),
+            "{name}"
+        );
+    }
+}
