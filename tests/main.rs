@@ -56,6 +56,8 @@ mod fairness;
 mod fields;
 // What systemd keeps over a restart.
 mod fd_store;
+// What is counted over restarts.
+mod ledger;
 // Commands of one letter.
 mod fifo;
 // Who the client is behind proxies.

@@ -5,6 +5,7 @@
 //! - [`address`]: where a listener listens;
 //! - [`ipc`]: the channel between the master and each process it starts, and its messages;
 //! - [`scoreboard`]: shared memory in which workers say what they are doing;
+//! - [`memory`]: what it is made of, in a size that nobody changes;
 //! - [`running`]: which requests those are;
 //! - [`age`]: when a worker is old enough to be replaced;
 //! - [`log`]: one entry for each thing that happened, to the journal, stderr, a file or syslog;
@@ -21,6 +22,7 @@ pub mod cpus;
 pub mod exit;
 pub mod ipc;
 pub mod log;
+pub mod memory;
 pub mod output;
 pub mod reach;
 pub mod request_id;

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use crate::memory;
 
 use crate::request_id::RequestId;
 use crate::running::{self, Entries, Running};
@@ -55,13 +55,14 @@ impl Scoreboard {
     /// Creates the memory for `slots` workers, all zero.
     ///
     /// # Errors
-    /// Those of memfd_create(2), ftruncate(2) and mmap(2).
+    /// Those of [`memory::create`] and mmap(2).
     pub fn create(slots: usize) -> io::Result<Self> {
-        let memory = memfd_create(c"rwsgi-scoreboard", MFdFlags::MFD_CLOEXEC)?;
-        let bytes = words(slots) * size_of::<u64>();
-        let bytes = i64::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
-        nix::unistd::ftruncate(&memory, bytes)?;
-        Self::open(memory, slots)
+        Self::open(memory::create(c"rwsgi-scoreboard", Self::size(slots))?, slots)
+    }
+
+    /// The bytes of the memory for `slots` workers.
+    pub fn size(slots: usize) -> usize {
+        words(slots) * size_of::<u64>()
     }
 
     /// Maps the memory that the master has handed down.
@@ -100,20 +101,21 @@ impl Scoreboard {
         })
     }
 
-    /// What all workers together have done since the master started.
+    /// What all workers together have done, and what was counted before the master started
+    /// ([`Slot::begin_with`]).
     pub fn total(&self) -> Counters {
         (0..self.slots).filter_map(|index| self.slot(index)).fold(
             Counters::default(),
             |sum, slot| {
                 let one = slot.read();
                 Counters {
-                    requests: sum.requests + one.requests,
-                    running: sum.running + one.running,
-                    connections: sum.connections + one.connections,
-                    exceptions: sum.exceptions + one.exceptions,
-                    bytes_sent: sum.bytes_sent + one.bytes_sent,
-                    waiting: sum.waiting + one.waiting,
-                    turned_away: sum.turned_away + one.turned_away,
+                    requests: sum.requests.saturating_add(one.requests),
+                    running: sum.running.saturating_add(one.running),
+                    connections: sum.connections.saturating_add(one.connections),
+                    exceptions: sum.exceptions.saturating_add(one.exceptions),
+                    bytes_sent: sum.bytes_sent.saturating_add(one.bytes_sent),
+                    waiting: sum.waiting.saturating_add(one.waiting),
+                    turned_away: sum.turned_away.saturating_add(one.turned_away),
                 }
             },
         )
@@ -198,6 +200,14 @@ impl Slot {
     /// Ends a pause that nobody is left to end: the master is gone.
     pub fn end_pause(&self) {
         self.words.words()[self.pause].store(0, SeqCst);
+    }
+
+    /// Before there is a worker: others have counted so much where this scoreboard goes on.
+    pub fn begin_with(&self, sums: Counters) {
+        self.word(REQUESTS).store(sums.requests, Relaxed);
+        self.word(EXCEPTIONS).store(sums.exceptions, Relaxed);
+        self.word(BYTES_SENT).store(sums.bytes_sent, Relaxed);
+        self.word(TURNED_AWAY).store(sums.turned_away, Relaxed);
     }
 
     /// The requests that run, or ran when the worker died; the longest first.

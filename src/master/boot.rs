@@ -1,6 +1,8 @@
 //! The start, as a list.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use rwsgi_core::config::{self, Config, ConfigError, Context, LogTarget, Process, Sources};
@@ -15,7 +17,8 @@ use crate::control::{self, ControlSocket};
 use crate::daemonize::{self, Caller, Side};
 use crate::fd_store::Store;
 use crate::fifo::Fifos;
-use crate::inherited::{Handed, Inherited};
+use crate::inherited::{Handed, Inherited, Stored};
+use crate::ledger::Ledger;
 use crate::listeners::Listeners;
 use crate::master::{self, Instance};
 use crate::notify::Supervisor;
@@ -119,23 +122,8 @@ fn run(
             return (code, Some((caller, failure)));
         }
     };
-    let Handed { inherited, listeners: gone, stored, .. } = handed;
+    let Handed { inherited, listeners: gone, memories, stored, .. } = handed;
     let mut store = Store::from_environment(&supervisor, stored);
-    // Whoever waits at a listener that the configuration does not know any more is told at once.
-    for listener in gone {
-        log::notice(
-            Event::Listening,
-            format!(
-                "{} was kept by systemd and is not configured any more: closed",
-                listener.address
-            ),
-        )
-        .send();
-        if let Some(file) = listener.file {
-            file.remove();
-        }
-    }
-    store.retain(&supervisor, &listeners.stored());
     let scoreboard = match Scoreboard::create(SLOTS).and_then(|board| {
         sys::become_subreaper()?;
         Ok(board)
@@ -150,6 +138,10 @@ fn run(
             return (ExitCode::System, Some((caller, failure)));
         }
     };
+    let mut wanted = listeners.stored();
+    let ledger = open_ledger(&store, memories, &scoreboard, &mut wanted);
+    close_gone(gone);
+    store.retain(&supervisor, &wanted);
     let capture = Capture::start(&config.log.target);
     let instance = Instance {
         sources: sources.clone(),
@@ -162,6 +154,7 @@ fn run(
         slots: SLOTS,
         supervisor,
         store,
+        ledger,
         caller,
         capture,
         control,
@@ -205,6 +198,41 @@ fn prepare(config: &Config, handed: &mut Handed) -> Result<Prepared, Refusal> {
     let python = interpreter::find(&config.application, std::env::var_os("PATH").as_deref())
         .map_err(refuse(ExitCode::Config))?;
     Ok(Prepared { pidfile, control, fifos, listeners, python })
+}
+
+/// What systemd has kept and nobody asks for: whoever waits there is told at once.
+fn close_gone(gone: Vec<Stored>) {
+    for Stored { address, file, .. } in gone {
+        let message =
+            format!("{address} was kept by systemd and is not configured any more: closed");
+        log::notice(Event::Listening, message).send();
+        if let Some(file) = file {
+            file.remove();
+        }
+    }
+}
+
+/// What goes on being counted, if there is a store; and what has to stay in it, in `wanted`.
+fn open_ledger(
+    store: &Store,
+    memories: Vec<(String, OwnedFd)>,
+    scoreboard: &Scoreboard,
+    wanted: &mut BTreeSet<String>,
+) -> Option<Ledger> {
+    if !store.is_there() {
+        return None;
+    }
+    match Ledger::open(memories, scoreboard) {
+        Ok((ledger, names)) => {
+            wanted.extend(names);
+            Some(ledger)
+        }
+        Err(error) => {
+            let message = format!("what is counted ends with this start: {error}");
+            log::warning(Event::SystemError, message).send();
+            None
+        }
+    }
 }
 
 /// Without the socket that is only there by default it is served all the same.

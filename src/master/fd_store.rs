@@ -10,7 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::stat::fstat;
 
-use crate::master::Instance;
+use crate::handover;
+use crate::master::{Instance, Master};
 use crate::notify::Supervisor;
 use crate::unix_socket::FileId;
 
@@ -105,12 +106,31 @@ impl Store {
     }
 }
 
-impl Instance {
+impl Master {
     /// Has systemd keep what serves now for the next start, and nothing else.
     pub(crate) fn store(&mut self) {
-        let (store, supervisor) = (&mut self.store, &self.supervisor);
-        let wanted = self.listeners.store(store, supervisor);
-        store.retain(supervisor, &wanted);
+        let Instance { store, supervisor, listeners, ledger, scoreboard, .. } = &mut self.instance;
+        let mut wanted = listeners.store(store, supervisor);
+        if let Some(ledger) = ledger {
+            let board = format!("{SCOREBOARD}-{}", inode(scoreboard.memory()));
+            for (name, fd) in [(COUNTERS.into(), ledger.as_fd()), (board, scoreboard.memory())] {
+                store.add(supervisor, String::clone(&name), fd);
+                wanted.insert(name);
+            }
+        }
+        // From here on they belong together, and the earlier scoreboard is not needed any more.
+        self.write_ledger();
+        self.instance.store.retain(&self.instance.supervisor, &wanted);
+    }
+
+    /// Writes down what has been counted.
+    pub(crate) fn write_ledger(&mut self) {
+        let now = self.now();
+        let (Some(ledger), Ok(clock)) = (&mut self.instance.ledger, handover::clock()) else {
+            return;
+        };
+        let began = clock.saturating_sub(now);
+        ledger.write(&self.instance.scoreboard, self.instance.slots, began, &self.history);
     }
 }
 

@@ -65,6 +65,9 @@ pub struct Handover {
     /// What systemd keeps for the next start, by name.
     #[serde(default)]
     pub stored: Vec<String>,
+    /// The memory of the ledger.
+    #[serde(default)]
+    pub ledger: Option<RawFd>,
     /// The memory of the scoreboard.
     pub scoreboard: RawFd,
     /// Its slots.

@@ -41,6 +41,7 @@ fn sample(state: State) -> Handover {
             (kept("/run/shop.sock", Some("/run/shop.sock")), 5),
         ],
         stored: Vec::new(),
+        ledger: None,
         scoreboard: 9,
         slots: 4096,
         pidfile: Some(("/run/shop.pid".into(), 11)),

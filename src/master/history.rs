@@ -14,7 +14,10 @@ const STEP: Duration = Duration::from_secs(1);
 /// What is counted is that of about this long.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// All of it, since the start of the master.
+/// What is written down for later starts: so many workers, and so many characters of a cause.
+const BRIEF: (usize, usize) = (128, 100);
+
+/// All of it, since the first start that systemd has kept counters of.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     restarts: BTreeMap<u32, Restarts>,
@@ -22,6 +25,20 @@ pub struct History {
     before: BTreeMap<Key, Counters>,
     /// How many requests there were when.
     counts: Vec<(Duration, u64)>,
+    /// What there was before this start.
+    #[serde(default)]
+    earlier: Earlier,
+    #[serde(default)]
+    reloads: u64,
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Earlier {
+    starts: u64,
+    /// How long before this start the first one was.
+    time: Duration,
+    requests: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +51,7 @@ struct Restarts {
 impl History {
     /// The worker of this number is followed by another one.
     pub(crate) fn note(&mut self, number: u32, cause: &str, now: Duration) {
+        let now = self.counted(now);
         let restarts = self.restarts.entry(number);
         let restarts = restarts.or_insert(Restarts { count: 0, cause: String::new(), at: now });
         restarts.count += 1;
@@ -57,6 +75,7 @@ impl History {
             requests: counted.requests.saturating_sub(before.requests),
             exceptions: counted.exceptions.saturating_sub(before.exceptions),
             bytes_sent: counted.bytes_sent.saturating_sub(before.bytes_sent),
+            turned_away: counted.turned_away.saturating_sub(before.turned_away),
             ..counted
         }
     }
@@ -68,9 +87,54 @@ impl History {
     /// Why and when it was last; null when it never was.
     pub(crate) fn last_restart(&self, number: u32, now: Duration) -> Value {
         self.restarts.get(&number).map_or(Value::Null, |restarts| {
-            let ago = now.saturating_sub(restarts.at).as_secs();
+            let ago = self.counted(now).saturating_sub(restarts.at).as_secs();
             json!({"cause": restarts.cause, "seconds_ago": ago})
         })
+    }
+
+    /// Generations were replaced.
+    pub(crate) fn note_reload(&mut self) {
+        self.reloads += 1;
+    }
+
+    pub(crate) fn reloads(&self) -> u64 {
+        self.reloads
+    }
+
+    /// This one among them.
+    pub(crate) fn starts(&self) -> u64 {
+        self.earlier.starts.saturating_add(1)
+    }
+
+    /// Since when all of this is counted.
+    pub(crate) fn counted(&self, now: Duration) -> Duration {
+        self.earlier.time.saturating_add(now)
+    }
+
+    /// Of so many requests in all, those since this start.
+    pub(crate) fn since_start(&self, requests: u64) -> u64 {
+        requests.saturating_sub(self.earlier.requests)
+    }
+
+    /// As much of it as later starts need.
+    pub(crate) fn brief(&self) -> Self {
+        let (most, length) = BRIEF;
+        let short = |(number, restarts): (&u32, &Restarts)| {
+            let cause = restarts.cause.chars().take(length).collect();
+            (*number, Restarts { cause, count: restarts.count, at: restarts.at })
+        };
+        let restarts = self.restarts.iter().take(most).map(short).collect();
+        let (earlier, reloads) = (self.earlier.clone(), self.reloads);
+        Self { restarts, earlier, reloads, ..Self::default() }
+    }
+
+    /// What a start counts from that began `gap` after the one that has written this, when there had been
+    /// `requests`.
+    pub(crate) fn go_on(mut self, gap: Duration, requests: u64) -> Self {
+        let (starts, time) = (self.starts(), self.counted(gap));
+        self.earlier = Earlier { starts, time, requests };
+        self.count(Duration::ZERO, requests);
+        self
     }
 
     /// There have been `requests` by now.

@@ -39,6 +39,7 @@ mod idle;
 mod inherited;
 mod instances;
 mod interpreter;
+mod ledger;
 mod leftovers;
 mod limits;
 mod listeners;

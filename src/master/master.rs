@@ -30,6 +30,7 @@ use crate::gauge::Gauge;
 use crate::history::History;
 use crate::hush::Hush;
 use crate::inherited::Inherited;
+use crate::ledger::Ledger;
 use crate::listeners::{Listeners, Place};
 use crate::memory::Samples;
 use crate::notify::Supervisor;
@@ -79,6 +80,8 @@ pub struct Instance {
     pub supervisor: Supervisor,
     /// What it keeps for the next start.
     pub store: Store,
+    /// What it keeps of what is counted, if it does.
+    pub ledger: Option<Ledger>,
     /// Who waits in front of a daemon.
     pub caller: Option<Caller>,
     /// Reads what the application writes to stdout and stderr, unless that is a terminal.
@@ -225,7 +228,8 @@ pub fn run(
 }
 
 impl Master {
-    fn new(instance: Instance, arrivals: mpsc::UnboundedSender<Arrival>) -> Self {
+    fn new(mut instance: Instance, arrivals: mpsc::UnboundedSender<Arrival>) -> Self {
+        let history = instance.ledger.as_mut().map(Ledger::take_history).unwrap_or_default();
         let (state, actions) = State::start(plan(&instance.config), Duration::ZERO);
         let mut master = Self {
             instance,
@@ -248,7 +252,7 @@ impl Master {
             samples: Samples::new(),
             pressure: Pressure::default(),
             oom: Oom::new(),
-            history: History::default(),
+            history,
             hush: None,
             gauge: Gauge::new(Duration::ZERO),
             outcome: None,
@@ -426,6 +430,7 @@ impl Master {
         match outcome {
             Outcome::Stopped => {
                 let requests = self.instance.scoreboard.total().requests;
+                let requests = self.history.since_start(requests);
                 log::notice(Said::Stopped, format!("stopped after {requests} requests")).send();
             }
             Outcome::FailedStart(failure) | Outcome::GaveUp(failure) => {

@@ -24,6 +24,7 @@ pub fn text(status: &Value) -> String {
     line("listeners", words(&status["listeners"]));
     line("workers", workers(status));
     line("requests", requests(status));
+    line("counted", counted(status));
     line("connections", status["total"]["connections"].to_string());
     line("memory", memory(&status["memory"]));
     unusual(status).into_iter().for_each(|what| line("unusual", what));
@@ -63,6 +64,17 @@ pub fn requests(status: &Value) -> String {
         rate["over_seconds"],
         total["exceptions"]
     )
+}
+
+/// How long all of this has been counted; empty when that is since the start.
+fn counted(status: &Value) -> String {
+    match status["starts"].as_u64() {
+        Some(starts @ 2..) => {
+            let time = span(status["counted_seconds"].as_u64().unwrap_or(0));
+            format!("since {time}, over {starts} starts and {} reloads", status["reloads"])
+        }
+        _ => String::new(),
+    }
 }
 
 /// Of all workers together; empty when it was not asked for.

@@ -82,7 +82,8 @@ impl Master {
             News::Reloaded => {
                 self.trouble = None;
                 self.degraded.end();
-                self.instance.store();
+                self.history.note_reload();
+                self.store();
                 log::notice(Said::Reloaded, format!("reloaded: {}", self.summary())).send();
                 self.instance.supervisor.tell(&[NotifyState::Ready]);
             }
@@ -110,7 +111,7 @@ impl Master {
 
     fn ready(&mut self) {
         log::notice(Said::Ready, format!("ready: {}", self.summary())).send();
-        self.instance.store();
+        self.store();
         self.instance.supervisor.tell(&[NotifyState::Ready]);
         if let Some(caller) = self.instance.caller.take() {
             caller.ready();
@@ -164,6 +165,10 @@ impl Master {
     fn note_restart(&mut self, key: Key, cause: &str) {
         let (number, _) = self.name_of(key);
         self.history.note(number, cause, self.now());
+        // Before it serves, what systemd has is still that of an earlier start.
+        if !self.state.is_starting() {
+            self.write_ledger();
+        }
     }
 
     /// Another one follows, for this cause; what the log says of it.

@@ -27,6 +27,7 @@ use crate::gauge::Gauge;
 use crate::handover::{self, Handover, Held, Output};
 use crate::history::History;
 use crate::inherited::Inherited;
+use crate::ledger::Ledger;
 use crate::listeners::Listeners;
 use crate::master::{
     self, Arrival, EXTEND_EVERY, Instance, Master, TemplateProcess, WorkerProcess,
@@ -129,6 +130,7 @@ fn take(
     let control = all(handover.control, |(path, socket, file)| {
         Ok(ControlSocket::resume(path, with(socket)?, with(file)?))
     })?;
+    let ledger = all(handover.ledger, &mut with)?;
     let fifo = all(handover.fifo, |(slot, fd)| Ok((slot, with(fd)?)))?;
     let pipes = all(handover.outputs, |Output { source, pipe, text }| {
         Ok(Pipe::new(source, with(pipe)?, text))
@@ -167,6 +169,7 @@ fn take(
         slots: handover.slots,
         supervisor,
         store,
+        ledger: ledger.into_iter().next().and_then(Ledger::resume),
         caller: None,
         capture,
         control: control.into_iter().next(),

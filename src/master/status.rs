@@ -72,6 +72,9 @@ impl Master {
             "degraded": self.degraded.reason(),
             "crash_loops": self.state.crash_loops(now),
             "per_second": per_second,
+            "starts": self.history.starts(),
+            "reloads": self.history.reloads(),
+            "counted_seconds": self.history.counted(now).as_secs(),
             "total": total,
             "workers": workers,
         })

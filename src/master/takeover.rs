@@ -321,6 +321,7 @@ impl Master {
             inherited: instance.inherited.parts().map(|(n, fd)| (n.into(), keep(fd))).collect(),
             listeners: instance.listeners.parts().map(|(l, fd)| (l, keep(fd))).collect(),
             stored: instance.store.names().cloned().collect(),
+            ledger: instance.ledger.as_ref().map(|ledger| keep(ledger.as_fd())),
             scoreboard: keep(instance.scoreboard.memory()),
             slots: instance.slots,
             pidfile: instance.pidfile.as_ref().map(|pidfile| {

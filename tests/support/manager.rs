@@ -1,6 +1,6 @@
 //! systemd in small, for one service: it keeps descriptors, and starts the service anew with them.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{BufRead as _, BufReader, IoSlice, IoSliceMut, Write as _};
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use nix::sys::stat::fstat;
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use super::place::Place;
 use super::setup::Setup;
@@ -143,10 +144,26 @@ impl Service {
         assert_eq!(status.code(), Some(code), "{}", self.log());
     }
 
-    /// `systemctl stop`: the store is emptied.
-    pub fn stop(&mut self) {
-        assert_eq!(self.end(Signal::SIGTERM).code(), Some(0), "{}", self.log());
+    /// What `systemctl stop` does when the service has ended: the store is emptied.
+    pub fn forget(&self) {
         self.heard.lock().unwrap().stored.clear();
+    }
+
+    /// The answer to `status`, of a service with `control-socket = control`.
+    pub fn status(&self) -> Value {
+        let mut stream = UnixStream::connect(self.place().join("control")).unwrap();
+        stream.set_read_timeout(Some(wait::DEADLINE)).unwrap();
+        stream.write_all(b"{\"command\": \"status\"}\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+
+    /// A copy of what is stored under this name.
+    pub fn taken(&self, name: &str) -> OwnedFd {
+        let heard = self.heard.lock().unwrap();
+        let found = heard.stored.iter().find(|(stored, _)| stored.starts_with(name));
+        found.unwrap_or_else(|| panic!("no {name}")).1.try_clone().unwrap()
     }
 
     /// The names of what is stored, sorted.
