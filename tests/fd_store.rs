@@ -101,6 +101,46 @@ fn a_listener_that_is_not_configured_any_more_is_closed_and_its_file_removed() {
 }
 
 #[test]
+fn a_listener_for_all_addresses_is_not_in_the_way_of_one_for_one() {
+    let address = free();
+    let mut service = service(&format!("http = 0.0.0.0:{}", address.port()));
+    service.start();
+    for lines in [format!("http = {address}"), format!("http = 0.0.0.0:{}", address.port())] {
+        service.end(Signal::SIGTERM);
+        service.place().write("app.ini", &ini(&lines));
+        service.start();
+        service.wait_for_log("is not configured any more: closed", 1);
+        Client::connect(address).get("/ok").expect(200);
+        assert_eq!(service.listeners(), 1, "{:?}", service.stored());
+    }
+}
+
+#[test]
+fn when_all_are_killed_only_requests_in_flight_are_lost() {
+    // As systemd does it when the master is gone (KillMode=mixed).
+    let address = free();
+    let mut service = service(&format!("http = {address}\nsocket = app.sock\nprocesses = 2"));
+    service.start();
+    let path = service.place().join("app.sock");
+    let doors = [Door::http(address, false), Door::uwsgi(path)];
+    let (clients, kills) = (2, 3);
+    let failures = failures_at(&doors, clients, |answered| {
+        for _ in 0..kills {
+            service.crash();
+            service.kill_what_is_left();
+            service.start();
+            let seen = answered();
+            wait::until("answers", || (answered() > seen + 50).then_some(()));
+        }
+    });
+    assert!(failures.len() <= doors.len() * clients * kills, "{failures:?}");
+    let is_refusal = |failure: &String| {
+        ["Refused", "NotFound", "TimedOut", "WouldBlock"].iter().any(|kind| failure.contains(kind))
+    };
+    assert!(!failures.iter().any(is_refusal), "{failures:?}");
+}
+
+#[test]
 fn a_reload_adds_to_the_store_and_takes_from_it() {
     let address = free();
     let mut service = service(&format!("http = {address}\nhttp = old.sock"));

@@ -17,7 +17,7 @@ use crate::control::{self, ControlSocket};
 use crate::daemonize::{self, Caller, Side};
 use crate::fd_store::Store;
 use crate::fifo::Fifos;
-use crate::inherited::{Handed, Inherited, Stored};
+use crate::inherited::{Handed, Inherited};
 use crate::ledger::Ledger;
 use crate::listeners::Listeners;
 use crate::master::{self, Instance};
@@ -113,6 +113,14 @@ fn run(
     caller: Option<Caller>,
 ) -> (ExitCode, Untold) {
     let supervisor = Supervisor::from_environment();
+    let mut store = Store::from_environment(&supervisor, std::mem::take(&mut handed.stored));
+    // Whoever waits there is told at once.
+    for (name, address) in handed.end_what_is_gone(&config) {
+        let message =
+            format!("{address} was kept by systemd and is not configured any more: closed");
+        log::notice(Event::Listening, message).send();
+        store.remove(&supervisor, &name);
+    }
     let prepared = prepare(&config, &mut handed);
     let program = Program::of_this_process(&context.cwd);
     let Prepared { pidfile, control, fifos, listeners, python } = match prepared {
@@ -122,8 +130,7 @@ fn run(
             return (code, Some((caller, failure)));
         }
     };
-    let Handed { inherited, listeners: gone, memories, stored, .. } = handed;
-    let mut store = Store::from_environment(&supervisor, stored);
+    let Handed { inherited, memories, .. } = handed;
     let scoreboard = match Scoreboard::create(SLOTS).and_then(|board| {
         sys::become_subreaper()?;
         Ok(board)
@@ -140,7 +147,6 @@ fn run(
     };
     let mut wanted = listeners.stored();
     let ledger = open_ledger(&store, memories, &scoreboard, &mut wanted);
-    close_gone(gone);
     store.retain(&supervisor, &wanted);
     let capture = Capture::start(&config.log.target);
     let instance = Instance {
@@ -198,18 +204,6 @@ fn prepare(config: &Config, handed: &mut Handed) -> Result<Prepared, Refusal> {
     let python = interpreter::find(&config.application, std::env::var_os("PATH").as_deref())
         .map_err(refuse(ExitCode::Config))?;
     Ok(Prepared { pidfile, control, fifos, listeners, python })
-}
-
-/// What systemd has kept and nobody asks for: whoever waits there is told at once.
-fn close_gone(gone: Vec<Stored>) {
-    for Stored { address, file, .. } in gone {
-        let message =
-            format!("{address} was kept by systemd and is not configured any more: closed");
-        log::notice(Event::Listening, message).send();
-        if let Some(file) = file {
-            file.remove();
-        }
-    }
 }
 
 /// What goes on being counted, if there is a store; and what has to stay in it, in `wanted`.

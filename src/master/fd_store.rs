@@ -97,12 +97,17 @@ impl Store {
         }
     }
 
-    /// Removes all but `wanted`: nobody waits at a listener at which nobody accepts.
-    pub fn retain(&mut self, supervisor: &Supervisor, wanted: &BTreeSet<String>) {
-        for name in self.names.difference(wanted) {
+    /// Removes one.
+    pub fn remove(&mut self, supervisor: &Supervisor, name: &str) {
+        if self.names.remove(name) {
             supervisor.say(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
         }
-        self.names.retain(|name| wanted.contains(name));
+    }
+
+    /// Removes all but `wanted`: nobody waits at a listener at which nobody accepts.
+    pub fn retain(&mut self, supervisor: &Supervisor, wanted: &BTreeSet<String>) {
+        let others: Vec<String> = self.names.difference(wanted).cloned().collect();
+        others.iter().for_each(|name| self.remove(supervisor, name));
     }
 }
 

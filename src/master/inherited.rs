@@ -32,6 +32,8 @@ pub struct Handed {
 /// A listener that an earlier start has bound.
 #[derive(Debug)]
 pub struct Stored {
+    /// Its name in the store.
+    pub name: String,
     /// The socket. It listens.
     pub socket: Socket,
     /// What it is bound to.
@@ -76,6 +78,24 @@ impl Handed {
         Ok(handed)
     }
 
+    /// Ends the listeners of an earlier start that `config` does not ask for; their names and addresses.
+    pub fn end_what_is_gone(&mut self, config: &Config) -> Vec<(String, ListenAddr)> {
+        let is_wanted =
+            |one: &Stored| config.listeners.iter().any(|listen| listen.address == one.address);
+        let (wanted, gone) = self.listeners.drain(..).partition(is_wanted);
+        self.listeners = wanted;
+        let end = |Stored { name, socket, address, file }: Stored| {
+            // Whoever still has the socket: a listener for all addresses is in the way of one for one.
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+            if let Some(file) = file {
+                file.remove();
+            }
+            (name, address)
+        };
+        let gone: Vec<Stored> = gone;
+        gone.into_iter().map(end).collect()
+    }
+
     fn sort_socket(&mut self, name: String, socket: Socket) {
         let listens = socket.is_listener().unwrap_or(false);
         match (fd_store::item(&name), local_address(&socket)) {
@@ -85,8 +105,8 @@ impl Handed {
                     (ListenAddr::Unix(path), Some(id)) => Some(SocketFile::new(path, id)),
                     _ => None,
                 };
-                self.stored.push(name);
-                self.listeners.push(Stored { socket, address, file });
+                self.stored.push(name.clone());
+                self.listeners.push(Stored { name, socket, address, file });
             }
             _ => self.close(name),
         }

@@ -259,7 +259,7 @@ fn open(
 /// The listener that an earlier start has bound there, if it still is what `listen` asks for.
 fn take_stored(listen: &Listen, backlog: i32, stored: &mut Vec<Stored>) -> Option<Open> {
     while let Some(index) = stored.iter().position(|one| one.address == listen.address) {
-        let Stored { socket, address, file } = stored.swap_remove(index);
+        let Stored { socket, address, file, .. } = stored.swap_remove(index);
         match fit(&socket, file.as_ref(), listen, backlog) {
             Ok(()) => return Some(Open { socket, ours: true, file, stored: true }),
             Err(why) => {

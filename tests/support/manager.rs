@@ -129,6 +129,18 @@ impl Service {
         self.end(Signal::SIGKILL);
     }
 
+    /// What the master has left behind.
+    pub fn kill_what_is_left(&self) {
+        let kill_all = || {
+            let left = self.place().processes();
+            for pid in &left {
+                let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+            }
+            left.is_empty().then_some(())
+        };
+        wait::until("nobody", kill_all);
+    }
+
     /// Sends the signal, and waits for the end of the master.
     pub fn end(&mut self, signal: Signal) -> ExitStatus {
         kill(Pid::from_raw(self.pid()), signal).unwrap();
