@@ -232,6 +232,7 @@ fn what_nobody_knows_is_told_closed_and_taken_back() {
     service.wait_for_log("`rwsgi-listener-8`, is not what its name says: closed", 1);
     service.wait_for_log("`something`, is no socket that listens: closed", 1);
     assert_eq!(service.listeners(), 1, "{:?}", service.stored());
+    assert_eq!(service.stored().len(), 3, "{:?}", service.stored());
     let children: Vec<_> = service.place().processes();
     let open = children.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).unwrap());
     let targets = open.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
@@ -253,6 +254,19 @@ fn a_start_that_fails_leaves_what_is_kept_as_it_is() {
     service.place().write("app.py", &good);
     service.start();
     client.response().expect(200);
+}
+
+#[test]
+fn a_store_that_is_too_small_is_told_and_filled() {
+    let setup = Setup::classic(&ini("http = a.sock\nhttp = b.sock")).variable("FDSTORE", "1");
+    let mut service = Service::of(setup);
+    service.start();
+    service.wait_for_log("systemd keeps 1 descriptors; see FileDescriptorStoreMax=", 1);
+    assert_eq!(service.stored().len(), 1, "{:?}", service.stored());
+    service.restart();
+    for name in ["a.sock", "b.sock"] {
+        Client::unix(&service.place().join(name)).get("/ok").expect(200);
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::stat::fstat;
+use rwsgi_core::log::{self, Event};
 
 use crate::handover;
 use crate::master::{Instance, Master};
@@ -65,22 +66,25 @@ pub fn inode(fd: impl AsFd) -> u64 {
 /// What this service has there.
 #[derive(Debug, Default)]
 pub struct Store {
-    is_there: bool,
+    /// How many it can keep.
+    room: usize,
     names: BTreeSet<String>,
+    /// It was too small.
+    complained: bool,
 }
 
 impl Store {
     /// The store, if `FDSTORE` says that there is room in one, with these names in it. systemd sets that
     /// since release 254; rwsgi@.service sets it for those before.
     pub fn from_environment(supervisor: &Supervisor, names: Vec<String>) -> Self {
-        let room = std::env::var("FDSTORE").ok().and_then(|room| room.trim().parse::<u32>().ok());
-        let is_there = supervisor.is_there() && room.is_some_and(|room| room > 0);
-        Self { is_there, names: names.into_iter().collect() }
+        let room = std::env::var("FDSTORE").ok().and_then(|room| room.trim().parse().ok());
+        let room = room.filter(|_| supervisor.is_there()).unwrap_or(0);
+        Self { room, names: names.into_iter().collect(), complained: false }
     }
 
     /// Whether what is added is there at the next start.
     pub fn is_there(&self) -> bool {
-        self.is_there
+        self.room > 0
     }
 
     /// What is in it.
@@ -88,12 +92,28 @@ impl Store {
         self.names.iter()
     }
 
-    /// Adds a descriptor. One that is there already stays as it is, under the name that it has.
-    pub fn add(&mut self, supervisor: &Supervisor, name: String, fd: BorrowedFd<'_>) {
-        if self.is_there {
-            // A listener that nobody needs any more is removed by its name, and memory never hangs up.
-            supervisor.pass(&format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), fd);
-            self.names.insert(name);
+    /// Adds a descriptor, unless there is no room: whether it is there now. One that was there already
+    /// stays as it is.
+    pub fn add(&mut self, supervisor: &Supervisor, name: &str, fd: BorrowedFd<'_>) -> bool {
+        if self.names.len() >= self.room && !self.names.contains(name) {
+            self.complain();
+            return false;
+        }
+        // A listener that nobody needs any more is removed by its name, and memory never hangs up.
+        supervisor.pass(&format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), fd);
+        self.names.insert(name.to_owned());
+        true
+    }
+
+    fn complain(&mut self) {
+        if self.is_there() && !self.complained {
+            self.complained = true;
+            let message = format!(
+                "not all listeners and counters survive a restart: systemd keeps {} descriptors; see \
+                 FileDescriptorStoreMax= of the unit",
+                self.room
+            );
+            log::warning(Event::ConfigWarning, message).send();
         }
     }
 
@@ -119,7 +139,7 @@ impl Master {
         if let Some(ledger) = ledger {
             let board = format!("{SCOREBOARD}-{}", inode(scoreboard.memory()));
             for (name, fd) in [(COUNTERS.into(), ledger.as_fd()), (board, scoreboard.memory())] {
-                store.add(supervisor, String::clone(&name), fd);
+                store.add(supervisor, &name, fd);
                 wanted.insert(name);
             }
         }

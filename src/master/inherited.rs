@@ -23,7 +23,7 @@ pub struct Handed {
     pub listeners: Vec<Stored>,
     /// Of an earlier start: memory, by name.
     pub memories: Vec<(String, OwnedFd)>,
-    /// All names in the store that are ours.
+    /// All names that the store may have.
     pub stored: Vec<String>,
     /// What nobody knows and was closed; a sentence for each.
     pub unknown: Vec<String>,
@@ -137,7 +137,8 @@ impl Handed {
         let known = fd_store::item(&name).is_some();
         let what = if known { "is not what its name says" } else { "is no socket that listens" };
         self.unknown.push(format!("a descriptor of systemd, `{name}`, {what}: closed"));
-        self.stored.extend(known.then_some(name));
+        // It may be one of the store; then it need not come again.
+        self.stored.push(name);
     }
 }
 

@@ -175,9 +175,9 @@ impl Listeners {
     pub fn store(&mut self, store: &mut Store, supervisor: &Supervisor) -> BTreeSet<String> {
         let ours = self.open.values_mut().filter(|open| open.ours);
         ours.map(|open| {
-            store.add(supervisor, open.name(), open.socket.as_fd());
-            open.stored = store.is_there();
-            open.name()
+            let name = open.name();
+            open.stored = store.add(supervisor, &name, open.socket.as_fd());
+            name
         })
         .collect()
     }

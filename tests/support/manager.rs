@@ -42,13 +42,17 @@ pub struct Service {
 impl Service {
     /// Not started yet.
     pub fn new(setup: Setup) -> Self {
+        Self::of(setup.variable("FDSTORE", "64"))
+    }
+
+    /// The same, with whatever `FDSTORE` says.
+    pub fn of(setup: Setup) -> Self {
         let path = setup.place.join("notify");
         let heard = listen(&UnixDatagram::bind(&path).unwrap());
         let setup = setup
             .file("launch.py", include_str!("launch.py"))
             .shell("exec \"$RWSGI_PYTHON\" launch.py \"$@\"", Stdio::null())
-            .variable("NOTIFY_SOCKET", &path.display().to_string())
-            .variable("FDSTORE", "64");
+            .variable("NOTIFY_SOCKET", &path.display().to_string());
         Self { setup, sockets: Vec::new(), heard, child: None }
     }
 
