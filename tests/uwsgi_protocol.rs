@@ -254,21 +254,43 @@ fn a_response_that_breaks_off_is_reset() {
     server.wait_for_log("(aborted)", 6);
 }
 
+/// Says how long the body was, and breaks off.
+const COUNTS_AND_BREAKS: &str = "
+def application(environ, start_response):
+    def pieces():
+        yield str(len(environ['wsgi.input'].read())).encode()
+        raise ValueError('in the middle')
+    start_response('200 OK', [])
+    return pieces()
+";
+
 #[test]
 fn a_response_that_broke_off_after_an_upload_is_reset() {
-    let server = serve("");
-    let mut client = connect(&server);
-    client.send(Packet::post("/mid", 3).with("abc"));
-    let response = client.response();
-    assert!(response.status == 200 && !response.complete, "{response:?}");
+    for lines in ["", "post-buffering=0"] {
+        let server = Setup::uwsgi(lines).app(COUNTS_AND_BREAKS).start();
+        for length in [1, 3, 65_539, 300_000] {
+            let sent = Packet::post("/", length).with("x".repeat(length));
+            for cut in [0, sent.len() - length, sent.len() - 1] {
+                for mut client in both(&server) {
+                    client.send(&sent[..cut]);
+                    client.send(&sent[cut..]);
+                    let response = client.response();
+                    assert_eq!(response.text(), length.to_string());
+                    assert!(!response.complete, "{lines} {length} {cut}: {response:?}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
 fn the_response_of_a_worker_that_was_killed_is_reset() {
-    for index in 0..2 {
+    let requests =
+        [Packet::get("/stages?killed").bytes(), Packet::post("/stages?killed", 3).with("abc")];
+    for (request, index) in requests.iter().flat_map(|request| [(request, 0), (request, 1)]) {
         let server = serve("");
         let mut client = both(&server).into_iter().nth(index).unwrap();
-        client.send(Packet::get("/stages?killed").bytes());
+        client.send(request);
         client.take_up_to("first,");
         let worker = server.place.pid_at_gate("killed");
         kill(Pid::from_raw(worker), Signal::SIGKILL).unwrap();

@@ -38,6 +38,8 @@ pub(crate) struct Intake {
     ended: bool,
     /// Bytes of a body that has no framing of its own (uwsgi) and that nobody has read yet.
     pub(crate) body_left: u64,
+    /// Whether the last byte of a request is still in the socket, see `packet`.
+    pub(crate) is_held: bool,
 }
 
 /// Why no more is taken from a client.
@@ -65,6 +67,7 @@ impl Intake {
             told: false,
             ended: false,
             body_left: 0,
+            is_held: false,
         }
     }
 
@@ -340,12 +343,8 @@ impl Connection {
         }
     }
 
-    /// Bytes of a body have come into the intake.
-    pub(crate) fn count_body(&self, worker: &Worker) {
-        self.count(worker, self.intake().bytes().len());
-    }
-
-    fn count(&self, worker: &Worker, bytes: usize) {
+    /// Bytes of a request have been taken: its client is not idle, and its rate is counted.
+    pub(crate) fn count(&self, worker: &Worker, bytes: usize) {
         match self.phase() {
             Phase::Body => self.reading.count_body(worker, bytes),
             Phase::Fresh | Phase::Idle | Phase::Parked if bytes > 0 => {

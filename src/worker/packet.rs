@@ -1,10 +1,10 @@
-//! A packet of the uwsgi protocol on its way in: all of it is read but its last byte.
+//! A request of the uwsgi protocol on its way in: all of it is read but its last byte.
 //!
 //! The end of a response is the end of its connection, and one that breaks off must not end like one
 //! that is complete. A connection that is closed with something unread is reset, be it of TCP (RFC
 //! 1122, section 4.2.2.13) or a UNIX socket (unix(7), ECONNRESET), and be it that the kernel closes it
-//! after the worker was killed. So the last byte stays where it is until the response is complete.
-//! Only with a body behind it, it has to be read.
+//! after the worker was killed. So the last byte, be it the packet's or the body's, is looked at and
+//! stays where it is until the response is complete.
 
 use std::future::poll_fn;
 use std::io;
@@ -23,6 +23,8 @@ use rwsgi_protocol::uwsgi::{self, Limits, Parsed, UwsgiError, Vars};
 use rwsgi_reactor::Direction;
 
 use crate::connection::{Connection, Phase};
+use crate::intake::Intake;
+use crate::upload::Broken;
 use crate::worker::Worker;
 
 /// The largest packet, with its header.
@@ -31,13 +33,6 @@ const LARGEST: usize = 4 + u16::MAX as usize;
 thread_local! {
     static BUFFER: std::cell::RefCell<Box<[u8]>> =
         std::cell::RefCell::new(vec![0; LARGEST].into_boxed_slice());
-}
-
-/// A request whose packet has come.
-pub(crate) struct Received {
-    pub(crate) request: Request,
-    /// Whether its last byte is still to be read, by [`release`].
-    pub(crate) is_held: bool,
 }
 
 /// Why there is no request.
@@ -59,10 +54,7 @@ impl From<UwsgiError> for Unserved {
 }
 
 /// Reads a packet.
-pub(crate) async fn receive(
-    worker: &Worker,
-    connection: &Connection,
-) -> Result<Received, Unserved> {
+pub(crate) async fn receive(worker: &Worker, connection: &Connection) -> Result<Request, Unserved> {
     let limits = limits(&worker.config.http);
     let mut arrival = Arrival::new(connection);
     loop {
@@ -125,15 +117,15 @@ impl Arrival {
         })
     }
 
-    /// Looks at what there is, and reads it, but for the last byte of a packet that ends it. What is
-    /// behind a packet is a body, which goes to the intake.
+    /// Looks at what there is, and reads it, but for the last byte if there is a whole packet. What is
+    /// behind that is a body, which goes to the intake.
     fn take(&mut self, fd: i32, buffer: &mut [u8], limits: Limits) -> io::Result<(usize, bool)> {
         let there = recv(fd, buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK)?;
         self.bytes.extend_from_slice(&buffer[..there]);
         let (read, is_drained) = match uwsgi::parse(&self.bytes, limits) {
-            Ok(Parsed::Packet(packet)) => {
-                self.is_held = self.bytes.len() == packet.length;
-                (there - usize::from(self.is_held), false)
+            Ok(Parsed::Packet(_)) => {
+                self.is_held = true;
+                (there - 1, false)
             }
             Ok(Parsed::More) | Err(_) => (there, there < buffer.len()),
         };
@@ -148,22 +140,72 @@ impl Arrival {
         connection: &Connection,
         packet: uwsgi::Packet,
         limits: Limits,
-    ) -> Result<Received, Unserved> {
-        let mut intake = connection.intake();
-        intake.consume(self.in_intake);
-        intake.add(&self.bytes[packet.length..]);
-        drop(intake);
-        self.bytes.truncate(packet.length);
+    ) -> Result<Request, Unserved> {
+        let body = self.bytes.split_off(packet.length);
         let variables = Bytes::from(self.bytes).slice(packet.variables());
         let vars = Vars::new(variables, limits)?;
         let left = vars.content_length()?;
         let request = Request::uwsgi(vars, packet.modifier1)?;
-        if self.is_held && left > 0 {
+        let mut intake = connection.intake();
+        intake.consume(self.in_intake);
+        intake.add(&body);
+        intake.body_left = left;
+        if self.is_held && left > body.len() as u64 {
             let _ = recv(connection.source.fd().as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT);
+        } else {
+            intake.is_held = self.is_held;
         }
-        connection.intake().body_left = left;
-        Ok(Received { request, is_held: self.is_held && left == 0 })
+        Ok(request)
     }
+}
+
+/// Brings the next bytes of a body; `None` when it has come as a whole.
+pub(crate) fn poll_body(
+    worker: &Worker,
+    connection: &Connection,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, Broken>>> {
+    let mut intake = connection.intake();
+    if intake.body_left == 0 {
+        return Poll::Ready(None);
+    }
+    if intake.bytes().is_empty() {
+        if intake.refusal().is_some() {
+            return Poll::Ready(Some(Err(Broken)));
+        }
+        let taken = connection.source.poll(Direction::Read, cx, |fd| {
+            BUFFER.with_borrow_mut(|buffer| take_body(fd.as_raw_fd(), buffer, &mut intake))
+        });
+        match ready!(taken) {
+            Ok(count) if count > 0 => connection.count(worker, count),
+            _ => return Poll::Ready(Some(Err(Broken))),
+        }
+    }
+    let held = intake.bytes();
+    let count = held.len().min(usize::try_from(intake.body_left).unwrap_or(usize::MAX));
+    let data = Bytes::copy_from_slice(&held[..count]);
+    intake.consume(count);
+    intake.body_left -= count as u64;
+    Poll::Ready(Some(Ok(data)))
+}
+
+/// Reads what there is of a body, but for the last byte if that ends it.
+fn take_body(fd: i32, buffer: &mut [u8], intake: &mut Intake) -> io::Result<(usize, bool)> {
+    let left = usize::try_from(intake.body_left).unwrap_or(usize::MAX);
+    let most = left.min(buffer.len());
+    if most < left {
+        let there = recv(fd, buffer, MsgFlags::MSG_DONTWAIT)?;
+        intake.add(&buffer[..there]);
+        return Ok((there, there < most));
+    }
+    let there = recv(fd, &mut buffer[..most], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK)?;
+    intake.add(&buffer[..there]);
+    intake.is_held = there == left;
+    let read = there - usize::from(intake.is_held);
+    if read > 0 {
+        recv(fd, &mut buffer[..read], MsgFlags::MSG_DONTWAIT)?;
+    }
+    Ok((there, there < most))
 }
 
 /// Reads what was held back, so that the connection ends as it should.
@@ -173,7 +215,7 @@ pub(crate) fn release(connection: &Connection) {
     });
 }
 
-/// Waits for the client to leave, while a byte of it is held back.
+/// Waits for the client to leave, without reading what it has sent.
 pub(crate) fn poll_departure(connection: &Connection, cx: &mut Context<'_>) -> Poll<()> {
     let polled = connection.source.poll(Direction::Read, cx, |fd| {
         let mut ends = [PollFd::new(fd, PollFlags::from_bits_retain(POLLRDHUP))];

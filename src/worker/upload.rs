@@ -18,6 +18,7 @@ use rwsgi_reactor::yield_now;
 
 use crate::connection::{Connection, Phase};
 use crate::exchange::Exchange;
+use crate::packet;
 use crate::worker::Worker;
 
 /// Where the bytes of a body come from.
@@ -52,38 +53,8 @@ impl Source {
                     Err(_) => return Poll::Ready(Some(Err(Broken))),
                 }
             },
-            Self::Plain(worker, connection) => poll_plain(worker, connection, cx),
+            Self::Plain(worker, connection) => packet::poll_body(worker, connection, cx),
         }
-    }
-}
-
-fn poll_plain(
-    worker: &Worker,
-    connection: &Connection,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Bytes, Broken>>> {
-    loop {
-        let mut intake = connection.intake();
-        let left = intake.body_left;
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        let held = intake.bytes();
-        let count = held.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        if count > 0 {
-            let data = Bytes::copy_from_slice(&held[..count]);
-            intake.consume(count);
-            intake.body_left -= count as u64;
-            return Poll::Ready(Some(Ok(data)));
-        }
-        if intake.refusal().is_some() {
-            return Poll::Ready(Some(Err(Broken)));
-        }
-        drop(intake);
-        if !matches!(ready!(connection.poll_fill(worker, cx)), Ok(true)) {
-            return Poll::Ready(Some(Err(Broken)));
-        }
-        connection.count_body(worker);
     }
 }
 

@@ -12,10 +12,11 @@ use http::header::CONTENT_LENGTH;
 use http_body::Body as _;
 use hyper::ext::ReasonPhrase;
 use rwsgi_core::log::{self, Event};
+use rwsgi_protocol::request::Request;
 use rwsgi_protocol::response::has_no_content;
 
 use crate::connection::{Connection, Phase};
-use crate::packet::{self, Received, Unserved};
+use crate::packet::{self, Unserved};
 use crate::request;
 use crate::response::{Aborted, Outgoing};
 use crate::upload::Source;
@@ -29,14 +30,17 @@ const FOREIGN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; cha
 /// The life of a uwsgi connection.
 pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
     match packet::receive(worker, connection).await {
-        Ok(received) => {
-            let is_held = received.is_held;
-            if respond(worker, connection, received).await.is_err() {
+        Ok(request) => {
+            if respond(worker, connection, request).await.is_err() {
                 return connection.break_off();
             }
+            let (is_held, left) = {
+                let intake = connection.intake();
+                (intake.is_held, intake.body_left)
+            };
             if is_held {
                 packet::release(connection);
-            } else if connection.intake().body_left > 0 {
+            } else if left > 0 {
                 connection.part(worker).await;
             }
         }
@@ -66,9 +70,8 @@ fn complain(worker: &Worker, connection: &Connection, what: &dyn std::fmt::Displ
 async fn respond(
     worker: &Arc<Worker>,
     connection: &Arc<Connection>,
-    received: Received,
+    request: Request,
 ) -> Result<(), ()> {
-    let Received { request, is_held } = received;
     let method = request.method.clone();
     let source = Source::Plain(Arc::clone(worker), Arc::clone(connection));
     let answer = request::answer(Arc::clone(worker), Arc::clone(connection), request, source).await;
@@ -81,11 +84,8 @@ async fn respond(
     let mut pending = Some(Bytes::from(head_bytes(&head)));
     loop {
         // The head leaves together with the first chunk.
-        let next = if silent || body.is_end_stream() {
-            None
-        } else {
-            next(worker, connection, &mut body, is_held).await
-        };
+        let next =
+            if silent || body.is_end_stream() { None } else { next(connection, &mut body).await };
         let chunk = next.transpose()?.unwrap_or_default();
         let is_last = chunk.is_empty();
         let head = pending.take().unwrap_or_default();
@@ -97,23 +97,13 @@ async fn respond(
 }
 
 /// The next chunk that is not empty. A web server that closes the connection meanwhile wants no more.
-async fn next(
-    worker: &Worker,
-    connection: &Connection,
-    body: &mut Outgoing,
-    is_held: bool,
-) -> Option<Result<Bytes, ()>> {
+async fn next(connection: &Connection, body: &mut Outgoing) -> Option<Result<Bytes, ()>> {
     loop {
         let frame = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
-            Poll::Pending if is_held => {
-                packet::poll_departure(connection, cx).map(|()| Some(Err(Aborted)))
+            Poll::Pending if connection.intake().refusal().is_some() => {
+                Poll::Ready(Some(Err(Aborted)))
             }
-            Poll::Pending if connection.intake().bytes().is_empty() => {
-                match connection.poll_fill(worker, cx) {
-                    Poll::Ready(Ok(true)) | Poll::Pending => Poll::Pending,
-                    Poll::Ready(_) => Poll::Ready(Some(Err(Aborted))),
-                }
-            }
+            Poll::Pending => packet::poll_departure(connection, cx).map(|()| Some(Err(Aborted))),
             polled => polled,
         });
         match frame.await?.map(http_body::Frame::into_data) {
