@@ -60,3 +60,12 @@ fn a_socket_directory_that_is_missing_is_71_with_a_remedy() {
     let setup = Setup::classic("[rwsgi]\nhttp = nope/app.sock\nwsgi-file = app.py\n");
     setup.run().refuses(71, &["nope/app.sock", "mkdir"]);
 }
+
+#[test]
+fn root_is_no_user_for_an_application_of_the_service() {
+    for uid in ["root", "0"] {
+        let setup = Setup::new(&format!("uid={uid}"));
+        let setup = setup.variable("RWSGI_RUNTIME_DIRECTORY", "/nowhere");
+        setup.run().refuses(78, &["not run as root", "uid=", "User="]);
+    }
+}

@@ -183,6 +183,7 @@ struct Prepared {
 
 fn prepare(config: &Config, handed: &mut Handed) -> Result<Prepared, Refusal> {
     let refuse = |code| move |why| (code, plain(why));
+    privileges::refuse_root_in_a_service(&config.process).map_err(refuse(ExitCode::Config))?;
     descriptors::provide(config).map_err(refuse(ExitCode::System))?;
     // 4. Own the pid file before anything that a second instance could disturb.
     let mut pidfile = match &config.process.pidfile {

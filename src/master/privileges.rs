@@ -8,6 +8,29 @@ use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgid, setgroups, setuid
 use rwsgi_core::config::Process;
 use rwsgi_core::log::{self, Event};
 
+/// The variable by which rwsgi@.service tells an instance its directory.
+const OF_THE_SERVICE: &str = "RWSGI_RUNTIME_DIRECTORY";
+
+/// Refuses what would run an application as root in rwsgi@.service, whoever has asked for it: the INI file by `uid`, or
+/// a drop-in by User=.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub fn refuse_root_in_a_service(process: &Process) -> Result<(), String> {
+    let service = std::env::var_os(OF_THE_SERVICE).is_some();
+    if service && stays_root(geteuid().is_root(), process.uid) {
+        return Err("an application of rwsgi@.service is not run as root: name another user by uid=, or take User= of \
+                    a drop-in away, which `systemctl cat` shows"
+            .into());
+    }
+    Ok(())
+}
+
+/// Whether the application would be root's, or is meant to.
+fn stays_root(is_root: bool, uid: Option<u32>) -> bool {
+    uid.map_or(is_root, |uid| uid == 0)
+}
+
 /// Becomes who `process` says.
 ///
 /// # Errors
@@ -49,12 +72,23 @@ fn unprivileged(process: &Process) -> Result<(), String> {
             "uid={uid}: only root can become another user; this is user {me}. {}",
             if std::env::var_os("NOTIFY_SOCKET").is_none() {
                 "Start as root, or remove uid="
-            } else if uid == 0 {
-                "A service is not run as root: name another, or remove uid="
             } else {
                 "`systemctl daemon-reload` makes the service run as the uid= of its INI file"
             }
         )),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_who_is_not_made_somebody_else() {
+        assert!(stays_root(true, None) && stays_root(true, Some(0)) && stays_root(false, Some(0)));
+        assert!(
+            !stays_root(true, Some(33)) && !stays_root(false, None) && !stays_root(false, Some(33))
+        );
     }
 }
