@@ -159,11 +159,7 @@ impl<'a> Scene<'a> {
                 findings.ok("socket", format!("{shown} is served by the instance itself"));
             } else {
                 let message = format!("{shown} is in use by {occupant}");
-                let remedy = occupant.unit.as_ref().map_or_else(
-                    || format!("stop it, or choose another address; ps {}", occupant.pid),
-                    |unit| format!("systemctl stop {unit}, or choose another address"),
-                );
-                findings.error(ExitCode::System, "socket", message, remedy);
+                findings.error(ExitCode::System, "socket", message, occupant.remedy());
             }
         } else if let ListenAddr::Tcp(address) = &listen.address {
             self.tcp(*address, findings);

@@ -16,6 +16,22 @@ pub struct Occupant {
     pub unit: Option<String>,
 }
 
+/// systemd has the listeners of socket units, and keeps those of services over their restarts.
+const SYSTEMD: u32 = 1;
+
+impl Occupant {
+    /// What makes it let go of the address.
+    pub fn remedy(&self) -> String {
+        match &self.unit {
+            _ if self.pid == SYSTEMD => {
+                "`systemctl list-sockets` shows for which unit: stop that, or choose another address".into()
+            }
+            Some(unit) => format!("systemctl stop {unit}, or choose another address"),
+            None => format!("stop it, or choose another address; ps {}", self.pid),
+        }
+    }
+}
+
 impl fmt::Display for Occupant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (pid {})", self.name, self.pid)?;
@@ -36,9 +52,14 @@ pub fn at(address: &ListenAddr) -> Option<Occupant> {
             .any(|target| target.as_os_str() == wanted.as_str())
     };
     let mut holders: Vec<u32> = pids.filter(holds).collect();
-    // Where workers share a listener, the oldest process is the one to name.
-    holders.sort_unstable_by_key(|pid| (started(*pid), *pid));
+    holders.sort_unstable_by_key(|pid| precedence(*pid, started(*pid)));
     holders.first().map(|pid| of_pid(*pid))
+}
+
+/// Who is to be named first. Where workers share a listener, the oldest process; systemd, which is older than all, only
+/// where nobody else has it.
+fn precedence(pid: u32, started: Option<u64>) -> (bool, Option<u64>, u32) {
+    (pid == SYSTEMD, started, pid)
 }
 
 /// When a process began, in ticks since the boot. Its number does not tell: they begin anew.
@@ -107,6 +128,14 @@ mod tests {
         let _unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
         assert_eq!(at(&ListenAddr::Unix(path)).unwrap().pid, std::process::id());
         assert_eq!(at(&ListenAddr::Unix("/nowhere".into())), None);
+    }
+
+    #[test]
+    fn who_serves_is_named_before_systemd_that_keeps_the_listener_for_it() {
+        assert!(precedence(700, Some(9000)) < precedence(1, Some(3)));
+        assert!(precedence(900, Some(9000)) < precedence(700, Some(9001)));
+        let systemd = Occupant { pid: 1, name: "systemd".into(), unit: Some("init.scope".into()) };
+        assert!(systemd.remedy().starts_with("`systemctl list-sockets`"));
     }
 
     #[test]
