@@ -11,10 +11,13 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 export PYO3_NO_PYTHON := 1
 
 # Containers and package tests need root; everything else does not.
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=RWSGI_TREES,RWSGI_MIRROR)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=RWSGI_TREES,RWSGI_MIRROR,RWSGI_KEYRING,RWSGI_COMPONENTS,RWSGI_INCLUDE,RWSGI_JOBS)
 
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 10
+
+# The releases in which the package is tested; empty: those that tests/systemd/run has by itself.
+RWSGI_SUITES ?=
 
 # What the package is for: amd64, or arm64 where Rust has that target.
 ARCH ?= amd64
@@ -80,7 +83,7 @@ reproducible:
 
 systemd: deb
 	packaging/prerequisites package systemd
-	for suite in $${RWSGI_SUITES:-bookworm trixie}; do $(SUDO) tests/systemd/run $$suite dist/rwsgi_*_amd64.deb || exit 1; done
+	$(SUDO) tests/systemd/run $(RWSGI_SUITES) dist/rwsgi_*_amd64.deb
 
 clean:
 	rm -rf target dist

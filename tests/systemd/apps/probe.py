@@ -1,5 +1,6 @@
 """The application of the scenario: it tells which code answers and which worker, it takes its time, it fails."""
 
+import ctypes
 import os
 import time
 
@@ -12,5 +13,10 @@ def application(environ, start_response):
         time.sleep(2)
     elif path == '/raise':
         raise ValueError('raised on purpose')
+    elif path == '/segfault':
+        ctypes.string_at(0)
+    elif path == '/eat':
+        # More than any limit of the scenario, and touched.
+        b'x' * (1 << 30)
     start_response('200 OK', [('Content-Type', 'text/plain')])
-    return [('%s %d\n' % (VERSION, os.getpid())).encode()]
+    return [('%s %d %d\n' % (VERSION, os.getpid(), os.getuid())).encode()]
