@@ -35,6 +35,8 @@ install_files() {
     done <<END
 755 $master usr/bin/rwsgi
 644 $extension usr/lib/rwsgi/python/_rwsgi.abi3.so
+644 $root/src/worker/outside.py usr/share/rwsgi/python/rwsgi/__init__.py
+644 $root/src/worker/logging.py usr/share/rwsgi/python/rwsgi/logging.py
 644 $root/systemd/rwsgi@.service usr/lib/systemd/system/rwsgi@.service
 644 $root/systemd/rwsgi@.socket usr/lib/systemd/system/rwsgi@.socket
 644 $root/systemd/rwsgi.service usr/lib/systemd/system/rwsgi.service
@@ -52,6 +54,7 @@ install_files() {
 644 $packaging/deb/changelog usr/share/doc/rwsgi/changelog
 644 $root/docs/behind-a-proxy.md usr/share/doc/rwsgi/behind-a-proxy.md
 644 $root/docs/control.md usr/share/doc/rwsgi/control.md
+644 $root/docs/logging.md usr/share/doc/rwsgi/logging.md
 644 $packaging/examples/apache.conf usr/share/doc/rwsgi/examples/apache.conf
 644 $packaging/examples/Caddyfile usr/share/doc/rwsgi/examples/Caddyfile
 644 $packaging/examples/django.ini usr/share/doc/rwsgi/examples/django.ini

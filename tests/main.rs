@@ -92,6 +92,8 @@ mod input;
 mod ini_examples;
 // Every Python there is.
 mod interpreters;
+// What the application says, in the journal.
+mod journal;
 // SIGKILL, in whichever state.
 mod killed;
 // Where connections come from.

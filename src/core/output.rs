@@ -1,8 +1,8 @@
 //! Text that an application writes to a stream, cut into log entries.
 //!
 //! A line is an entry, several lines in one write are one, and a traceback is one, even when it is
-//! written line by line (as `traceback.print_exc` does). `<3>` before a line sets its level
-//! (sd-daemon(3)).
+//! written line by line (as `traceback.print_exc` does). `<3>` before a line sets its level, and
+//! begins an entry (sd-daemon(3)).
 
 use crate::ipc::Place;
 use crate::log::Level;
@@ -10,6 +10,8 @@ use crate::log::Level;
 /// Longest text that is held back for its end.
 const LONGEST: usize = 256 * 1024;
 const TRACEBACK: &str = "Traceback (most recent call last):";
+/// What comes before that when it is one of an `ExceptionGroup`, whose lines have a margin.
+const GROUP: &str = "+ Exception Group ";
 
 /// One entry's worth of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +41,23 @@ impl Gather {
     /// Returns what is there, complete or not.
     pub fn flush(&mut self) -> Vec<Record> {
         let text = std::mem::take(&mut self.pending);
-        let text = text.trim_end_matches('\n');
-        if text.is_empty() {
-            return Vec::new();
+        let mut rest = text.trim_end_matches('\n');
+        let mut records = Vec::new();
+        while !rest.is_empty() {
+            let mut lines = rest.match_indices("\n<").map(|(at, _)| at + 1);
+            let end = lines.find(|&at| own_level(&rest[at..]).0.is_some()).unwrap_or(rest.len());
+            let (level, text) = own_level(rest[..end].trim_end_matches('\n'));
+            if !text.is_empty() {
+                records.push(Record { level, place: place(text), text: text.to_owned() });
+            }
+            rest = &rest[end..];
         }
-        let (level, text) = own_level(text);
-        vec![Record { level, place: place(text), text: text.to_owned() }]
+        records
+    }
+
+    /// Whether there is anything that waits for its end.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
     }
 }
 
@@ -63,11 +76,28 @@ pub fn split(text: &str) -> Vec<Record> {
     records
 }
 
-/// Whether a traceback has begun whose last line, the exception, has not come.
+/// Whether a traceback has begun whose last line has not come: the exception, or, of a group, a rule
+/// below its last exception.
 fn in_traceback(text: &str) -> bool {
+    let text = match text.rfind(GROUP) {
+        Some(start) => {
+            let mut lines = text[start..].lines();
+            if !lines.by_ref().any(is_rule) {
+                return true;
+            }
+            &text[text.len() - lines.map(|line| line.len() + 1).sum::<usize>().min(text.len())..]
+        }
+        None => text,
+    };
     let Some(start) = text.rfind(TRACEBACK) else { return false };
     let after = text[start + TRACEBACK.len()..].trim_start_matches('\n');
     !after.lines().any(|line| !line.is_empty() && !line.starts_with(' '))
+}
+
+/// `    +------------------------------------`
+fn is_rule(line: &str) -> bool {
+    let dashes = line.trim().strip_prefix('+');
+    dashes.is_some_and(|dashes| dashes.len() > 20 && dashes.bytes().all(|byte| byte == b'-'))
 }
 
 fn own_level(text: &str) -> (Option<Level>, &str) {
@@ -87,22 +117,39 @@ fn own_level(text: &str) -> (Option<Level>, &str) {
     (level, if level.is_some() { &text[3..] } else { text })
 }
 
-/// Where the last traceback in `text` points: its innermost frame and the exception's name.
+/// Where the last traceback in `text` points: its innermost frame of the application, and the
+/// exception's name. Of a group it is the group's own.
 pub fn place(text: &str) -> Option<Place> {
-    let start = text.rfind(TRACEBACK)?;
-    let mut lines = text[start..].lines().skip(1);
-    let mut frame = None;
+    let (start, has_margin) = text.rmatch_indices(TRACEBACK).find_map(|(at, _)| {
+        let before = text[..at].rsplit('\n').next()?.trim_start();
+        (!before.starts_with('|')).then_some((at, before.starts_with(GROUP)))
+    })?;
+    let margin = if has_margin { "| " } else { "" };
+    let unframed = |line| if has_margin { str::trim_start(line) } else { line };
+    let mut lines = text[start..].lines().skip(1).map(|line| unframed(line).strip_prefix(margin));
+    let (mut frame, mut any) = (None, None);
     let exception = loop {
-        let line = lines.next()?;
+        let line = lines.next()??;
         if let Some(found) = parse_frame(line) {
-            frame = Some(found);
+            if !is_library(&found.0) {
+                frame = Some(found.clone());
+            }
+            any = Some(found);
         } else if !line.starts_with(' ') && !line.is_empty() {
             break line.split(':').next().unwrap_or(line);
         }
     };
-    let (file, line, function) = frame?;
-    let exception = exception.rsplit('.').next().unwrap_or(exception).to_owned();
-    Some(Place { file, line, function, exception })
+    let (file, line, function) = frame.or(any)?;
+    Some(Place { file, line, function, exception: exception.to_owned() })
+}
+
+/// Whether a file of Python's is none of the application: the standard library, and what was
+/// installed. Paths of Python tell, wherever it lies: `lib/python3.11`, `site-packages`.
+pub fn is_library(file: &str) -> bool {
+    file.starts_with('<')
+        || ["/lib/python3", "/site-packages/", "/dist-packages/"]
+            .iter()
+            .any(|part| file.contains(part))
 }
 
 /// `  File "x.py", line 3, in f`
@@ -177,6 +224,65 @@ mod tests {
             "last",
         ];
         assert_eq!(texts(records), expected);
+    }
+
+    const GROUPED: &str = "  + Exception Group Traceback (most recent call last):\n  |   File \"/srv/a.py\", line 3, in f\n  |     x()\n  | ExceptionGroup: two (2 sub-exceptions)\n  +-+---------------- 1 ----------------\n    | Traceback (most recent call last):\n    |   File \"/srv/b.py\", line 9, in x\n    | KeyError: 'k'\n    +---------------- 2 ----------------\n    | ValueError: 7\n    +------------------------------------\n";
+
+    #[test]
+    fn a_group_of_exceptions_is_one_entry_and_its_place_is_its_own() {
+        let mut gather = Gather::default();
+        let lines = GROUPED.split_inclusive('\n');
+        let mut records: Vec<_> = lines.flat_map(|line| gather.feed(line)).collect();
+        records.extend(gather.feed("next\n"));
+        assert_eq!(texts(records.clone()), [GROUPED.trim_end(), "next"]);
+        let place = records[0].place.clone().unwrap();
+        assert_eq!((place.line, place.exception.as_str()), (3, "ExceptionGroup"));
+        let together = split(&format!("{GROUPED}after\n"));
+        assert_eq!(texts(together), [GROUPED.trim_end(), "after"]);
+    }
+
+    #[test]
+    fn of_a_chain_the_last_exception_counts_and_its_name_is_whole() {
+        let chain = format!(
+            "{SAMPLE}\nThe above exception was the direct cause of the following exception:\n\n\
+             Traceback (most recent call last):\n  File \"/srv/c.py\", line 5, in g\n\
+             shop.models.Missing: no such book\n"
+        );
+        let place = place(&chain).unwrap();
+        assert_eq!(
+            (place.file.as_str(), place.exception.as_str()),
+            ("/srv/c.py", "shop.models.Missing")
+        );
+    }
+
+    #[test]
+    fn a_traceback_points_into_the_application_and_not_into_what_it_calls() {
+        let text = |files: &[&str]| {
+            let frames = files.iter().map(|file| format!("  File \"{file}\", line 1, in f\n"));
+            format!("{TRACEBACK}\n{}KeyError: 1\n", frames.collect::<String>())
+        };
+        let django = "/srv/venv/lib/python3.11/site-packages/django/db/models/query.py";
+        let system = "/usr/lib/python3/dist-packages/psycopg2/__init__.py";
+        let found = |files: &[&str]| place(&text(files)).unwrap().file;
+        assert_eq!(found(&[django, "/srv/shop/views.py", django, system]), "/srv/shop/views.py");
+        assert_eq!(
+            found(&[django, "/usr/lib/python3.11/json/decoder.py"]),
+            "/usr/lib/python3.11/json/decoder.py"
+        );
+        assert_eq!(found(&["/srv/a.py", "<frozen importlib._bootstrap>"]), "/srv/a.py");
+    }
+
+    #[test]
+    fn a_level_begins_an_entry_within_one_write_too() {
+        let mut gather = Gather::default();
+        let records = gather.feed("<3>bad\nmore of it\n<5>notice\n<8>none\n<7>\n");
+        let levels: Vec<_> = records.iter().map(|record| record.level).collect();
+        assert_eq!(levels, [Some(Level::Error), Some(Level::Notice)]);
+        assert_eq!(texts(records), ["bad\nmore of it", "notice\n<8>none"]);
+        for (digit, level) in (0..8).zip([2, 2, 2, 3, 4, 5, 6, 7]) {
+            let records = gather.feed(&format!("<{digit}>x\n"));
+            assert_eq!(records[0].level.unwrap() as u8, level, "{digit}");
+        }
     }
 
     proptest::proptest! {

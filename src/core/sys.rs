@@ -391,3 +391,19 @@ pub fn random() -> io::Result<u64> {
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     if got < 0 { Err(io::Error::last_os_error()) } else { Ok(u64::from_ne_bytes(bytes)) }
 }
+
+/// Has these functions be called around every fork(2) of this process: in the forking thread before it,
+/// after it in this process, and in the new one (pthread_atfork(3)).
+///
+/// # Errors
+/// ENOMEM.
+pub fn at_fork(
+    before: extern "C" fn(),
+    in_parent: extern "C" fn(),
+    in_child: extern "C" fn(),
+) -> io::Result<()> {
+    // SAFETY: the functions are safe to call, and there for as long as the process: neither the
+    // program nor the extension is ever unloaded.
+    let error = unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}

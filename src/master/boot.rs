@@ -85,7 +85,7 @@ pub fn serve(sources: &Sources) -> ExitCode {
     if let Some((caller, failure)) = failure {
         tell_caller(caller, code, &failure);
     }
-    log::flush();
+    log::finish();
     code
 }
 

@@ -29,6 +29,9 @@ use crate::signals;
 
 /// How long text waits for lines that belong to it, in milliseconds.
 const GATHER: u16 = 20;
+/// How long a line without an end waits for it, in milliseconds: who wrote it may be gone, while the
+/// pipe is still that of others.
+const REST: u16 = 1000;
 /// What is read at once, and the longest line.
 const PART: usize = 64 * 1024;
 /// Parts of last words; who writes more than this is not dead.
@@ -147,7 +150,10 @@ impl Reader {
                         pipe.read();
                     }
                 }
-                None => self.pipes.iter_mut().for_each(|pipe| pipe.tell(false)),
+                None => {
+                    let all = !self.pipes.iter().any(Pipe::has_lines);
+                    self.pipes.iter_mut().for_each(|pipe| pipe.tell(all));
+                }
             }
             self.pipes.retain(|pipe| !pipe.is_over);
             let _ = (&self.woken).read(&mut [0; 64]);
@@ -165,8 +171,13 @@ impl Reader {
     fn wait(&self) -> Option<Vec<bool>> {
         let mut fds = vec![PollFd::new(self.woken.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.pipes.iter().map(|p| PollFd::new(p.file.as_fd(), PollFlags::POLLIN)));
-        let waits = self.pipes.iter().any(Pipe::has_lines);
-        let timeout = if waits { PollTimeout::from(GATHER) } else { PollTimeout::NONE };
+        let timeout = if self.pipes.iter().any(Pipe::has_lines) {
+            PollTimeout::from(GATHER)
+        } else if self.pipes.iter().any(|pipe| !pipe.text.is_empty()) {
+            PollTimeout::from(REST)
+        } else {
+            PollTimeout::NONE
+        };
         match poll(&mut fds, timeout) {
             Ok(0) => None,
             Ok(_) => Some(fds.iter().skip(1).map(|fd| fd.any().unwrap_or(false)).collect()),
@@ -225,7 +236,8 @@ impl Pipe {
                 self.tell(true);
                 self.is_over = true;
             }
-            Ok(_) if self.text.len() > PART => self.tell(!self.has_lines()),
+            Ok(_) if self.text.len() > PART && self.has_lines() => self.tell(false),
+            Ok(_) if self.text.len() > PART => self.cut(),
             Ok(_) => {}
             Err(error) => {
                 let again = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
@@ -256,6 +268,24 @@ impl Pipe {
         } else {
             self.text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1)
         };
+        self.tell_up_to(end);
+    }
+
+    /// Logs a line that has no end, but for a character that has none either.
+    fn cut(&mut self) {
+        // One has four bytes at most.
+        let tail = self.text.len().saturating_sub(4);
+        let starts = (tail..self.text.len()).rev();
+        let is_start = |byte: u8| !(0x80..0xc0).contains(&byte);
+        let last = starts.into_iter().find(|&at| is_start(self.text[at]));
+        let end = last.filter(|&at| match std::str::from_utf8(&self.text[at..]) {
+            Ok(_) => false,
+            Err(error) => error.error_len().is_none(),
+        });
+        self.tell_up_to(end.unwrap_or(self.text.len()));
+    }
+
+    fn tell_up_to(&mut self, end: usize) {
         let text: Vec<u8> = self.text.drain(..end).collect();
         for mut record in output::split(&String::from_utf8_lossy(&text)) {
             if record.text.contains(log::FOLD) {

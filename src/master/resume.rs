@@ -93,7 +93,7 @@ pub fn resume(sources: &Sources, handover: Handover, mut held: Held) -> ExitCode
     if let Some(failure) = failure {
         report::failed_start(&Supervisor::from_environment(), &failure);
     }
-    log::flush();
+    log::finish();
     code
 }
 

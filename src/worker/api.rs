@@ -1,6 +1,7 @@
 //! What an application can import here and nowhere else.
 //!
-//! - `rwsgi`: `RequestTimeout`, `set_deadline(seconds)`, `request_id()`, `__version__`;
+//! - `rwsgi`: `RequestTimeout`, `set_deadline(seconds)`, `request_id()`, `__version__`,
+//!   and below it `rwsgi.logging`;
 //! - `uwsgi` and `uwsgidecorators`, unless `uwsgi-module = false`: names of uWSGI behind which there
 //!   is what they say. What is missing is not there, so that libraries that look find out.
 
@@ -20,7 +21,7 @@ use rwsgi_core::title;
 
 use crate::identity;
 use crate::overtime::{Limit, Overtime, RequestTimeout};
-use crate::traceback;
+use crate::{logging, traceback};
 
 /// The version of uWSGI whose names these are.
 const UWSGI: (u32, u32, u32) = (2, 0, 30);
@@ -45,6 +46,7 @@ pub(crate) fn install(py: Python<'_>, config: &Config) -> PyResult<()> {
     own.add("__version__", rwsgi_core::VERSION)?;
     own.add_function(wrap_pyfunction!(set_deadline, &own)?)?;
     own.add_function(wrap_pyfunction!(request_id, &own)?)?;
+    logging::install(&own)?;
     modules.set_item("rwsgi", &own)?;
     if config.uwsgi_module {
         modules.set_item("uwsgi", uwsgi(py, config)?)?;

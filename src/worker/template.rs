@@ -16,7 +16,7 @@ use crate::inheritance::{self, Inheritance};
 use crate::relay::Relay;
 use crate::witness::Witness;
 use crate::wsgi::stream;
-use crate::{api, django, import, worker};
+use crate::{api, django, import, uncaught, worker};
 
 /// What every process of one generation has.
 pub(crate) struct Generation {
@@ -99,6 +99,7 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
     }
     name_process(&format!("rwsgi: template of {}", config.name), "rwsgi-template");
     api::install(py, &config).map_err(|error| system(&error))?;
+    uncaught::install(py).map_err(|error| system(&error))?;
     let witness = Witness::install(py, &config, channel).map_err(|error| system(&error))?;
     let mut generation = Generation {
         config: *config,

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTraceback;
 use rwsgi_core::ipc::{Failure, Place};
 use rwsgi_core::log::{self, Entry, Event};
+use rwsgi_core::output;
 
 /// The exception with its traceback, as Python prints it.
 pub(crate) fn text(py: Python<'_>, error: &PyErr) -> String {
@@ -16,9 +17,9 @@ fn format(py: Python<'_>, error: &PyErr) -> PyResult<String> {
     lines.try_iter()?.map(|line| line?.extract::<String>()).collect()
 }
 
-/// Where it was raised: the innermost frame.
+/// Where it was raised: the innermost frame of the application, or the innermost at all.
 pub(crate) fn place(py: Python<'_>, error: &PyErr) -> Option<Place> {
-    let exception = error.get_type(py).qualname().ok()?.to_string();
+    let exception = error.get_type(py).fully_qualified_name().ok()?.to_string();
     innermost(error.traceback(py)?).ok().map(|(file, line, function)| Place {
         file,
         line,
@@ -28,20 +29,25 @@ pub(crate) fn place(py: Python<'_>, error: &PyErr) -> Option<Place> {
 }
 
 fn innermost(traceback: Bound<'_, PyTraceback>) -> PyResult<(String, u32, String)> {
-    let mut last = traceback.into_any();
+    let mut next = traceback.into_any();
+    let mut found = frame(&next)?;
     loop {
-        let next = last.getattr("tb_next")?;
+        next = next.getattr("tb_next")?;
         if next.is_none() {
-            break;
+            return Ok(found);
         }
-        last = next;
+        let inner = frame(&next)?;
+        if output::is_library(&found.0) || !output::is_library(&inner.0) {
+            found = inner;
+        }
     }
-    let code = last.getattr("tb_frame")?.getattr("f_code")?;
-    Ok((
-        code.getattr("co_filename")?.extract()?,
-        last.getattr("tb_lineno")?.extract()?,
-        code.getattr("co_name")?.extract()?,
-    ))
+}
+
+fn frame(traceback: &Bound<'_, PyAny>) -> PyResult<(String, u32, String)> {
+    let code = traceback.getattr("tb_frame")?.getattr("f_code")?;
+    let line: Option<u32> = traceback.getattr("tb_lineno")?.extract()?;
+    let (file, function) = (code.getattr("co_filename")?, code.getattr("co_name")?);
+    Ok((file.extract()?, line.unwrap_or(0), function.extract()?))
 }
 
 /// The entry; `prefix` says during what it was raised.

@@ -115,6 +115,10 @@ pub(crate) fn main(
 ) -> ExitCode {
     log::init(&generation.config.log.target, speaker(&generation.config.name, Some(number)));
     name_process(&format!("rwsgi: worker {number} of {}", generation.config.name), "rwsgi-worker");
+    if let Err(error) = log::follow_forks() {
+        let message = format!("processes that the application forks cannot log: {error}");
+        log::warning(Event::SystemError, message).send();
+    }
     api::become_worker(number);
     let pid = nix::unistd::getpid().as_raw();
     let _ = channel.send(&FromWorker::Forked { pid }, &[]);
@@ -125,7 +129,7 @@ pub(crate) fn main(
             ExitCode::Application
         }
     };
-    log::flush();
+    log::finish();
     end_in_time(code);
     api::at_exit(py);
     code

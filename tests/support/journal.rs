@@ -5,9 +5,12 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg, setsockopt, sockopt,
+};
 
 use super::place::Place;
 use super::setup::Setup;
@@ -15,7 +18,11 @@ use super::wait;
 
 /// Fields of an entry, by name and value.
 #[derive(Debug, Clone)]
-pub struct Entry(Vec<(String, String)>);
+pub struct Entry {
+    fields: Vec<(String, String)>,
+    /// Whether who sent it was still there when it was read, so that journald finds its unit.
+    pub has_sender: bool,
+}
 
 impl Entry {
     /// The value of a field that occurs once, or nothing.
@@ -26,10 +33,10 @@ impl Entry {
     }
 
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.0.iter().filter(|(one, _)| one == name).map(|(_, value)| value.as_str()).collect()
+        self.fields.iter().filter(|(one, _)| one == name).map(|(_, value)| value.as_str()).collect()
     }
 
-    fn parse(bytes: &[u8]) -> Self {
+    fn parse(bytes: &[u8], has_sender: bool) -> Self {
         let (mut fields, mut rest) = (Vec::new(), bytes);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line = &rest[..end];
@@ -50,7 +57,7 @@ impl Entry {
             fields.push((text(name), text(value)));
         }
         assert_eq!(rest, b"");
-        Self(fields)
+        Self { fields, has_sender }
     }
 }
 
@@ -58,6 +65,7 @@ impl Entry {
 pub struct Journal {
     socket: PathBuf,
     entries: Arc<Mutex<Vec<Entry>>>,
+    listen: Sender<()>,
 }
 
 /// What ends the thread that listens.
@@ -71,6 +79,13 @@ const SCRIPT: &str = "exec unshare --user --map-root-user --mount sh -c '\
 impl Journal {
     /// A server that logs there, not yet started. `None` where namespaces of users are not allowed.
     pub fn of(setup: Setup) -> Option<(Setup, Self)> {
+        let (setup, journal) = Self::of_patient(setup)?;
+        journal.listen();
+        Some((setup, journal))
+    }
+
+    /// The same with a journal that reads nothing yet.
+    pub fn of_patient(setup: Setup) -> Option<(Setup, Self)> {
         let mut unshare = Command::new("unshare");
         unshare.args([
             "--user",
@@ -95,14 +110,22 @@ impl Journal {
         std::fs::create_dir(place.join("journal")).unwrap();
         let path = place.join("journal/socket");
         let socket = UnixDatagram::bind(&path).unwrap();
+        setsockopt(&socket, sockopt::PassCred, &true).unwrap();
+        let (listen, wait) = mpsc::channel();
         let entries = Arc::new(Mutex::new(Vec::new()));
         let theirs = Arc::clone(&entries);
         std::thread::spawn(move || {
-            while let Some(bytes) = receive(&socket) {
-                theirs.lock().unwrap().push(Entry::parse(&bytes));
+            let _ = wait.recv();
+            while let Some((bytes, has_sender)) = receive(&socket) {
+                theirs.lock().unwrap().push(Entry::parse(&bytes, has_sender));
             }
         });
-        Self { socket: path, entries }
+        Self { socket: path, entries, listen }
+    }
+
+    /// Reads from now on.
+    pub fn listen(&self) {
+        self.listen.send(()).unwrap();
     }
 
     /// All entries so far in which a field has this value.
@@ -115,7 +138,8 @@ impl Journal {
     pub fn wait_for(&self, name: &str, value: &str) -> Entry {
         let found = wait::within(wait::DEADLINE, || self.all(name, value).into_iter().next());
         found.unwrap_or_else(|| {
-            panic!("no {name}={value} in {:#?}", self.entries.lock().unwrap());
+            let entries = self.entries.lock().unwrap().clone();
+            panic!("no {name}={value} in {entries:?}");
         })
     }
 }
@@ -127,26 +151,32 @@ impl Drop for Journal {
 }
 
 /// One entry as it was sent, in a datagram or in a file.
-fn receive(socket: &UnixDatagram) -> Option<Vec<u8>> {
+fn receive(socket: &UnixDatagram) -> Option<(Vec<u8>, bool)> {
     let mut buffer = vec![0; 1 << 20];
-    let mut space = nix::cmsg_space!([i32; 1]);
-    let (length, file) = {
+    let mut space = nix::cmsg_space!([i32; 1], UnixCredentials);
+    let (length, file, sender) = {
         let mut slices = [IoSliceMut::new(&mut buffer)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
         let message =
             recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), flags).ok()?;
-        let file = message.cmsgs().ok()?.find_map(|control| match control {
-            ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
-            _ => None,
-        });
-        (message.bytes, file)
+        let (mut file, mut sender) = (None, 0);
+        for control in message.cmsgs().ok()? {
+            match control {
+                ControlMessageOwned::ScmRights(fds) => file = fds.first().copied(),
+                ControlMessageOwned::ScmCredentials(who) => sender = who.pid(),
+                _ => {}
+            }
+        }
+        (message.bytes, file, sender)
     };
-    match file {
+    let has_sender = std::fs::read(format!("/proc/{sender}/cgroup")).is_ok_and(|it| !it.is_empty());
+    let bytes = match file {
         Some(fd) => {
             let bytes = std::fs::read(format!("/proc/self/fd/{fd}"));
             nix::unistd::close(fd).ok()?;
             bytes.ok()
         }
         None => Some(buffer[..length].to_vec()).filter(|bytes| bytes != FAREWELL),
-    }
+    };
+    bytes.map(|bytes| (bytes, has_sender))
 }

@@ -10,6 +10,7 @@ Everything that differs between machines comes from the environment:
 """
 
 import fcntl
+import importlib.util
 import os
 import secrets
 from pathlib import Path
@@ -114,6 +115,9 @@ STATIC_ROOT = str(BOOKSTORE_DATA / 'static')
 MEDIA_URL = 'media/'
 MEDIA_ROOT = str(BOOKSTORE_DATA / 'media')
 
+# Below rwsgi each record is an entry of the journal with its fields, elsewhere a line.
+HAS_JOURNAL = importlib.util.find_spec('rwsgi') is not None
+
 LOGGING = {
     'version': 1,
     'disable_existing_loggers': False,
@@ -122,7 +126,9 @@ LOGGING = {
         'plain': {'format': '%(levelname)s %(name)s: %(message)s'},
     },
     'handlers': {
-        'console': {'class': 'logging.StreamHandler', 'formatter': 'plain'},
+        'console': {'class': 'rwsgi.logging.JournalHandler'}
+        if HAS_JOURNAL
+        else {'class': 'logging.StreamHandler', 'formatter': 'plain'},
     },
     'root': {'handlers': ['console'], 'level': 'INFO'},
     'loggers': {

@@ -208,6 +208,6 @@ pub struct Place {
     pub line: u32,
     /// The function.
     pub function: String,
-    /// The type of the exception, such as `KeyError`.
+    /// The type of the exception, such as `KeyError`, or `shop.models.Missing`.
     pub exception: String,
 }

@@ -61,6 +61,7 @@ fn text(event: Event) -> Text {
         Event::Overload => of::OVERLOAD,
         Event::ApplicationError => of::APPLICATION_ERROR,
         Event::ApplicationOutput => of::APPLICATION_OUTPUT,
+        Event::ApplicationLog => of::APPLICATION_LOG,
         Event::ClientError => of::CLIENT_ERROR,
         Event::SystemError => of::SYSTEM_ERROR,
         Event::LogLost => of::LOG_LOST,

@@ -81,6 +81,8 @@ pub enum Event {
     ApplicationError,
     /// Text that the application wrote to stdout, stderr or wsgi.errors.
     ApplicationOutput,
+    /// A record of the application's `logging`, by `rwsgi.logging`.
+    ApplicationLog,
     /// A client broke a rule, or left.
     ClientError,
     /// A system call failed that should not.
@@ -131,6 +133,7 @@ impl Event {
         Self::Overload,
         Self::ApplicationError,
         Self::ApplicationOutput,
+        Self::ApplicationLog,
         Self::ClientError,
         Self::SystemError,
         Self::LogLost,
@@ -187,6 +190,7 @@ impl Event {
             Self::Overload => ("overload", "4a5dcd5e9a024053bd0bb47d1914f24e"),
             Self::ApplicationError => ("application_error", "7be49e5f0ac94c2a9a7ab5d22ca60f8e"),
             Self::ApplicationOutput => ("application_output", "3deadd795f04421687bb7798cfc84212"),
+            Self::ApplicationLog => ("application_log", "e892e6e4e3984ede910335d674611048"),
             Self::ClientError => ("client_error", "e70f7e3439c34c5b90b33a30203fa2ce"),
             Self::SystemError => ("system_error", "09391ed5cdcf46908902fb69ef8ff54f"),
             Self::LogLost => ("log_lost", "f8ec54ab280648f9900a16f3d2ed64ee"),

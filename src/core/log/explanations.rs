@@ -374,6 +374,17 @@ pub(super) const APPLICATION_OUTPUT: Text = Text {
     manual: FIELDS,
 };
 
+pub(super) const APPLICATION_LOG: Text = Text {
+    subject: "@RWSGI_APP@ logged something as @LOGGER@",
+    cause: "\
+The entry is a record of Python's `logging` that came by rwsgi.logging.JournalHandler. Its level, its place
+and what was given as `extra` are fields of the entry.",
+    remedy: "\
+Nothing. `journalctl LOGGER=@LOGGER@` finds all of that logger, `journalctl REQUEST_ID=…` all that belongs
+to the same request.",
+    manual: FIELDS,
+};
+
 pub(super) const CLIENT_ERROR: Text = Text {
     subject: "A client of @RWSGI_APP@ broke a rule, or left",
     cause: "\

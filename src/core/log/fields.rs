@@ -50,7 +50,11 @@ pub(super) const FIELDS: &[Field] = &[
         "2 (critical): the instance cannot go on. 3 (error): somebody has to look. 4 (warning): odd, but service \
          goes on. 5 (notice): started, reloaded, stopped. 6 (info): all else that is normal.",
     ),
-    field("SYSLOG_IDENTIFIER", Chapter::Every, "`rwsgi`."),
+    field(
+        "SYSLOG_IDENTIFIER",
+        Chapter::Every,
+        "`rwsgi`, unless a handler of the application has another one.",
+    ),
     field(
         "RWSGI_APP",
         Chapter::Every,
@@ -98,7 +102,7 @@ pub(super) const FIELDS: &[Field] = &[
     field(
         "PYTHON_EXCEPTION",
         Chapter::Python,
-        "The class of an exception: `KeyError`, `app.models.Missing`.",
+        "The class of an exception: `KeyError`, `shop.models.Missing`.",
     ),
     field("PYTHON_TRACEBACK", Chapter::Python, "The traceback as Python prints it."),
     field(
@@ -106,9 +110,25 @@ pub(super) const FIELDS: &[Field] = &[
         Chapter::Python,
         "Where the thread of a slow request was when the entry was written.",
     ),
-    field("CODE_FILE", Chapter::Python, "The file of the innermost frame of the traceback."),
+    field(
+        "CODE_FILE",
+        Chapter::Python,
+        "The file of the innermost frame of the traceback that belongs to the application; of the innermost at all if \
+         none does. Of a record of `logging` without an exception, the file that logged it.",
+    ),
     field("CODE_LINE", Chapter::Python, "The line in it."),
     field("CODE_FUNC", Chapter::Python, "The function in it."),
+    field(
+        "LOGGER",
+        Chapter::Python,
+        "The logger of a record of `logging`. What the application gives as `extra` is in fields of its own, by \
+         upper-case names; a name that is here gets `EXTRA_` before it.",
+    ),
+    field(
+        "THREAD_NAME",
+        Chapter::Python,
+        "The thread that logged a record, or that an exception has ended.",
+    ),
     field("RWSGI_WORKERS", Chapter::Rest, "How many workers are wanted from now on."),
     field("WORKER_PID", Chapter::Rest, "The process of the worker that the master speaks about."),
     field(

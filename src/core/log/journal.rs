@@ -5,13 +5,17 @@ use std::io::{self, IoSlice, Write as _};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::poll::{PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
 use super::{Item, Level, Speaker};
+use crate::sys;
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 
@@ -24,6 +28,31 @@ pub(super) fn is_stderr() -> bool {
         && Path::new(SOCKET).exists()
 }
 
+/// How long the end of a process waits for journald.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long journald may take, after it has read an entry, to look who sent it, in milliseconds.
+const LOOK: u16 = 20;
+
+/// The socket of this process, for who waits until all is read.
+static SOCKET_IN_USE: Mutex<Option<UnixDatagram>> = Mutex::new(None);
+
+/// Waits until journald has read all that this process has sent. It looks up the unit of an entry by
+/// the process that sent it: of one that is gone already, `journalctl -u` would not show the last
+/// words.
+pub(super) fn settle() {
+    let socket = SOCKET_IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(socket) = &*socket else { return };
+    let wait = |millis: u16| {
+        let _ = poll(&mut [], PollTimeout::from(millis));
+    };
+    let end = Instant::now() + PATIENCE;
+    // A datagram counts as unsent for as long as it lies in journald's queue.
+    while sys::unsent(socket.as_fd()).is_ok_and(|unsent| unsent > 0) && Instant::now() < end {
+        wait(1);
+    }
+    wait(LOOK);
+}
+
 /// A socket to journald.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -34,7 +63,10 @@ pub(super) struct Journal {
 
 impl Journal {
     pub(super) fn open() -> io::Result<Self> {
-        Self::to(Path::new(SOCKET))
+        let journal = Self::to(Path::new(SOCKET))?;
+        let socket = journal.socket.try_clone()?;
+        *SOCKET_IN_USE.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
+        Ok(journal)
     }
 
     /// The one that listens at `path`.
@@ -80,7 +112,9 @@ impl Journal {
 }
 
 fn encode(out: &mut Vec<u8>, item: &Item, speaker: &Speaker) {
-    field(out, "SYSLOG_IDENTIFIER", "rwsgi");
+    if !matches!(item, Item::Entry(entry) if entry.has("SYSLOG_IDENTIFIER")) {
+        field(out, "SYSLOG_IDENTIFIER", "rwsgi");
+    }
     field(out, "RWSGI_APP", &speaker.instance);
     if let Some(worker) = speaker.worker {
         field(out, "RWSGI_WORKER", &worker.to_string());

@@ -11,6 +11,7 @@ mod catalog;
 mod event;
 mod explanations;
 mod fields;
+mod fork;
 mod journal;
 mod loss;
 mod queue;
@@ -27,6 +28,7 @@ pub use access::Access;
 pub use catalog::catalog;
 pub use event::Event;
 pub use fields::man_journal_fields;
+pub use fork::follow_forks;
 use queue::Queue;
 use sink::Sink;
 pub use stream::{stderr, use_as_stderr};
@@ -53,6 +55,18 @@ pub enum Level {
 }
 
 impl Level {
+    /// That of this number; below 2 there is nothing for us, above 7 nothing at all.
+    pub fn of(number: u8) -> Self {
+        match number {
+            0..=2 => Self::Critical,
+            3 => Self::Error,
+            4 => Self::Warning,
+            5 => Self::Notice,
+            6 => Self::Info,
+            _ => Self::Debug,
+        }
+    }
+
     /// The name in text lines.
     pub fn name(self) -> &'static str {
         match self {
@@ -76,7 +90,7 @@ pub struct Entry {
     /// The text for people; may have several lines.
     pub message: String,
     /// Further fields of the journal entry: upper-case name and value.
-    pub fields: Vec<(&'static str, Cow<'static, str>)>,
+    pub fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
 }
 
 impl Entry {
@@ -87,8 +101,12 @@ impl Entry {
 
     /// Adds a field.
     #[must_use]
-    pub fn field(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        self.fields.push((name, value.into()));
+    pub fn field(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.fields.push((name.into(), value.into()));
         self
     }
 
@@ -96,6 +114,11 @@ impl Entry {
     #[must_use]
     pub fn number(self, name: &'static str, value: impl std::fmt::Display) -> Self {
         self.field(name, value.to_string())
+    }
+
+    /// Whether it has a field of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(one, _)| one == name)
     }
 
     /// Says first whom it is about.
@@ -131,9 +154,9 @@ pub struct Speaker {
 }
 
 enum Output {
-    Direct(Mutex<Sink>),
+    Direct(Mutex<Sink>, LogTarget, Speaker),
     Relay,
-    Queued(Queue),
+    Queued(Queue, LogTarget, Speaker),
 }
 
 static OUTPUT: OnceLock<Mutex<Option<std::sync::Arc<Output>>>> = OnceLock::new();
@@ -152,7 +175,8 @@ fn current() -> Option<std::sync::Arc<Output>> {
 
 /// From now on entries are written at once, by the thread that sends them.
 pub fn init_direct(target: &LogTarget, speaker: Speaker) {
-    install(Output::Direct(Mutex::new(Sink::open(target, speaker, None))));
+    let sink = Mutex::new(Sink::open(target, speaker.clone(), None));
+    install(Output::Direct(sink, target.clone(), speaker));
 }
 
 /// From now on entries are text on stderr, with a level that sd-daemon(3) knows: somebody reads them
@@ -170,7 +194,7 @@ pub fn init(target: &LogTarget, speaker: Speaker) {
 /// process has opened it, perhaps with more rights.
 pub fn init_with(target: &LogTarget, speaker: Speaker, file: Option<OwnedFd>) {
     match Queue::start(Sink::open(target, speaker.clone(), file)) {
-        Ok(queue) => install(Output::Queued(queue)),
+        Ok(queue) => install(Output::Queued(queue, target.clone(), speaker)),
         Err(error) => {
             init_direct(target, speaker);
             let message =
@@ -196,31 +220,40 @@ pub fn resolve_target(target: &LogTarget) -> LogTarget {
 
 /// Waits until what was sent is written, a second at most.
 pub fn flush() {
+    fork::take_over();
     if let Some(output) = current()
-        && let Output::Queued(queue) = &*output
+        && let Output::Queued(queue, ..) = &*output
     {
         queue.flush();
     }
 }
 
+/// The same at the end of a process: nothing is said after it. Waits, too, until the journal has seen
+/// who it was.
+pub fn finish() {
+    flush();
+    journal::settle();
+}
+
 /// Opens a log file anew, after it was rotated.
 pub fn reopen() {
     match current().as_deref() {
-        Some(Output::Direct(sink)) => {
+        Some(Output::Direct(sink, ..)) => {
             sink.lock().unwrap_or_else(PoisonError::into_inner).reopen();
         }
-        Some(Output::Queued(queue)) => queue.reopen(),
+        Some(Output::Queued(queue, ..)) => queue.reopen(),
         Some(Output::Relay) | None => {}
     }
 }
 
 fn deliver(item: Item) {
+    fork::take_over();
     match current().as_deref() {
-        Some(Output::Direct(sink)) => {
+        Some(Output::Direct(sink, ..)) => {
             sink.lock().unwrap_or_else(PoisonError::into_inner).write(&item);
         }
         Some(Output::Relay) => relay(&item),
-        Some(Output::Queued(queue)) => queue.push(item),
+        Some(Output::Queued(queue, ..)) => queue.push(item),
         None => {}
     }
 }

@@ -2,25 +2,35 @@
 //! `sys.stdout` and `sys.stderr`.
 
 use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use rwsgi_core::log::{self, Event, Level};
 use rwsgi_core::output::{Gather, Record};
+use rwsgi_core::request_id::RequestId;
 
 use crate::identity;
 use crate::wsgi::start_response::type_name;
 
 /// A text stream into the log. What is written up to a line's end is an entry; a traceback is one,
-/// however many lines and writes it has.
+/// however many lines and writes it has. What threads write at the same time does not mix.
 #[pyclass(frozen, name = "LogStream")]
 pub(crate) struct LogStream {
     /// The level of text that has none of its own.
     level: Level,
     /// The descriptor that `fileno()` tells, for who wants to write there.
     descriptor: i32,
-    gather: Mutex<Gather>,
+    pending: Mutex<Vec<Pending>>,
+}
+
+/// What a thread has begun and not ended.
+struct Pending {
+    thread: ThreadId,
+    /// The request during which it was written.
+    request: Option<RequestId>,
+    gather: Gather,
 }
 
 impl LogStream {
@@ -30,10 +40,45 @@ impl LogStream {
     }
 
     fn new(level: Level, descriptor: i32) -> Self {
-        Self { level, descriptor, gather: Mutex::default() }
+        Self { level, descriptor, pending: Mutex::default() }
     }
 
-    fn deliver(&self, records: Vec<Record>) {
+    /// Takes what this thread writes.
+    fn take(&self, text: &str) {
+        let (thread, request) = (thread::current().id(), identity::current());
+        let mut all = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = match all.iter().position(|one| one.thread == thread) {
+            Some(index) => all.swap_remove(index),
+            None => Pending { thread, request: request.clone(), gather: Gather::default() },
+        };
+        let mut before = Vec::new();
+        if pending.request != request {
+            before = pending.gather.flush();
+        }
+        let of_before = std::mem::replace(&mut pending.request, request.clone());
+        let records = pending.gather.feed(text);
+        if !pending.gather.is_empty() {
+            all.push(pending);
+        }
+        drop(all);
+        self.deliver(before, of_before.as_ref());
+        self.deliver(records, request.as_ref());
+    }
+
+    /// Gives what is there, complete or not: of this thread, or of all. Whether there was anything.
+    fn give(&self, all: bool) -> bool {
+        let thread = thread::current().id();
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let given: Vec<_> = pending.extract_if(.., |one| all || one.thread == thread).collect();
+        drop(pending);
+        let is_any = !given.is_empty();
+        for mut one in given {
+            self.deliver(one.gather.flush(), one.request.as_ref());
+        }
+        is_any
+    }
+
+    fn deliver(&self, records: Vec<Record>, request: Option<&RequestId>) {
         for record in records {
             let (event, level) = match &record.place {
                 Some(_) => (Event::Traceback, Level::Error),
@@ -43,16 +88,24 @@ impl LogStream {
             if let Some(place) = record.place {
                 entry = crate::traceback::with_place(entry, place);
             }
-            identity::about_current(entry).send();
+            if let Some(id) = request {
+                entry = entry.number("REQUEST_ID", id);
+            }
+            entry.send();
         }
     }
 }
 
-/// Replaces `sys.stdout` and `sys.stderr`.
+/// Replaces `sys.stdout` and `sys.stderr`. The last thing at exit is what they still have.
 pub(crate) fn replace_standard_streams(py: Python<'_>) -> PyResult<()> {
     let sys = py.import("sys")?;
-    sys.setattr("stdout", Bound::new(py, LogStream::new(Level::Info, 1))?)?;
-    sys.setattr("stderr", Bound::new(py, LogStream::new(Level::Info, 2))?)
+    let atexit = py.import("atexit")?;
+    for (name, descriptor) in [("stdout", 1), ("stderr", 2)] {
+        let stream = Bound::new(py, LogStream::new(Level::Info, descriptor))?;
+        atexit.call_method1("register", (stream.getattr("_finish")?,))?;
+        sys.setattr(name, stream)?;
+    }
+    Ok(())
 }
 
 #[pymethods]
@@ -66,8 +119,7 @@ impl LogStream {
         };
         let length = text.len()?;
         let text = text.to_string_lossy();
-        let records = self.gather.lock().unwrap_or_else(PoisonError::into_inner).feed(&text);
-        self.deliver(records);
+        self.take(&text);
         Ok(length)
     }
 
@@ -76,8 +128,14 @@ impl LogStream {
     }
 
     fn flush(&self) {
-        let rest = self.gather.lock().unwrap_or_else(PoisonError::into_inner).flush();
-        self.deliver(rest);
+        let _ = self.give(false);
+    }
+
+    /// The process ends.
+    fn _finish(&self) {
+        if self.give(true) {
+            log::finish();
+        }
     }
 
     fn fileno(&self) -> i32 {
