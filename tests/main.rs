@@ -38,6 +38,8 @@ mod crash_loop;
 mod daemonize;
 // Clients that are too slow.
 mod deadlines;
+// uWSGI's dialect of INI files.
+mod dialect;
 // What `docs/` says is proven.
 mod documents;
 // What the application is told of a request.

@@ -29,11 +29,11 @@ _rwsgi() {
     fi
     if [[ $current == -* ]]; then
         _rwsgi_reply -W "
-            --ini --check --show-config --stop --reload --stacks --help --version --http --socket --uwsgi-socket
-            --protocol --proxy-protocol --trusted-proxies --trusted-proxy-count --trusted-proxy-headers
-            --max-connections --listen --chmod-socket --chown-socket --chdir --wsgi-file --module --callable
-            --pythonpath --virtualenv --python --env --uwsgi-module --processes --threads --cheaper
-            --cheaper-initial --cheaper-step --cheaper-algo --cheaper-overload --cheaper-idle
+            --ini --check --show-config --get --dump-options --stop --reload --stacks --help --version --http
+            --socket --uwsgi-socket --protocol --proxy-protocol --trusted-proxies --trusted-proxy-count
+            --trusted-proxy-headers --max-connections --listen --chmod-socket --chown-socket --chdir --wsgi-file
+            --module --callable --pythonpath --virtualenv --python --env --uwsgi-module --processes --threads
+            --cheaper --cheaper-initial --cheaper-step --cheaper-algo --cheaper-overload --cheaper-idle
             --cheaper-busyness-max --cheaper-busyness-min --cheaper-busyness-multiplier
             --cheaper-busyness-penalty --cheaper-busyness-backlog-alert --cheaper-busyness-backlog-step
             --cheaper-busyness-backlog-nonzero --cheaper-rss-limit-soft --cheaper-rss-limit-hard --idle
@@ -49,16 +49,17 @@ _rwsgi() {
             --static-expires-uri-mtime --static-expires-path-info --static-expires-path-info-mtime
             --static-expires-type --static-expires-type-mtime --static-gzip --static-gzip-dir --static-gzip-ext
             --static-gzip-all --x-sendfile --x-accel-redirect --uid --gid --umask --pidfile --control-socket
-            --control-group --master-fifo --daemonize --autostart --socket-activation --memory-high --memory-max
-            --cpu-quota --tasks-max --logto --logging --disable-logging --master --need-app --die-on-term
-            --vacuum --enable-threads --single-interpreter --honour-range --strict --json --interval --once
-            --timeout --workers --wait --worker"
+            --control-group --master-fifo --daemonize --ignore-unsupported --autostart --socket-activation
+            --memory-high --memory-max --cpu-quota --tasks-max --logto --logging --disable-logging --master
+            --need-app --die-on-term --vacuum --enable-threads --single-interpreter --honour-range --strict
+            --json --interval --once --timeout --workers --wait --worker"
         return
     fi
     case $previous in
         --ini) _rwsgi_files ini; return ;;
         --check) _rwsgi_files ini; return ;;
         --show-config) _rwsgi_files ini; return ;;
+        --get) :; return ;;
         --stop) _rwsgi_files; return ;;
         --reload) _rwsgi_files; return ;;
         --stacks) _rwsgi_files; return ;;
@@ -182,12 +183,13 @@ _rwsgi() {
         drain) _rwsgi_instances; return ;;
         scale) _rwsgi_instances; return ;;
         check) _rwsgi_files ini; return ;;
+        convert) _rwsgi_files ini; return ;;
         doctor) _rwsgi_instances; return ;;
         new) _rwsgi_files directory; return ;;
     esac
     _rwsgi_files ini
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W 'status workers top stacks reload stop pause resume drain scale list check doctor new' -- "$current")
+        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W 'status workers top stacks reload stop pause resume drain scale list check convert doctor new' -- "$current")
     fi
 }
 

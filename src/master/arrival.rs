@@ -6,12 +6,12 @@ use std::sync::Arc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use rwsgi_core::config;
+use rwsgi_core::config::{self, Context};
 use rwsgi_core::ipc::{Channel, FromTemplate, FromWorker, Received, ToWorker};
 use rwsgi_core::log::{self, Event as Said, Level};
 use serde_json::json;
 
-use crate::boot::adapt;
+use crate::boot::{adapt, tell};
 use crate::control::{Command, Request, Waiter};
 use crate::descriptors;
 use crate::event::{Event, Generation, Key, Ticket};
@@ -290,11 +290,10 @@ impl Master {
 
     fn prepare(&mut self) -> Result<Pending, String> {
         let instance = &mut self.instance;
-        let (config, warnings) = config::load(&instance.sources, &instance.context)
+        let context = Context { is_reload: true, ..instance.context.clone() };
+        let (config, warnings) = config::load(&instance.sources, &context)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
-        for warning in warnings {
-            log::warning(Said::ConfigWarning, warning.line()).send();
-        }
+        tell(&warnings);
         for option in config::needs_restart(&instance.config, &config) {
             let message = format!("{option} has changed; it takes effect after a restart");
             log::warning(Said::ConfigWarning, message).send();

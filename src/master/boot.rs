@@ -5,7 +5,9 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use rwsgi_core::config::{self, Config, ConfigError, Context, LogTarget, Process, Sources};
+use rwsgi_core::config::{
+    self, Config, ConfigError, Context, LogTarget, Process, Severity, Sources, Warning,
+};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Failure, Place};
 use rwsgi_core::log::{self, Entry, Event, Speaker};
@@ -75,9 +77,7 @@ pub fn serve(sources: &Sources) -> ExitCode {
     for found in &config.sizing.found {
         log::info(Event::Starting, found.clone()).send();
     }
-    for warning in warnings {
-        log::warning(Event::ConfigWarning, warning.line()).send();
-    }
+    tell(&warnings);
     for unknown in &handed.unknown {
         log::warning(Event::Listening, unknown.clone()).send();
     }
@@ -87,6 +87,17 @@ pub fn serve(sources: &Sources) -> ExitCode {
     }
     log::finish();
     code
+}
+
+/// Logs what was found in a configuration: what is not obeyed together, one entry for each reason to
+/// go on without; everything else with its place.
+pub fn tell(warnings: &[Warning]) {
+    for (severity, message) in config::digest(warnings) {
+        match severity {
+            Severity::Info => log::info(Event::ConfigWarning, message).send(),
+            Severity::Warning => log::warning(Event::ConfigWarning, message).send(),
+        }
+    }
 }
 
 /// Fits a configuration, at start and at each reload, to what systemd has given: under it the
@@ -262,21 +273,6 @@ pub fn check(sources: &Sources, name: Option<&str>, json: bool) -> ExitCode {
     check::run(sources, &context(vec!["http".into()]), name, json)
 }
 
-/// `--show-config`.
-pub fn show(sources: &Sources) -> ExitCode {
-    match config::read(sources, &context(vec!["http".into()])) {
-        Ok((raw, _)) => {
-            let text = config::help::show_config(&raw);
-            let _ = io::stdout().write_all(text.as_bytes());
-            ExitCode::Ok
-        }
-        Err(errors) => {
-            print_errors(&errors);
-            ExitCode::Config
-        }
-    }
-}
-
 /// Prints all that is wrong with a configuration or command line.
 pub fn print_errors(errors: &[ConfigError]) {
     for error in errors {
@@ -284,9 +280,10 @@ pub fn print_errors(errors: &[ConfigError]) {
     }
 }
 
-fn context(inherited: Vec<String>) -> Context {
+/// What the configuration is seen from, in this process.
+pub fn context(inherited: Vec<String>) -> Context {
     let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
-    Context { cwd, name: None, inherited }
+    Context { cwd, inherited, ..Context::default() }
 }
 
 pub(crate) fn speaker(config: &Config) -> Speaker {

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::geteuid;
 use rwsgi_core::address::ListenAddr;
-use rwsgi_core::config::{self, Config, Context, Listen, LogTarget, Process, Sources, Target};
+use rwsgi_core::config::{
+    self, Classes, Config, Context, Listen, LogTarget, Process, Severity, Sources, Target,
+};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{FromTemplate, Received};
 use rwsgi_core::reach::{self, Barrier, Who, Wish};
@@ -44,7 +46,13 @@ pub fn run(sources: &Sources, context: &Context, name: Option<&str>, json: bool)
         }
     };
     for warning in warnings {
-        findings.warn("configuration", warning.to_string(), "");
+        match warning.severity {
+            Severity::Info => findings.ok("configuration", warning.to_string()),
+            Severity::Warning => findings.warn("configuration", warning.to_string(), ""),
+        }
+    }
+    if let Ok((raw, _)) = config::read(sources, context) {
+        findings.ok("options", Classes::of(&raw).summary());
     }
     let scene = Scene::look(&config, name);
     scene.unit(&mut findings);

@@ -2,13 +2,13 @@
 //! and what they mean is in rwsgi-core's table.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lexopt::Arg;
 use rwsgi_core::config::error::Report;
 use rwsgi_core::config::lookup::{Lookup, by_letter, lookup, unknown};
 use rwsgi_core::config::raw::RawOption;
-use rwsgi_core::config::{Argument, ConfigError, Sources};
+use rwsgi_core::config::{Argument, ConfigError, Sources, Stdin, other_format};
 
 use crate::commands;
 use crate::generated::Generated;
@@ -48,6 +48,20 @@ pub enum Mode {
         /// What configures it.
         sources: Sources,
     },
+    /// Print the values of these keys, nothing else.
+    Get {
+        /// What configures them.
+        sources: Sources,
+        /// The keys.
+        keys: Vec<String>,
+    },
+    /// Write a configuration anew, in rwsgi's own words.
+    Convert {
+        /// What configures it.
+        sources: Sources,
+    },
+    /// Print the names of all options.
+    DumpOptions,
     /// Stop the instance with this pidfile.
     Stop {
         /// The file.
@@ -132,6 +146,8 @@ struct Line {
     json: bool,
     /// The instance of `check`.
     name: Option<String>,
+    /// The keys of `--get`.
+    keys: Vec<String>,
     /// After an unknown option, a word alone may be its value.
     confused: bool,
 }
@@ -140,6 +156,9 @@ struct Line {
 enum Asked {
     Check,
     ShowConfig,
+    Get,
+    Convert,
+    DumpOptions,
     Stop(OsString),
     Reload(OsString),
     Stacks(OsString),
@@ -164,8 +183,7 @@ impl Line {
             return Ok(());
         }
         let typed = format!("-{letter}");
-        let key = if letter == 'S' { Some("set") } else { by_letter(letter) };
-        let Some(key) = key else {
+        let Some(key) = by_letter(letter) else {
             let report = Report::new(format!("there is no option `{typed}`"));
             return Err(Box::new(report.help("`rwsgi --help` lists all")));
         };
@@ -175,7 +193,9 @@ impl Line {
     /// What is explained depends on what was asked for before.
     fn explain(&mut self) {
         self.mode = Some(match self.mode {
-            Some(Asked::Check | Asked::Explain(_)) => Asked::Explain(&usage::CHECK),
+            Some(Asked::Check) => Asked::Explain(&usage::CHECK),
+            Some(Asked::Convert) => Asked::Explain(&usage::CONVERT),
+            Some(Asked::Explain(help)) => Asked::Explain(help),
             _ => Asked::Help,
         });
     }
@@ -186,6 +206,11 @@ impl Line {
             "ini" => return self.ini(&typed, parser),
             "check" | "check-config" => Asked::Check,
             "show-config" => Asked::ShowConfig,
+            "get" => {
+                self.keys.push(text(value(&typed, parser)?)?);
+                Asked::Get
+            }
+            "dump-options" => Asked::DumpOptions,
             "stop" => Asked::Stop(value(&typed, parser)?),
             "reload" => Asked::Reload(value(&typed, parser)?),
             "stacks" => Asked::Stacks(value(&typed, parser)?),
@@ -240,9 +265,15 @@ impl Line {
     }
 
     fn positional(&mut self, value: OsString) {
-        if value == "check" && self.mode.is_none() && self.positional.is_empty() {
-            self.mode = Some(Asked::Check);
-            return;
+        if self.mode.is_none() && self.positional.is_empty() {
+            self.mode = match value.to_str() {
+                Some("check") => Some(Asked::Check),
+                Some("convert") => Some(Asked::Convert),
+                _ => None,
+            };
+            if self.mode.is_some() {
+                return;
+            }
         }
         self.positional.push(value);
     }
@@ -254,6 +285,7 @@ impl Line {
             Some(Asked::Explain(help)) => return Ok(Mode::Explain(help)),
             Some(Asked::Version) => return Ok(Mode::Version),
             Some(Asked::Generate(generated)) => return Ok(Mode::Generate(generated)),
+            Some(Asked::DumpOptions) => return Ok(Mode::DumpOptions),
             _ => {}
         }
         if self.confused {
@@ -276,18 +308,21 @@ impl Line {
         if !self.errors.is_empty() {
             return Err(self.errors);
         }
-        let sources = Sources { environment, arguments: self.options };
+        let sources = Sources { environment, arguments: self.options, stdin: Stdin::open() };
         Ok(match self.mode {
             Some(Asked::Stop(pidfile)) => Mode::Stop { pidfile: pidfile.into() },
             Some(Asked::Reload(pidfile)) => Mode::Reload { pidfile: pidfile.into() },
             Some(Asked::Check) => Mode::Check { sources, name: self.name, json: self.json },
             Some(Asked::ShowConfig) => Mode::ShowConfig { sources },
+            Some(Asked::Get) => Mode::Get { sources, keys: self.keys },
+            Some(Asked::Convert) => Mode::Convert { sources },
             Some(
                 Asked::Stacks(_)
                 | Asked::Help
                 | Asked::Explain(_)
                 | Asked::Version
-                | Asked::Generate(_),
+                | Asked::Generate(_)
+                | Asked::DumpOptions,
             )
             | None => Mode::Serve { sources },
         })
@@ -297,7 +332,7 @@ impl Line {
     fn file(&mut self, value: OsString) -> Step {
         self.index += 1;
         let mut path = text(value)?;
-        if self.mode == Some(Asked::Check) {
+        if matches!(self.mode, Some(Asked::Check | Asked::Convert)) && path != "-" {
             if !path.contains(['/', '.', ':']) {
                 path = format!("{INSTANCES}/{path}.ini");
             }
@@ -305,7 +340,8 @@ impl Line {
         }
         let option = RawOption::argument("ini", &path, self.index, &path);
         let name = path.rsplit_once(':').map_or(path.as_str(), |(path, _)| path);
-        if !name.ends_with(".ini") && !path.ends_with(".ini") {
+        let is_ini = name.ends_with(".ini") || path.ends_with(".ini") || path == "-";
+        if !is_ini && other_format(Path::new(name)).is_none() {
             let report = Report::new(format!("`{path}` is neither a command nor an INI file"));
             let report = report.at_value(&option.origin);
             return Err(Box::new(report.expected("an option, or a FILE.ini")));
@@ -338,7 +374,6 @@ fn shape(key: &str) -> Shape {
         },
         Lookup::Known(known) | Lookup::KnownPrefix(known, _) if known.takes_value => Shape::Value,
         Lookup::Known(_) | Lookup::KnownPrefix(..) => Shape::Switch,
-        Lookup::Unknown(_) if matches!(key, "set" | "set-ph" | "set-placeholder") => Shape::Value,
         Lookup::Unknown(similar) => Shape::Unknown(similar),
     }
 }

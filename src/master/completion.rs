@@ -33,6 +33,7 @@ fn commands() -> impl Iterator<Item = (&'static str, Of, String)> {
     });
     commands.chain([
         ("check", Of::Ini, "Tell what is wrong with an instance or a file".to_owned()),
+        ("convert", Of::Ini, "Print a configuration in rwsgi's own words".to_owned()),
         ("doctor", Of::Instance, "Look at the machine and the instances".to_owned()),
         ("new", Of::Directory, "Write the configuration of a project".to_owned()),
     ])
@@ -62,6 +63,8 @@ const MODES: &[(&str, Of, &str)] = &[
     ("ini", Of::Ini, "Serve, as this file says"),
     ("check", Of::Ini, "Tell what is wrong with a file"),
     ("show-config", Of::Ini, "Print the configuration that counts"),
+    ("get", Of::Anything, "Print the value of one key"),
+    ("dump-options", Of::Nothing, "Print the names of all options"),
     ("stop", Of::File, "Stop the instance with this pidfile"),
     ("reload", Of::File, "Reload the instance with this pidfile"),
     ("stacks", Of::File, "Tell where the Python threads are"),

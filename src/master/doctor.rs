@@ -85,7 +85,7 @@ fn configured() -> Vec<String> {
 fn load(name: &str) -> Result<Config, String> {
     let path = format!("{INSTANCES}/{name}.ini");
     let file = Argument::File(RawOption::argument("ini", &path, 1, &path));
-    let sources = Sources { environment: Vec::new(), arguments: vec![file] };
+    let sources = Sources { arguments: vec![file], ..Sources::default() };
     let cwd = Path::new("/var/lib/rwsgi").join(name);
     let context = Context { cwd, inherited: vec!["http".into()], ..Context::default() };
     let first =

@@ -138,8 +138,8 @@ pub struct Plan {
 pub fn plan(name: &str, file: &Path) -> Plan {
     let path = file.to_string_lossy();
     let sources = Sources {
-        environment: Vec::new(),
         arguments: vec![Argument::File(RawOption::argument("ini", &path, 1, &path))],
+        ..Sources::default()
     };
     let context = Context { cwd: Path::new("/var/lib/rwsgi").join(name), ..Context::default() };
     let refused = |why: &str, autostart: bool| {

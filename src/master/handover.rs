@@ -103,6 +103,9 @@ pub struct Handover {
     /// What became of workers.
     #[serde(default)]
     pub history: History,
+    /// The configuration that was read from standard input, if one was.
+    #[serde(default)]
+    pub stdin: Option<Vec<u8>>,
 }
 
 /// A pipe that the master reads.

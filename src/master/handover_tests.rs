@@ -32,7 +32,11 @@ fn sample(state: State) -> Handover {
         version: "0.1.0".into(),
         layout: scoreboard::LAYOUT,
         descriptors: vec![3, 5, 6, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18],
-        context: Context { cwd: "/srv".into(), name: None, inherited: vec!["http".into()] },
+        context: Context {
+            cwd: "/srv".into(),
+            inherited: vec!["http".into()],
+            ..Context::default()
+        },
         config: serde_json::json!({"name": "shop"}),
         python: "/usr/bin/python3".into(),
         inherited: vec![("http".into(), 3)],
@@ -63,6 +67,7 @@ fn sample(state: State) -> Handover {
         began: Duration::from_millis(86_400_250),
         trouble: Some("the application cannot be imported".into()),
         history,
+        stdin: Some(b"[uwsgi]\n".to_vec()),
     }
 }
 

@@ -65,7 +65,7 @@ mod tests {
         fs::write(&ini, format!("[rwsgi]\nhttp = :8000\n{lines}\n")).unwrap();
         let file = ini.to_str().unwrap();
         let file = Argument::File(RawOption::argument("ini", file, 1, file));
-        let sources = Sources { environment: Vec::new(), arguments: vec![file] };
+        let sources = Sources { arguments: vec![file], ..Sources::default() };
         let service = read(&sources, &Context { cwd: place.into(), ..Context::default() }).unwrap();
         are_needed(&service, &ini, home.map(Path::new))
     }

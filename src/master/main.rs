@@ -67,6 +67,7 @@ mod resume;
 mod rollout;
 mod round;
 mod service;
+mod show;
 mod signals;
 mod size;
 mod spawn;
@@ -100,7 +101,10 @@ fn main() -> std::process::ExitCode {
         Ok(Mode::Serve { sources }) => boot::serve(&sources),
         Ok(Mode::TakeoverCheck { sources }) => resume::check(&sources),
         Ok(Mode::Check { sources, name, json }) => boot::check(&sources, name.as_deref(), json),
-        Ok(Mode::ShowConfig { sources }) => boot::show(&sources),
+        Ok(Mode::ShowConfig { sources }) => show::config(&sources),
+        Ok(Mode::Get { sources, keys }) => show::values(&sources, &keys),
+        Ok(Mode::Convert { sources }) => show::converted(&sources),
+        Ok(Mode::DumpOptions) => print(&config::help::names()),
         Ok(Mode::Stop { pidfile }) => ctl::stop(&pidfile),
         Ok(Mode::Reload { pidfile }) => ctl::reload(&pidfile),
         Ok(Mode::Command(commands::Asked::Call(call))) => ctl::run(&call),

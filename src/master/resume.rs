@@ -66,6 +66,7 @@ pub fn check(sources: &Sources) -> ExitCode {
         Ok(handover) => handover,
         Err(why) => return complain(ExitCode::Failed, &why),
     };
+    keep_stdin(sources, &handover);
     match config::load(sources, &handover.context) {
         Ok(_) => ExitCode::Ok,
         Err(errors) => {
@@ -77,6 +78,7 @@ pub fn check(sources: &Sources) -> ExitCode {
 
 /// Serves on from where the earlier program has left off.
 pub fn resume(sources: &Sources, handover: Handover, mut held: Held) -> ExitCode {
+    keep_stdin(sources, &handover);
     let config = match configuration(sources, &handover) {
         Ok(config) => config,
         Err(code) => return code,
@@ -95,6 +97,13 @@ pub fn resume(sources: &Sources, handover: Handover, mut held: Held) -> ExitCode
     }
     log::finish();
     code
+}
+
+/// What the earlier program has read of it cannot be read again.
+fn keep_stdin(sources: &Sources, handover: &Handover) {
+    if let Some(text) = &handover.stdin {
+        sources.stdin.keep(text.clone());
+    }
 }
 
 /// That of the workers, if it can be understood; else that of the files, which has been looked at.

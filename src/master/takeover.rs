@@ -345,6 +345,7 @@ impl Master {
             began: handover::clock()?.saturating_sub(self.now()),
             trouble: self.trouble.clone(),
             history: self.history.clone(),
+            stdin: self.instance.sources.stdin.kept().map(<[u8]>::to_vec),
         };
         for Pipe { source, file, text, .. } in &lent.pipes {
             let (source, pipe, text) = (*source, keep(file.as_fd()), text.clone());

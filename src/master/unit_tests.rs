@@ -11,7 +11,7 @@ fn wanted(lines: &[&str]) -> Service {
         let (key, value) = line.split_once('=').unwrap();
         Argument::Option(RawOption::argument(key, value, index, line))
     });
-    let sources = Sources { environment: Vec::new(), arguments: options.collect() };
+    let sources = Sources { arguments: options.collect(), ..Sources::default() };
     let context = Context { cwd: PathBuf::from("/var/lib/rwsgi/shop"), ..Context::default() };
     read(&sources, &context).unwrap()
 }

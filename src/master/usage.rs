@@ -44,6 +44,22 @@ pub const CHECK: Help = Help {
     ],
 };
 
+/// `rwsgi convert`.
+pub const CONVERT: Help = Help {
+    usage: "rwsgi convert NAME|FILE",
+    does: "Prints the same configuration in rwsgi's own words: what is included, repeated, computed or referred to\n\
+           is written out with the line that it comes from; what rwsgi does not obey is a comment with the reason.",
+    arguments: &[
+        ("NAME", "the instance of /etc/rwsgi/NAME.ini"),
+        ("FILE", "an INI file of uWSGI or rwsgi anywhere; `-` for standard input"),
+    ],
+    examples: &[
+        ("rwsgi convert ./uwsgi.ini", "to see what it comes to"),
+        ("rwsgi convert ./uwsgi.ini > /etc/rwsgi/bookstore.ini", "as an instance"),
+    ],
+    codes: &[ExitCode::Ok, ExitCode::Usage, ExitCode::Config],
+};
+
 /// `rwsgi doctor`.
 pub const DOCTOR: Help = Help {
     usage: "rwsgi doctor [NAME] [--json]",
@@ -128,7 +144,7 @@ mod tests {
 
     #[test]
     fn each_help_has_all_parts_and_fits_a_wide_terminal() {
-        for help in [&CHECK, &DOCTOR, &NEW] {
+        for help in [&CHECK, &CONVERT, &DOCTOR, &NEW] {
             let text = help.text();
             for part in ["Usage: rwsgi ", "\nExamples:\n", "\nExit codes:\n   0  done"] {
                 assert!(text.contains(part), "{part}: {text}");

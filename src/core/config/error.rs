@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::digest::Topic;
 use super::raw::{Origin, RawOption, Source, Span};
 
 /// The configuration cannot be used.
@@ -14,6 +15,8 @@ pub struct ConfigError(Box<Report>);
 pub struct Warning {
     /// How much of a difference it makes.
     pub severity: Severity,
+    /// What it is about, if it is an option that is known and not obeyed.
+    topic: Option<(Topic, String)>,
     report: Box<Report>,
 }
 
@@ -102,6 +105,9 @@ impl Report {
         f.write_str(&self.message)?;
         if let Some((origin, span)) = self.span() {
             write_line(f, origin, span)?;
+            for above in origin.inclusions() {
+                write!(f, "\n  included by {above}")?;
+            }
         }
         if let Some(expected) = &self.expected {
             write!(f, "\n  expected: {expected}")?;
@@ -115,7 +121,7 @@ impl Report {
 
 fn write_place(f: &mut fmt::Formatter<'_>, origin: &Origin, span: Span) -> fmt::Result {
     match &origin.source {
-        Source::File { path, line } => {
+        Source::File { path, line, .. } => {
             write!(f, "{}:{line}:{}: ", path.display(), span.column)
         }
         Source::CommandLine { .. } => f.write_str("command line: "),
@@ -184,6 +190,11 @@ impl Warning {
         self.report.place.as_ref().map(|(origin, _)| origin)
     }
 
+    /// What it is about, if it is an option that is known and not obeyed, and its name.
+    pub fn topic(&self) -> Option<(Topic, &str)> {
+        self.topic.as_ref().map(|(topic, name)| (*topic, name.as_str()))
+    }
+
     /// The warning on one line: the place and the sentence.
     pub fn line(&self) -> String {
         match &self.report.place {
@@ -201,12 +212,25 @@ impl Findings {
 
     /// Adds a warning.
     pub fn warn(&mut self, report: Report) {
-        self.warnings.push(Warning { severity: Severity::Warning, report: Box::new(report) });
+        self.add(Severity::Warning, None, report);
     }
 
     /// Adds a remark.
     pub fn inform(&mut self, report: Report) {
-        self.warnings.push(Warning { severity: Severity::Info, report: Box::new(report) });
+        self.add(Severity::Info, None, report);
+    }
+
+    /// Adds that the option `name` is known and not obeyed.
+    pub fn decline(&mut self, topic: Topic, name: &str, report: Report) {
+        let severity = match topic {
+            Topic::NotNeeded => Severity::Info,
+            Topic::Missed | Topic::Tolerated => Severity::Warning,
+        };
+        self.add(severity, Some((topic, name.to_owned())), report);
+    }
+
+    fn add(&mut self, severity: Severity, topic: Option<(Topic, String)>, report: Report) {
+        self.warnings.push(Warning { severity, topic, report: Box::new(report) });
     }
 
     /// `value` and the warnings, unless there were errors.
@@ -234,7 +258,11 @@ mod tests {
 
     fn line(number: u32, text: &str, key: (u32, u32), value: (u32, u32)) -> Origin {
         Origin {
-            source: Source::File { path: Path::new("uwsgi.ini").into(), line: number },
+            source: Source::File {
+                path: Path::new("uwsgi.ini").into(),
+                line: number,
+                included_by: None,
+            },
             text: text.into(),
             key: Span { column: key.0, width: key.1 },
             value: Span { column: value.0, width: value.1 },

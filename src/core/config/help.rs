@@ -16,6 +16,9 @@ Usage:
   rwsgi check NAME|FILE [--json]           look at configuration, unit, sockets, rights and import
   rwsgi doctor [NAME] [--json]             look at the machine, and at all instances or one
   rwsgi --show-config [FILE]               print the configuration that counts
+  rwsgi --get KEY [FILE]                   print the value of one key
+  rwsgi --dump-options                     print the names of all options
+  rwsgi convert NAME|FILE                  print the same configuration in rwsgi's own words
   rwsgi --stop PIDFILE                     stop, and wait until it has stopped
   rwsgi --reload PIDFILE                   load configuration and application anew
   rwsgi COMMAND [NAME]                     ask an instance that runs; `rwsgi COMMAND --help`
@@ -94,6 +97,13 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// The names of all options, aliases too, one a line.
+pub fn names() -> String {
+    let mut names: Vec<&str> = OPTIONS.iter().flat_map(OptionSpec::names).collect();
+    names.sort_unstable();
+    names.join("\n") + "\n"
+}
+
 /// The options that count, as an INI file that says where each comes from. Options that were not
 /// written are comments with their default.
 pub fn show_config(raw: &RawConfig) -> String {
@@ -133,7 +143,7 @@ pub fn man_ini() -> String {
     out
 }
 
-const MAN_HEAD: &str = r".SH NAME
+const MAN_HEAD: &str = r#".SH NAME
 rwsgi.ini \- configuration of an instance of rwsgi
 .SH DESCRIPTION
 Lines
@@ -147,12 +157,60 @@ quotes, no escapes and no continued lines. Of an option that is given several ti
 unless it says otherwise.
 .PP
 In values, %d is the directory of the file, %n its name without extension, %k the number of CPUs,
-%% a percent sign; $(NAME) is a variable of the environment, @(PATH) the content of a file, and
-%(KEY) the value of another key. A key that is only referred to in this way may have any name.
+%% a percent sign; $(NAME) is a variable of the environment, @(PATH) the content of a file,
+@(exec://COMMAND) what a command prints, and %(KEY) the value of another key, before or after.
+%(KEY * 2 + 1) is computed from left to right. A key that is only referred to in this way may have
+any name.
+.PP
+.B ini = FILE
+and
+.B ini = FILE:SECTION
+include another file, or another section
+.RB ( "ini = :SECTION" ).
+Paths are seen from where rwsgi was started, so write %d before those beside the file.
+.B inherit = FILE
+is read after everything else. Between
+.B if\-env = NAME
+(or NAME=VALUE) and
+.B endif =
+stands what counts only then, after
+.B else =
+what counts otherwise; as well:
+.BR if\-exists ,
+.BR if\-file ,
+.BR if\-dir ,
+.BR if\-opt ,
+.BR if\-plugin ,
+.BR if\-hostname ,
+.BR if\-hostname\-match ,
+.BR if\-reload ,
+and each with
+.BR if\-not\- .
+What stands between
+.B for = WORDS
+and
+.B endfor =
+counts for each word, which is %(_); as well:
+.BR for\-times ,
+.BR for\-glob ,
+.BR for\-readline .
+Blocks may stand in blocks.
+.B set\-ph = KEY=VALUE
+is a key to refer to,
+.B print
+tells its value,
+.B exit
+ends the start.
+.I configuration.md
+has all of it, and the differences from uWSGI.
 .PP
 An unknown key is an error. The beginning of a key that fits one option only is accepted with a
-warning. Options of uWSGI that rwsgi does not have are named in a warning if it can serve without
-them, and in an error if it cannot.
+warning. All options of uWSGI are known: those that rwsgi does not have are named in the log if it
+can serve without them, and in an error if it cannot, unless ignore\-unsupported is on;
+.B rwsgi check
+says which are which and
+.B rwsgi convert
+writes the file without them.
 .PP
 A switch is on if it is
 .BR true ,
@@ -167,7 +225,7 @@ or has no value, and off if it is
 or
 .BR 0 .
 Sizes are in bytes, with k, m or g after the number in units of 1024, its square and its cube.
-";
+"#;
 
 const MAN_TAIL: &str = r".SH SEE ALSO
 .BR rwsgi (8)
@@ -249,7 +307,7 @@ mod tests {
             let heading = format!(".TP\n\\fB{}\\fR = ", roff(spec.name));
             assert!(manual.contains(&heading), "{}", spec.name);
         }
-        let requests = [".TH", ".SH", ".TP", ".br", ".PP", ".B", ".BR", ".IB"];
+        let requests = [".TH", ".SH", ".TP", ".br", ".PP", ".B", ".RB", ".BR", ".IB", ".I"];
         for line in manual.lines().filter(|line| line.starts_with(['.', '\''])) {
             assert!(requests.contains(&line.split(' ').next().unwrap()), "{line}");
         }
@@ -268,7 +326,7 @@ mod tests {
                 RawOption::argument("workers", "4", 2, "--workers=4"),
                 RawOption::argument("env", "A=100%", 3, "--env=A=100%"),
             ],
-            file: None,
+            ..RawConfig::default()
         };
         let shown = show_config(&raw);
         assert!(shown.contains("; command line\nprocesses = 4\n"), "{shown}");

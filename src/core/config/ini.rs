@@ -23,7 +23,18 @@ pub struct IniFile {
 impl IniFile {
     /// Reads the text of the file `path`.
     pub fn parse(path: &Path, bytes: &[u8], findings: &mut Findings) -> Self {
-        let mut reader = Reader { path: path.into(), file: Self::default(), current: None };
+        Self::parse_included(path, None, bytes, findings)
+    }
+
+    /// The same for a file that the line at `included_by` includes.
+    pub fn parse_included(
+        path: &Path,
+        included_by: Option<Arc<Origin>>,
+        bytes: &[u8],
+        findings: &mut Findings,
+    ) -> Self {
+        let file = Self::default();
+        let mut reader = Reader { path: path.into(), included_by, file, current: None };
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         for (index, line) in text.split(|&b| b == b'\n').enumerate() {
             let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
@@ -48,6 +59,7 @@ impl IniFile {
 
 struct Reader {
     path: Arc<Path>,
+    included_by: Option<Arc<Origin>>,
     file: IniFile,
     current: Option<usize>,
 }
@@ -151,7 +163,8 @@ impl Reader {
     }
 
     fn origin(&self, line: u32, text: &str, key: Span, value: (usize, usize)) -> Origin {
-        let source = Source::File { path: Arc::clone(&self.path), line };
+        let included_by = self.included_by.clone();
+        let source = Source::File { path: Arc::clone(&self.path), line, included_by };
         Origin { source, text: text.into(), key, value: Span::of(text, value.0, value.1) }
     }
 

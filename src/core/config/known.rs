@@ -2,6 +2,8 @@
 
 use Class::{Ignored, NotYet, Refused};
 
+use super::foreign;
+
 /// Options of uWSGI that have the same answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
@@ -26,18 +28,22 @@ pub enum Class {
     Refused(&'static str),
     /// A listener that is not opened: refused if there is no other; why.
     OtherProtocol(&'static str),
+    /// It is obeyed while the configuration is read.
+    Directive,
+    /// Its value is told, and that is all.
+    Message,
 }
 
-const fn valued(names: &'static [&'static str], class: Class) -> Known {
+pub(super) const fn valued(names: &'static [&'static str], class: Class) -> Known {
     Known { names, short: None, takes_value: true, class }
 }
 
-const fn flag(names: &'static [&'static str], class: Class) -> Known {
+pub(super) const fn flag(names: &'static [&'static str], class: Class) -> Known {
     Known { names, short: None, takes_value: false, class }
 }
 
 impl Known {
-    const fn short(mut self, letter: char) -> Self {
+    pub(super) const fn short(mut self, letter: char) -> Self {
         self.short = Some(letter);
         self
     }
@@ -157,7 +163,7 @@ const UNNECESSARY: &[Known] = &[
         Ignored("it makes no difference to what is served"),
     ),
     flag(&["manage-script-name"], Ignored("there is one application, at the root")),
-    valued(&["print", "iprint"], Ignored("`rwsgi --show-config` shows what counts")),
+    valued(&["print", "iprint"], Class::Message),
     valued(
         &["procname-prefix", "procname-prefix-spaced", "procname-append", "procname"],
         Ignored("process titles name the instance"),
@@ -411,21 +417,14 @@ const NEVER_SILENT: &[Known] = &[
         Refused("applications come from `wsgi-file` or `module`"),
     ),
     valued(
-        &["ini", "include", "inherit", "config"],
-        Refused("including other files is not in this version: write it all in one file"),
+        &["config", "config-py"],
+        Refused("configurations of other kinds are not read: write `ini = FILE`"),
     ),
     valued(&["xml"], Refused("XML is not read: convert it to INI")).short('x'),
     valued(&["yaml", "yml"], Refused("YAML is not read: convert it to INI")).short('y'),
     valued(&["json", "js"], Refused("JSON is not read: convert it to INI")).short('j'),
     valued(
-        &[
-            "for", "for-*", "endfor", "end-for", "if-*", "ifenv", "ifexists", "ifdir", "ifplugin",
-            "endif", "end-if", "end", "else",
-        ],
-        Refused("`for` and `if` blocks are not in this version: write what should count"),
-    ),
-    valued(
-        &["declare-option", "declare-option2", "blacklist", "whitelist", "exit"],
+        &["declare-option", "declare-option2", "blacklist", "whitelist"],
         Refused("rwsgi's options cannot be changed from a file"),
     ),
     valued(
@@ -433,28 +432,82 @@ const NEVER_SILENT: &[Known] = &[
         Refused("write `rwsgi pause --pidfile FILE` and `rwsgi resume --pidfile FILE`"),
     ),
     valued(
-        &["get", "dump-options", "plugins-list", "no-server", "test"],
+        &["get", "dump-options", "plugins-list", "plugin-list", "no-server", "test"],
         Refused("it is not in this version; see `rwsgi --help` for the commands"),
+    ),
+];
+
+/// Obeyed while they are read, and never seen again.
+const DIRECTIVES: &[Known] = &[
+    valued(&["ini", "include", "inherit"], Class::Directive),
+    valued(&["set", "set-ph", "set-placeholder", "exit"], Class::Directive).short('S'),
+    valued(&["for", "for-glob", "for-times", "for-readline"], Class::Directive),
+    valued(
+        &[
+            "if-env",
+            "if-not-env",
+            "if-exists",
+            "if-not-exists",
+            "if-file",
+            "if-not-file",
+            "if-dir",
+            "if-not-dir",
+            "if-directory",
+            "if-not-directory",
+            "if-opt",
+            "if-not-opt",
+            "if-plugin",
+            "if-not-plugin",
+            "if-hostname",
+            "if-not-hostname",
+            "if-hostname-match",
+            "if-not-hostname-match",
+            "ifenv",
+            "ifexists",
+            "ifdir",
+            "ifplugin",
+        ],
+        Class::Directive,
+    ),
+    flag(
+        &["if-reload", "if-not-reload", "else", "end", "endif", "end-if", "endfor", "end-for"],
+        Class::Directive,
     ),
 ];
 
 /// All of them, in groups.
 pub static KNOWN: &[Known] = &join();
 
-const COUNT: usize = UNNECESSARY.len() + LATER.len() + NEVER_SILENT.len();
+const GROUPS: [&[Known]; 7] = [
+    UNNECESSARY,
+    LATER,
+    NEVER_SILENT,
+    DIRECTIVES,
+    foreign::UNNEEDED,
+    foreign::MISSED,
+    foreign::UNSUPPORTED,
+];
+
+const COUNT: usize = {
+    let (mut group, mut count) = (0, 0);
+    while group < GROUPS.len() {
+        count += GROUPS[group].len();
+        group += 1;
+    }
+    count
+};
 
 const fn join() -> [Known; COUNT] {
     let mut all = [UNNECESSARY[0]; COUNT];
-    let mut index = 0;
-    while index < COUNT {
-        all[index] = if index < UNNECESSARY.len() {
-            UNNECESSARY[index]
-        } else if index < UNNECESSARY.len() + LATER.len() {
-            LATER[index - UNNECESSARY.len()]
-        } else {
-            NEVER_SILENT[index - UNNECESSARY.len() - LATER.len()]
-        };
-        index += 1;
+    let (mut group, mut index) = (0, 0);
+    while group < GROUPS.len() {
+        let mut member = 0;
+        while member < GROUPS[group].len() {
+            all[index] = GROUPS[group][member];
+            index += 1;
+            member += 1;
+        }
+        group += 1;
     }
     all
 }
@@ -474,7 +527,10 @@ mod tests {
     fn each_answer_is_a_clause_without_a_full_stop() {
         for known in KNOWN {
             let (Ignored(why) | NotYet(why) | Refused(why) | Class::OtherProtocol(why)) =
-                known.class;
+                known.class
+            else {
+                continue;
+            };
             assert!(!why.is_empty() && !why.ends_with('.'), "{:?}", known.names);
         }
     }

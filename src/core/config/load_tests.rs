@@ -1,5 +1,7 @@
 //! Sources and their order.
 
+use std::path::PathBuf;
+
 use super::*;
 
 struct Directory(PathBuf);
@@ -22,8 +24,8 @@ impl Directory {
         arguments: Vec<Argument>,
     ) -> Result<(RawConfig, Vec<Warning>), Vec<ConfigError>> {
         let environment = environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-        let context = Context { cwd: self.0.clone(), name: None, inherited: Vec::new() };
-        read(&Sources { environment, arguments }, &context)
+        let context = Context { cwd: self.0.clone(), ..Context::default() };
+        read(&Sources { environment, arguments, ..Sources::default() }, &context)
     }
 
     fn pairs(&self, environment: &[(&str, &str)], arguments: Vec<Argument>) -> Vec<String> {
@@ -87,10 +89,11 @@ fn the_environment_may_name_the_file() {
 #[test]
 fn an_unknown_variable_is_only_a_warning() {
     let directory = Directory::new("env-unknown");
-    let context = Context { cwd: directory.0.clone(), name: None, inherited: Vec::new() };
+    let context = Context { cwd: directory.0.clone(), ..Context::default() };
     let environment = vec![("UWSGI_FROB".into(), "1".into()), ("RWSGI_PROCES".into(), "1".into())];
     let arguments = vec![option("http", ":0"), option("module", "x")];
-    let (config, warnings) = load(&Sources { environment, arguments }, &context).unwrap();
+    let (config, warnings) =
+        load(&Sources { environment, arguments, ..Sources::default() }, &context).unwrap();
     assert_eq!((config.processes, warnings.len()), (1, 2));
     assert_eq!(
         warnings[0].to_string(),

@@ -271,6 +271,16 @@ mod tests {
     }
 
     #[test]
+    fn every_option_of_uwsgi_is_known_by_name() {
+        let names = include_str!("../../../tests/ini/uwsgi-options.txt");
+        let names = names.lines().filter(|line| !line.starts_with('#'));
+        let unknown: Vec<_> = names
+            .filter(|name| !matches!(lookup(name), Lookup::Exact(_) | Lookup::Known(_)))
+            .collect();
+        assert!(unknown.is_empty(), "{}", unknown.join(" "));
+    }
+
+    #[test]
     fn letters_are_those_of_uwsgi() {
         let expected = "s=socket p=processes M=master t=harakiri H=virtualenv w=module d=daemonize \
             l=listen b=buffer-size z=http-timeout i=single-interpreter T=enable-threads \

@@ -5,9 +5,12 @@
 //!
 //! In the order of the data:
 //! - [`mod@load`]: environment, arguments and files, in the order in which they count;
+//! - [`mod@reading`]: what includes, repeats or asks is obeyed; [`blocks`]: `if-…` and `for…` as a
+//!   tree; [`condition`]: what they ask; [`resource`]: files, standard input, commands; [`glob`];
 //! - [`ini`]: the lines of a file; [`magic`]: its `%d`, `%n`, …; [`vars`]: `$(HOME)`, `%(key)`;
+//!   [`arithmetic`]: `%(key * 2)`;
 //! - [`raw`]: keys and values with their places;
-//! - [`options`]: the table of options; [`known`]: uWSGI's others; [`lookup`]: from name to option;
+//! - [`options`]: the table of options; [`known`], [`foreign`]: uWSGI's others; [`lookup`]: from name to option;
 //! - [`value`]: from text to typed value; [`pattern`]: regular expressions;
 //! - [`resolve`](mod@resolve): the rules between options, and what the system has to say;
 //!   [`mod@files`]: the same for static files; [`mod@recycling`]: for the renewal of workers;
@@ -15,12 +18,21 @@
 //!   [`mod@reloading`]: for reloads;
 //!   [`mod@sizing`]: for their number;
 //! - [`mod@service`]: what the unit of systemd has to fit;
+//! - [`mod@digest`]: what becomes of each option, by class; [`mod@convert`]: the same configuration
+//!   in rwsgi's words;
 //! - [`error`]: how mistakes are shown; [`help`]: how the table is.
 
 mod application;
+mod arithmetic;
+mod blocks;
+mod condition;
+mod convert;
+pub mod digest;
 pub mod error;
 pub mod exported;
 pub mod files;
+mod foreign;
+mod glob;
 pub mod help;
 pub mod ini;
 pub mod known;
@@ -32,9 +44,11 @@ pub mod options;
 mod paths;
 pub mod pattern;
 pub mod raw;
+mod reading;
 pub mod recycling;
 pub mod reloading;
 pub mod resolve;
+mod resource;
 pub mod service;
 mod settings;
 pub mod sizing;
@@ -48,12 +62,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::ListenAddr;
 
+pub use convert::convert;
+pub use digest::{Classes, digest};
 pub use error::{ConfigError, Severity, Warning};
 pub use files::Files;
 pub use load::{Argument, Sources, load, read};
+pub use reading::other_format;
 pub use recycling::Recycling;
 pub use reloading::Reloading;
 pub use resolve::needs_restart;
+pub use resource::Stdin;
 pub use service::Service;
 pub use sizing::Sizing;
 
@@ -66,6 +84,9 @@ pub struct Context {
     pub name: Option<String>,
     /// Names of the listening sockets that systemd passed (LISTEN_FDNAMES).
     pub inherited: Vec<String>,
+    /// A reload reads the configuration (`if-reload`).
+    #[serde(default)]
+    pub is_reload: bool,
 }
 
 /// Everything that was configured, valid and complete.

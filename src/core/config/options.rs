@@ -768,7 +768,7 @@ pub static OPTIONS: &[OptionSpec] = &[
             "As `static-map`, but the prefix is part of the path in the directory, too: \
              `/static/a.css` is `/srv/bookstore/static/a.css`. May be given several times.",
         ),
-    option("check-static", Group::Files, Kind::Path).list().example("/srv/bookstore/public").doc(
+    option("check-static", Group::Files, Kind::Path).aliases(&["static-check"]).list().example("/srv/bookstore/public").doc(
         "Before the application is called, look below this directory for a file at the path of \
          the request, and send that. May be given several times. Everything in it is public, \
          files with a dot at the beginning too.",
@@ -911,6 +911,13 @@ pub static OPTIONS: &[OptionSpec] = &[
         .doc(
             "Run in the background and log to this file, relative to where rwsgi was started. A \
              service of systemd needs neither.",
+        ),
+    option("ignore-unsupported", Group::Process, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc(
+            "Start even if the configuration has options of uWSGI that rwsgi does not support; the log \
+             names them. Only rwsgi has this option.",
         ),
     option("autostart", Group::Service, Kind::Switch)
         .at_start()

@@ -9,13 +9,15 @@ use super::raw::Origin;
 use crate::reach::{self, Wish};
 
 /// Bytes of a file that is part of a configuration. What is larger is something else, as /proc/kcore.
-const LARGEST: u64 = 4 << 20;
+pub(super) const LARGEST: u64 = 4 << 20;
 
 /// What is in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Obstacle {
-    problem: String,
-    help: Option<String>,
+    /// A sentence.
+    pub problem: String,
+    /// What to do about it.
+    pub help: Option<String>,
 }
 
 impl Obstacle {

@@ -11,6 +11,8 @@ pub struct RawConfig {
     pub options: Vec<RawOption>,
     /// The first INI file, absolute.
     pub file: Option<PathBuf>,
+    /// Something could not be read, or was to end it: more is missing than is wrong.
+    pub is_partial: bool,
 }
 
 /// One key and its value, as written.
@@ -48,6 +50,8 @@ pub enum Source {
         path: Arc<Path>,
         /// The line.
         line: u32,
+        /// The line of the file that includes this one.
+        included_by: Option<Arc<Origin>>,
     },
     /// An argument, counted from 1.
     CommandLine {
@@ -121,11 +125,25 @@ impl RawOption {
     }
 }
 
+impl Origin {
+    /// The lines by which the file came to be read, from the inside out.
+    pub fn inclusions(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(self.included_by(), |origin| origin.included_by())
+    }
+
+    fn included_by(&self) -> Option<&Self> {
+        match &self.source {
+            Source::File { included_by, .. } => included_by.as_deref(),
+            Source::CommandLine { .. } | Source::Environment { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     /// `uwsgi.ini:7:9`, with the column of the value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
-            Source::File { path, line } => {
+            Source::File { path, line, .. } => {
                 write!(f, "{}:{line}:{}", path.display(), self.value.column)
             }
             Source::CommandLine { .. } => f.write_str("command line"),

@@ -1,5 +1,6 @@
 //! From keys and texts to options and typed values, one by one: what the tables say, applied.
 
+use super::digest::Topic;
 use super::error::{Findings, Report, quoted};
 use super::known::{Class, Known};
 use super::lookup::{Lookup, lookup, unknown};
@@ -25,13 +26,23 @@ pub(super) struct Settings<'a> {
     failed: Vec<&'static str>,
     /// Listeners for protocols that are not in this version.
     pub unspoken: Vec<(&'a RawOption, &'static str)>,
-    blocks: bool,
+    /// `ignore-unsupported`.
+    tolerant: bool,
 }
 
 impl<'a> Settings<'a> {
     /// Looks every key up and reads its value; all that is wrong goes to `findings`.
     pub fn read(raw: &'a RawConfig, findings: &mut Findings) -> Self {
-        let mut settings = Self::default();
+        let mut settings = Self { tolerant: is_tolerant(raw), ..Self::default() };
+        for option in &raw.options {
+            settings.take(option, findings);
+        }
+        settings
+    }
+
+    /// The same, as if `ignore-unsupported` were on.
+    pub fn read_all(raw: &'a RawConfig, findings: &mut Findings) -> Self {
+        let mut settings = Self { tolerant: true, ..Self::default() };
         for option in &raw.options {
             settings.take(option, findings);
         }
@@ -150,26 +161,44 @@ impl<'a> Settings<'a> {
         let is_off =
             matches!(option.value.to_ascii_lowercase().as_str(), "0" | "false" | "off" | "no");
         match known.class {
-            _ if is_off && !known.has("print") => {}
-            Class::Ignored(why) => findings.inform(
+            Class::Message => {
+                findings.inform(Report::new(option.value.clone()).at_value(&option.origin));
+            }
+            _ if is_off => {}
+            Class::Ignored(why) => findings.decline(
+                Topic::NotNeeded,
+                key,
                 Report::new(format!("`{key}` is not needed: {why}")).at_key(&option.origin),
             ),
-            Class::NotYet(effect) => findings.warn(
+            Class::NotYet(effect) => findings.decline(
+                Topic::Missed,
+                key,
                 Report::new(format!("`{key}` is not in this version: {effect}"))
                     .at_key(&option.origin),
             ),
             Class::OtherProtocol(why) => self.unspoken.push((option, why)),
             Class::Refused(why) => {
-                // One error for a block is enough; its end needs no other.
-                let is_end = key.starts_with("end");
-                if !(is_end && self.blocks) {
-                    let report = Report::new(format!("`{key}` cannot be obeyed: {why}"));
-                    findings.error(report.at_key(&option.origin));
+                let report = Report::new(format!("`{key}` cannot be obeyed: {why}"));
+                let report = report.at_key(&option.origin);
+                if self.tolerant {
+                    findings.decline(Topic::Tolerated, key, report);
+                } else {
+                    findings.error(report);
                 }
-                self.blocks |= known.has("endif");
+            }
+            // Obeyed already, unless it was not recognized as what it is.
+            Class::Directive => {
+                let report = Report::new(format!("`{key}` acts while the configuration is read"));
+                findings.error(report.at_key(&option.origin).help("spell it out"));
             }
         }
     }
+}
+
+/// Whether `ignore-unsupported` is on: it counts for what is above it, too.
+fn is_tolerant(raw: &RawConfig) -> bool {
+    let last = raw.options.iter().rev().find(|option| option.key == "ignore-unsupported");
+    last.is_some_and(|option| Kind::Switch.parse(&option.value) == Ok(Value::Switch(true)))
 }
 
 fn abbreviated(option: &RawOption, name: &str) -> Report {

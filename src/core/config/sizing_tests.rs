@@ -14,8 +14,8 @@ fn load_with(words: &str, inherited: &[&str]) -> Result<(Config, Vec<Warning>), 
     let words = ["http=127.0.0.1:0 module=shop", words].join(" ");
     let arguments = words.split_ascii_whitespace().map(argument).collect();
     let inherited = inherited.iter().map(|&name| name.to_owned()).collect();
-    let context = Context { cwd: "/".into(), name: None, inherited };
-    load(&Sources { environment: Vec::new(), arguments }, &context)
+    let context = Context { cwd: "/".into(), inherited, ..Context::default() };
+    load(&Sources { arguments, ..Sources::default() }, &context)
 }
 
 fn config(words: &str) -> Config {

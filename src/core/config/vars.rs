@@ -1,12 +1,14 @@
 //! What is replaced in values after everything was read: `$(NAME)` by the environment, `@(path)` by
-//! the content of a file, `%(key)` by the first value of another key.
+//! the content of a file, `%(key)` by the first value of another key, `%(key * 2)` by what that gives.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::path::Path;
 
+use super::arithmetic::{self, Problem};
 use super::error::{Findings, Report};
-use super::paths;
 use super::raw::RawOption;
+use super::resource::{Allowance, Resource, Stdin};
 
 /// Replaces all three in every value, one after the other, and marks the keys that are only there
 /// to be referred to.
@@ -16,17 +18,43 @@ pub fn expand(
     cwd: &Path,
     findings: &mut Findings,
 ) {
-    let assigned: Vec<(String, String)> = options
+    let assigned = assigned(options);
+    let left = Allowance::default();
+    for option in options.iter_mut() {
+        expand_environment(option, environment, &assigned, findings);
+        expand_files(option, cwd, &left, findings);
+    }
+    expand_placeholders(options, findings);
+}
+
+/// Replaces all three in the value of an option that is obeyed while others are still read: `known`
+/// are those before it. The names that it referred to.
+pub fn expand_now(
+    option: &mut RawOption,
+    known: &[RawOption],
+    environment: &dyn Fn(&str) -> Option<String>,
+    cwd: &Path,
+    left: &Allowance,
+    findings: &mut Findings,
+) -> HashSet<String> {
+    if !["$(", "@(", "%("].iter().any(|open| option.value.contains(open)) {
+        return HashSet::new();
+    }
+    let resolver = Resolver::new(known);
+    option.value = resolver.value(usize::MAX, option, findings);
+    expand_environment(option, environment, &assigned(known), findings);
+    expand_files(option, cwd, left, findings);
+    resolver.used.into_inner()
+}
+
+/// The variables that `env` sets.
+fn assigned(options: &[RawOption]) -> Vec<(String, String)> {
+    options
         .iter()
         .filter(|option| option.key == "env")
         .filter_map(|option| option.value.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    for option in options.iter_mut() {
-        expand_environment(option, environment, &assigned, findings);
-        expand_files(option, cwd, findings);
-    }
-    expand_placeholders(options, findings);
+        .collect()
 }
 
 fn expand_environment(
@@ -50,22 +78,21 @@ fn expand_environment(
     option.value = value;
 }
 
-fn expand_files(option: &mut RawOption, cwd: &Path, findings: &mut Findings) {
+fn expand_files(option: &mut RawOption, cwd: &Path, left: &Allowance, findings: &mut Findings) {
     let value = replaced(&option.value, "@(", |name| {
-        if name.contains("://") {
-            let report = Report::new(format!("`@({name})` is not in this version"));
-            findings.error(report.at_value(&option.origin).expected("`@(PATH)`"));
-            return None;
-        }
-        match paths::read(&cwd.join(name)).map(String::from_utf8) {
+        let read = Resource::parse(name).and_then(|resource| match resource {
+            Resource::Stdin => Resource::File("-".into()).read(cwd, &Stdin::default(), left),
+            other => other.read(cwd, &Stdin::default(), left),
+        });
+        match read.map(String::from_utf8) {
             Ok(Ok(text)) => Some(text.strip_suffix('\n').unwrap_or(&text).to_owned()),
             Ok(Err(_)) => {
-                let report = Report::new(format!("`{name}` is not UTF-8 text"));
+                let report = Report::new(format!("`@({name})` is not UTF-8 text"));
                 findings.error(report.at_value(&option.origin));
                 None
             }
-            Err(obstacle) => {
-                findings.error(obstacle.report(&format!("`@({name})`"), &option.origin));
+            Err(missing) => {
+                findings.error(missing.report(&format!("`@({name})`"), &option.origin));
                 None
             }
         }
@@ -74,7 +101,7 @@ fn expand_files(option: &mut RawOption, cwd: &Path, findings: &mut Findings) {
 }
 
 fn expand_placeholders(options: &mut [RawOption], findings: &mut Findings) {
-    let resolver = Resolver { options, used: RefCell::default() };
+    let resolver = Resolver::new(options);
     let mut values = Vec::with_capacity(options.len());
     for (index, option) in options.iter().enumerate() {
         values.push(resolver.value(index, option, findings));
@@ -86,9 +113,20 @@ fn expand_placeholders(options: &mut [RawOption], findings: &mut Findings) {
     }
 }
 
+/// Values that refer to values that refer to values.
+const DEEPEST: usize = 64;
+/// The longest value, in bytes, and what is spent on one.
+const LONGEST: usize = 1 << 20;
+/// What is spent on all.
+const MOST: usize = 16 << 20;
+
 struct Resolver<'a> {
     options: &'a [RawOption],
-    used: RefCell<Vec<String>>,
+    used: RefCell<HashSet<String>>,
+    /// Bytes of the value that is being made, with all that it is made of.
+    spent: Cell<usize>,
+    /// Bytes of all values before it.
+    total: Cell<usize>,
 }
 
 /// What became of one `%(name)`.
@@ -96,63 +134,118 @@ enum Reference {
     Value(String),
     Unknown(String),
     Circular(String),
+    TooLarge(String),
+    Bad(String, Problem),
 }
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
+    fn new(options: &'a [RawOption]) -> Self {
+        Self { options, used: RefCell::default(), spent: Cell::new(0), total: Cell::new(0) }
+    }
+
     fn value(&self, index: usize, option: &RawOption, findings: &mut Findings) -> String {
         let mut missed = Vec::new();
-        let value = self.resolve(index, &mut vec![index], &mut missed);
+        self.total.set(self.total.get().saturating_add(self.spent.take()));
+        let value = self.resolve(&option.value, &mut vec![index], &mut missed);
         for reference in missed {
-            match reference {
-                Reference::Value(_) => {}
-                Reference::Circular(name) => findings.error(
-                    Report::new(format!("`%({name})` refers to itself")).at_value(&option.origin),
-                ),
-                Reference::Unknown(name) if is_arithmetic(&name) => findings.error(
-                    Report::new(format!("arithmetic in `%({name})` is not in this version"))
-                        .at_value(&option.origin)
-                        .help("write the result"),
-                ),
-                Reference::Unknown(_) if is_log_format(&option.key) => {}
-                Reference::Unknown(name) => findings.warn(
-                    Report::new(format!("there is no key `{name}`"))
-                        .at_value(&option.origin)
-                        .help(format!("`%({name})` stays as it is written")),
-                ),
-            }
+            report(reference, option, findings);
         }
         value
     }
 
-    /// The value of option `index`; `path` are the options on the way to it.
-    fn resolve(&self, index: usize, path: &mut Vec<usize>, missed: &mut Vec<Reference>) -> String {
-        let Some(option) = self.options.get(index) else { return String::new() };
-        replaced(&option.value, "%(", |name| match self.look_up(name, path, missed) {
-            Reference::Value(value) => Some(value),
+    /// `text` with the values; `path` are the options on the way to it.
+    fn resolve(&self, text: &str, path: &mut Vec<usize>, missed: &mut Vec<Reference>) -> String {
+        replaced(text, "%(", |name| match self.look_up(name, path, missed) {
+            Reference::Value(value) => {
+                self.spent.set(self.spent.get().saturating_add(value.len() + 1));
+                Some(value)
+            }
             other => {
-                missed.push(other);
+                // The first reason is enough: those that follow from it may be without number.
+                if missed.is_empty() || !matches!(other, Reference::TooLarge(_)) {
+                    missed.push(other);
+                }
                 None
             }
         })
     }
 
     fn look_up(&self, name: &str, path: &mut Vec<usize>, missed: &mut Vec<Reference>) -> Reference {
+        let plain = self.named(name, path, missed);
+        if !matches!(plain, Reference::Unknown(_)) || !arithmetic::is_expression(name) {
+            return plain;
+        }
+        let mut failed = None;
+        let result = arithmetic::evaluate(name, |word| match self.named(word, path, missed) {
+            Reference::Value(value) => Some(value),
+            Reference::Unknown(_) => None,
+            other => {
+                failed = Some(other);
+                None
+            }
+        });
+        match (failed, result) {
+            (Some(failed), _) => failed,
+            (None, Ok(value)) => Reference::Value(value),
+            (None, Err(problem)) if arithmetic::has_sign(name) => {
+                Reference::Bad(name.to_owned(), problem)
+            }
+            (None, Err(_)) => plain,
+        }
+    }
+
+    fn named(&self, name: &str, path: &mut Vec<usize>, missed: &mut Vec<Reference>) -> Reference {
         let Some(target) = self.options.iter().position(|option| option.key == name) else {
             return Reference::Unknown(name.to_owned());
         };
         if path.contains(&target) {
             return Reference::Circular(name.to_owned());
         }
-        self.used.borrow_mut().push(name.to_owned());
+        let is_too_much = self.spent.get() > LONGEST || self.total.get() > MOST;
+        if path.len() > DEEPEST || is_too_much {
+            return Reference::TooLarge(name.to_owned());
+        }
+        let Some(option) = self.options.get(target) else {
+            return Reference::Unknown(name.to_owned());
+        };
+        self.used.borrow_mut().insert(name.to_owned());
         path.push(target);
-        let value = self.resolve(target, path, missed);
+        let value = self.resolve(&option.value, path, missed);
         path.pop();
         Reference::Value(value)
     }
 }
 
-fn is_arithmetic(name: &str) -> bool {
-    name.split(' ').any(|token| matches!(token, "+" | "-" | "*" | "/" | "++" | "--"))
+fn report(reference: Reference, option: &RawOption, findings: &mut Findings) {
+    let origin = &option.origin;
+    match reference {
+        Reference::Value(_) => {}
+        Reference::Circular(name) => {
+            findings.error(Report::new(format!("`%({name})` refers to itself")).at_value(origin));
+        }
+        Reference::TooLarge(name) => findings.error(
+            Report::new(format!("`%({name})` becomes too much"))
+                .at_value(origin)
+                .expected(format!("{LONGEST} bytes, and {DEEPEST} references to others, at most")),
+        ),
+        Reference::Unknown(_) | Reference::Bad(..) if is_log_format(&option.key) => {}
+        Reference::Bad(name, problem) => {
+            let what = match problem {
+                Problem::NoNumber(text) => format!("`{text}` is not a whole number"),
+                Problem::Unknown(key) => format!("there is no key `{key}`"),
+                Problem::ByZero => "a division by zero".to_owned(),
+                Problem::TooLarge => "the result is too large".to_owned(),
+                Problem::Incomplete => "something is missing at the end".to_owned(),
+            };
+            let report = Report::new(format!("`%({name})`: {what}")).at_value(origin);
+            findings.error(report.help("uWSGI goes on with 0, or with nothing"));
+        }
+        Reference::Unknown(name) => findings.warn(
+            Report::new(format!("there is no key `{name}`"))
+                .at_value(origin)
+                .help(format!("`%({name})` stays as it is written")),
+        ),
+    }
 }
 
 /// In these `%(name)` is a field of the request.
@@ -229,12 +322,33 @@ mod tests {
     }
 
     #[test]
-    fn circles_and_arithmetic_are_errors() {
+    fn circles_and_bad_arithmetic_are_errors() {
         let (_, findings) = run(&[("a", "%(b)"), ("b", "%(a)")]);
         assert_eq!(findings.errors.len(), 2);
         assert!(findings.errors[0].to_string().contains("`%(a)` refers to itself"));
         let (_, findings) = run(&[("a", "%(b * 2)")]);
-        assert!(findings.errors[0].to_string().contains("arithmetic in `%(b * 2)`"));
+        assert!(findings.errors[0].to_string().contains("`%(b * 2)`: there is no key `b`"));
+    }
+
+    #[test]
+    fn numbers_are_computed_with_keys_that_refer_to_others() {
+        let pairs = [("a", "%(b * 2 + 1)%(c)"), ("b", "%(c)5"), ("c", "1")];
+        assert_eq!(values(&pairs), ["311", "15", "1"]);
+        assert_eq!(values(&[("log-format", "%(uri - x)")]), ["%(uri - x)"]);
+    }
+
+    #[test]
+    fn values_do_not_grow_without_bound() {
+        let mut pairs = vec![("k0".to_owned(), "0123456789".to_owned())];
+        for n in 1..60 {
+            pairs.push((format!("k{n}"), format!("%(k{0})%(k{0})", n - 1)));
+        }
+        let pairs: Vec<_> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let (_, findings) = run(&pairs);
+        assert!(findings.errors[0].to_string().contains("becomes too much"));
+        let chain: Vec<_> = (0..500).map(|n| (format!("k{n}"), format!("%(k{})", n + 1))).collect();
+        let chain: Vec<_> = chain.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert!(!run(&chain).1.errors.is_empty());
     }
 
     #[test]
@@ -252,7 +366,8 @@ mod tests {
         assert_eq!(values(&[("env", &text)]), ["K=secret\n"]);
         std::fs::remove_file(file).unwrap();
         assert_eq!(run(&[("env", "K=@(/no/such/file)")]).1.errors.len(), 1);
-        assert_eq!(run(&[("env", "K=@(exec://date)")]).1.errors.len(), 1);
+        assert_eq!(run(&[("env", "K=@(fd://3)")]).1.errors.len(), 1);
+        assert_eq!(values(&[("env", "K=@(exec://echo 4)")]), ["K=4"]);
     }
 
     #[test]

@@ -1,0 +1,188 @@
+//! `rwsgi convert`: the same configuration in rwsgi's own words. What was included, repeated,
+//! computed or referred to is written out, with the line that it comes from.
+
+use std::fmt::Write as _;
+
+use super::Context;
+use super::error::{ConfigError, Findings, Report};
+use super::known::{Class, Known};
+use super::load::{self, Sources};
+use super::lookup::{Lookup, lookup};
+use super::options::{self, Group, OptionSpec};
+use super::raw::{Origin, RawConfig, RawOption};
+use super::settings::Settings;
+
+/// Reads the arguments of `sources` (options of the environment are not part of a file) and writes
+/// what they come to.
+///
+/// # Errors
+/// What cannot be read or has no meaning. What rwsgi does not support is a comment instead.
+pub fn convert(sources: &Sources, context: &Context) -> Result<String, Vec<ConfigError>> {
+    let mut findings = Findings::default();
+    let raw = load::collect_arguments(sources, context, &mut findings);
+    Settings::read_all(&raw, &mut findings);
+    let text = Converted::of(&raw, &mut findings).text();
+    findings.into_result(text).map(|(text, _)| text)
+}
+
+/// What protects characters that would mean something else, as `%(KEY)`.
+const PROTECTORS: [(&str, &str); 4] =
+    [("nothing", ""), ("dollar", "$"), ("at", "@"), ("percent", "%%")];
+
+#[derive(Default)]
+struct Converted<'a> {
+    /// What is obeyed, and the text of its value.
+    options: Vec<(&'static OptionSpec, &'a RawOption, String)>,
+    /// What is not, and why.
+    others: Vec<(&'a RawOption, &'static str, &'static str)>,
+}
+
+impl<'a> Converted<'a> {
+    fn of(raw: &'a RawConfig, findings: &mut Findings) -> Self {
+        let mut converted = Self::default();
+        let names: Vec<&str> =
+            raw.options.iter().filter_map(|o| Some(spec(&o.key)?.name)).collect();
+        for (index, option) in raw.options.iter().enumerate() {
+            if let Some(spec) = spec(&option.key) {
+                let later = raw.options.iter().skip(index + 1);
+                if !spec.list && later.clone().any(|o| self::spec(&o.key) == Some(spec)) {
+                    continue;
+                }
+                match value(spec, option, &names) {
+                    Ok(text) => converted.options.push((spec, option, text)),
+                    Err(report) => findings.error(*report),
+                }
+            } else if let Some((heading, why)) = known(&option.key).and_then(answer) {
+                converted.others.push((option, heading, why));
+            }
+        }
+        converted.options.sort_by_key(|(spec, ..)| spec.group);
+        converted.others.sort_by_key(|(_, heading, _)| *heading);
+        converted
+    }
+
+    fn text(&self) -> String {
+        let mut out =
+            format!("; Written by rwsgi {} (`rwsgi convert`).\n[rwsgi]\n", crate::VERSION);
+        for (name, text) in PROTECTORS {
+            let reference = format!("%({name})");
+            if self.options.iter().any(|(.., value)| value.contains(&reference)) {
+                let _ = writeln!(out, "set-ph = {name}={text}");
+            }
+        }
+        let mut chapter: Option<Group> = None;
+        for (spec, option, value) in &self.options {
+            if chapter != Some(spec.group) {
+                let _ = write!(out, "\n; {}\n", spec.group.title());
+                chapter = Some(spec.group);
+            }
+            if !is_plain(option, spec.name) {
+                let _ = writeln!(out, "; {}", place(&option.origin));
+            }
+            let _ = writeln!(out, "{}", format!("{} = {value}", spec.name).trim_end());
+        }
+        let mut heading = "";
+        for (option, what, why) in &self.others {
+            if heading != *what {
+                let _ = write!(out, "\n; {what}:\n");
+                heading = what;
+            }
+            let line = format!("{} = {}", option.key, one_line(&option.value));
+            let _ = writeln!(out, ";   {line}\n;     {why}");
+        }
+        out
+    }
+}
+
+fn spec(key: &str) -> Option<&'static OptionSpec> {
+    match lookup(key) {
+        Lookup::Exact(spec) | Lookup::Prefix(spec) => Some(spec),
+        Lookup::Known(_) | Lookup::KnownPrefix(..) | Lookup::Unknown(_) => None,
+    }
+}
+
+fn known(key: &str) -> Option<&'static Known> {
+    match lookup(key) {
+        Lookup::Known(known) | Lookup::KnownPrefix(known, _) => Some(known),
+        Lookup::Exact(_) | Lookup::Prefix(_) | Lookup::Unknown(_) => None,
+    }
+}
+
+fn answer(known: &Known) -> Option<(&'static str, &'static str)> {
+    match known.class {
+        Class::Ignored(why) => Some(("Not needed here", why)),
+        Class::NotYet(why) => Some(("Not in this version", why)),
+        Class::Refused(why) | Class::OtherProtocol(why) => {
+            Some(("Not supported: rwsgi does not start with these", why))
+        }
+        Class::Directive | Class::Message => None,
+    }
+}
+
+/// Whether the line says already what it says here.
+fn is_plain(option: &RawOption, name: &str) -> bool {
+    let mut words = option.origin.text.splitn(2, '=');
+    let key = words.next().unwrap_or_default().trim();
+    key == name && words.next().unwrap_or_default().trim() == option.value
+}
+
+fn place(origin: &Origin) -> String {
+    format!("{origin}: {}", one_line(origin.text.trim()))
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+/// The text after `=` that gives the value of `option` again.
+fn value(spec: &OptionSpec, option: &RawOption, names: &[&str]) -> Result<String, Box<Report>> {
+    let value = option.value.as_str();
+    if value.chars().any(|c| c.is_control() && c != '\t') {
+        let report = Report::new(format!("the value of `{}` is more than a line", option.key));
+        return Err(Box::new(report.at_value(&option.origin).help("an INI file cannot say it")));
+    }
+    let plain = protected(spec, value, "%%(");
+    let mut refers = names.iter().chain(PROTECTORS.iter().map(|(name, _)| name));
+    let is_ambiguous = refers.any(|name| value.contains(name))
+        || PROTECTORS.iter().any(|(name, _)| plain.contains(&format!("%({name})")));
+    let has_reference = value.contains("%(");
+    let text =
+        if has_reference && is_ambiguous { protected(spec, value, "%(percent)(") } else { plain };
+    Ok(text)
+}
+
+/// `value` so that reading gives it again; `percent` is what `%(` becomes.
+fn protected(spec: &OptionSpec, value: &str, percent: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let mut before = ' ';
+    let mut rest = value.chars().peekable();
+    while let Some(c) = rest.next() {
+        let opens = rest.peek() == Some(&'(');
+        match c {
+            '%' if opens => {
+                text.push_str(percent);
+                rest.next();
+            }
+            '%' => text.push_str("%%"),
+            '$' if opens => text.push_str("%(dollar)"),
+            '@' if opens => text.push_str("%(at)"),
+            '#' | ';' if matches!(before, ' ' | '\t') && options::excludes_comments(spec.name) => {
+                text.push_str("%(nothing)");
+                text.push(c);
+            }
+            c => text.push(c),
+        }
+        before = c;
+    }
+    if text.starts_with([' ', '\t']) {
+        text.insert_str(0, "%(nothing)");
+    }
+    if text.ends_with([' ', '\t']) {
+        text.push_str("%(nothing)");
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "convert_tests.rs"]
+mod tests;

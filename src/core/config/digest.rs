@@ -1,0 +1,156 @@
+//! What becomes of the options that were written, by class: told once, not for each line.
+
+use super::error::{Severity, Warning};
+use super::known::Class;
+use super::lookup::{Lookup, lookup};
+use super::raw::RawConfig;
+
+/// Why an option is not obeyed, although its meaning is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// rwsgi does without.
+    NotNeeded,
+    /// Something will be missed.
+    Missed,
+    /// The start would be refused, but for `ignore-unsupported`.
+    Tolerated,
+}
+
+impl Topic {
+    fn heading(self) -> (Severity, &'static str) {
+        match self {
+            Self::NotNeeded => (Severity::Info, "not needed here"),
+            Self::Missed => (Severity::Warning, "not in this version"),
+            Self::Tolerated => {
+                (Severity::Warning, "not supported, and ignored as `ignore-unsupported` says")
+            }
+        }
+    }
+}
+
+/// The entries for the log: one for each topic, with the names; one for each other finding.
+pub fn digest(warnings: &[Warning]) -> Vec<(Severity, String)> {
+    let mut entries = Vec::new();
+    for topic in [Topic::NotNeeded, Topic::Missed, Topic::Tolerated] {
+        let mut names: Vec<&str> = Vec::new();
+        for (_, name) in warnings.iter().filter_map(Warning::topic).filter(|(t, _)| *t == topic) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if !names.is_empty() {
+            let (severity, heading) = topic.heading();
+            let names = names.join(", ");
+            entries.push((severity, format!("{heading}: {names}; `rwsgi check` says why")));
+        }
+    }
+    let others = warnings.iter().filter(|warning| warning.topic().is_none());
+    entries.extend(others.map(|warning| (warning.severity, warning.line())));
+    entries
+}
+
+/// What becomes of each name that was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Classes {
+    /// It is obeyed.
+    pub obeyed: Vec<String>,
+    /// rwsgi does without.
+    pub not_needed: Vec<String>,
+    /// Something will be missed.
+    pub missed: Vec<String>,
+    /// The start is refused, unless `ignore-unsupported` is on.
+    pub unsupported: Vec<String>,
+    /// Only there to be referred to by `%(name)`.
+    pub placeholders: Vec<String>,
+}
+
+impl Classes {
+    /// Classes of the options of `raw`, each name once.
+    pub fn of(raw: &RawConfig) -> Self {
+        let mut classes = Self::default();
+        for option in &raw.options {
+            let (class, name) = match lookup(&option.key) {
+                Lookup::Exact(_) => (&mut classes.obeyed, option.key.as_str()),
+                Lookup::Known(known) => (classes.known(known.class), option.key.as_str()),
+                _ if option.placeholder => (&mut classes.placeholders, option.key.as_str()),
+                Lookup::Prefix(spec) => (&mut classes.obeyed, spec.name),
+                Lookup::KnownPrefix(known, name) => (classes.known(known.class), name),
+                Lookup::Unknown(_) => continue,
+            };
+            if !class.iter().any(|known| known == name) {
+                class.push(name.to_owned());
+            }
+        }
+        classes
+    }
+
+    fn known(&mut self, class: Class) -> &mut Vec<String> {
+        match class {
+            Class::Ignored(_) => &mut self.not_needed,
+            Class::NotYet(_) => &mut self.missed,
+            Class::Refused(_) | Class::OtherProtocol(_) => &mut self.unsupported,
+            Class::Directive | Class::Message => &mut self.obeyed,
+        }
+    }
+
+    /// In one sentence.
+    pub fn summary(&self) -> String {
+        let counted = |count: usize| match count {
+            1 => "1 option is obeyed".to_owned(),
+            count => format!("{count} options are obeyed"),
+        };
+        let mut parts = vec![counted(self.obeyed.len())];
+        for (heading, names) in [
+            ("not needed", &self.not_needed),
+            ("not in this version", &self.missed),
+            ("not supported", &self.unsupported),
+        ] {
+            if !names.is_empty() {
+                parts.push(format!("{heading}: {}", names.join(", ")));
+            }
+        }
+        parts.join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::{Findings, Report};
+    use super::super::raw::RawOption;
+    use super::*;
+
+    #[test]
+    fn each_class_is_told_once_with_its_names() {
+        let mut findings = Findings::default();
+        let report = || Report::new("x");
+        findings.decline(Topic::Missed, "cron", report());
+        findings.warn(report());
+        findings.decline(Topic::NotNeeded, "plugin", report());
+        findings.decline(Topic::Missed, "stats", report());
+        findings.decline(Topic::Missed, "cron", report());
+        let entries = digest(&findings.warnings);
+        assert_eq!(
+            entries,
+            [
+                (Severity::Info, "not needed here: plugin; `rwsgi check` says why".to_owned()),
+                (
+                    Severity::Warning,
+                    "not in this version: cron, stats; `rwsgi check` says why".to_owned()
+                ),
+                (Severity::Warning, "x".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_configuration_is_classified_by_name() {
+        let keys = ["http", "process", "http", "plugin", "chroot", "cpu-affinity", "nonsense"];
+        let options = keys.iter().map(|key| RawOption::argument(key, "1", 1, key)).collect();
+        let classes = Classes::of(&RawConfig { options, ..RawConfig::default() });
+        assert_eq!(
+            classes.summary(),
+            "2 options are obeyed; not needed: plugin; not in this version: cpu-affinity; \
+             not supported: chroot"
+        );
+    }
+}

@@ -1,0 +1,437 @@
+//! The rest of uWSGI's options, which few configurations have. Their names are facts of uWSGI; what
+//! they come to here is said as in [`super::known`].
+
+use super::known::Class::{Ignored, NotYet, Refused};
+use super::known::{Known, flag, valued};
+
+const NO_CACHE: &str = "`import uwsgi` does not offer it";
+const HOOK: &str = "the hook does not run: use ExecStartPre= and the like of the service";
+const CONFINED: &str = "the application would see other files: use BindPaths=, PrivateMounts= and the \
+                        like of the service";
+const NO_EMPEROR: &str = "there is no emperor: systemd looks after each instance";
+const NO_ROUTER: &str = "there is no router process";
+const COMMAND: &str = "it is a command of uWSGI's program; see `rwsgi --help` for those of rwsgi";
+
+/// What makes no difference here.
+pub(super) const UNNEEDED: &[Known] = &[
+    flag(
+        &[
+            "pcre-jit",
+            "use-abort",
+            "skip-zero",
+            "persistent-ipcsem",
+            "shutdown-sockets",
+            "skip-atexit-teardown",
+            "disable-sendfile",
+            "print-sym",
+            "print-symbol",
+        ],
+        Ignored("it makes no difference to what is served"),
+    ),
+    flag(&["cgi-mode"], Ignored("requests are for the application only")).short('c'),
+    valued(
+        &["backtrace-depth", "locks", "lock-engine", "ftok", "clock", "max-apps", "binsh", "mode"],
+        Ignored("rwsgi needs no such setting"),
+    ),
+    flag(
+        &[
+            "clock-list",
+            "clocks-list",
+            "loop-list",
+            "loops-list",
+            "logger-list",
+            "loggers-list",
+            "router-list",
+            "routers-list",
+            "alarms-list",
+            "imperial-monitor-list",
+            "imperial-monitors-list",
+        ],
+        Ignored("what uWSGI has in plugins is not here"),
+    ),
+    valued(
+        &[
+            "raw-modifier1",
+            "raw-modifier2",
+            "scgi-modifier1",
+            "scgi-modifier2",
+            "fastcgi-modifier1",
+            "fastcgi-modifier2",
+            "http-socket-modifier1",
+            "http-socket-modifier2",
+            "http-modifier2",
+            "allowed-modifiers",
+            "remap-modifier",
+        ],
+        Ignored("all requests are for the application: there are no modifiers"),
+    ),
+    flag(&["wsgi-accept-buffers"], Ignored("rwsgi always does so")),
+    flag(
+        &["write-errors-exception-only"],
+        Ignored("a client that goes away is not an error of the application"),
+    ),
+    valued(
+        &["log-master-stream", "log-master-req-stream"],
+        Ignored("logging never blocks a worker"),
+    ),
+    flag(
+        &[
+            "http-cheap",
+            "http-quiet",
+            "http-manage-rtsp",
+            "http-manage-source",
+            "http-subscription-fallback-key",
+        ],
+        Ignored(NO_ROUTER),
+    ),
+    valued(
+        &[
+            "http-events",
+            "http-fallback",
+            "http-gracetime",
+            "http-harakiri",
+            "http-resubscribe",
+            "http-use-base",
+            "http-use-cache",
+            "http-use-code-string",
+            "http-use-pattern",
+            "http-use-socket",
+            "http-zerg",
+            "http-stud-prefix",
+        ],
+        Ignored(NO_ROUTER),
+    ),
+    valued(
+        &[
+            "weight",
+            "vassal-cap",
+            "vassal-set",
+            "vassal-sos",
+            "vassal-sos-backlog",
+            "heartbeat",
+            "early-emperor",
+        ],
+        Ignored(NO_EMPEROR),
+    ),
+    flag(&["auto-weight", "no-fd-passing", "propagate-touch"], Ignored(NO_EMPEROR)),
+];
+
+/// What will be missed.
+pub(super) const MISSED: &[Known] = &[
+    valued(
+        &[
+            "add-cache-item",
+            "check-cache",
+            "cache-blocksize",
+            "cache-expire-freq",
+            "cache-store",
+            "cache-store-sync",
+            "cache-sync",
+            "cache-udp-node",
+            "cache-udp-server",
+            "load-file-in-cache",
+            "load-file-in-cache-gzip",
+            "queue-blocksize",
+            "queue-store",
+            "queue-store-sync",
+            "py-sharedarea",
+            "rpc-max",
+            "websocket-max-size",
+            "websockets-max-size",
+            "websocket-ping-freq",
+            "websockets-ping-freq",
+            "websocket-pong-tolerance",
+            "websockets-pong-tolerance",
+            "signal-bufsize",
+            "signals-bufsize",
+            "mule-msg-size",
+            "mule-harakiri",
+        ],
+        NotYet(NO_CACHE),
+    ),
+    flag(
+        &["cache-no-expire", "cache-report-freed-items", "cache-use-last-modified"],
+        NotYet(NO_CACHE),
+    ),
+    valued(
+        &["timer", "rbtimer", "signal-timer", "signal-rbtimer"],
+        NotYet("the signal is not sent: use a timer of systemd"),
+    ),
+    valued(
+        &["cron-harakiri", "cron-legion", "unique-cron-legion", "unique-legion-cron"],
+        NotYet("the command is not run: use a timer of systemd"),
+    ),
+    valued(
+        &["attach-control-daemon", "smart-attach-daemon2"],
+        NotYet("the command is not started: make it a service of its own"),
+    ),
+    flag(&["daemons-honour-stdin"], NotYet("no command is started")),
+    valued(
+        &[
+            "after-request-call",
+            "after-request-hook",
+            "call-asap",
+            "call-in-jail",
+            "call-pre-jail",
+            "call-post-jail",
+            "call-as-root",
+            "call-as-user",
+            "call-as-user-atexit",
+            "call-pre-app",
+            "call-post-app",
+            "call-as-vassal",
+            "call-as-vassal1",
+            "call-as-vassal3",
+            "call-as-emperor",
+            "call-as-emperor1",
+            "call-as-emperor2",
+            "call-as-emperor4",
+            "file-write",
+        ],
+        NotYet(HOOK),
+    ),
+    valued(
+        &[
+            "wait-for-dir",
+            "wait-for-file",
+            "wait-for-fs",
+            "wait-for-mountpoint",
+            "wait-for-socket",
+            "wait-for-iface",
+            "wait-for-interface",
+            "wait-iface",
+            "wait-interface",
+            "wait-for-fs-timeout",
+            "wait-for-socket-timeout",
+            "wait-for-iface-timeout",
+            "wait-for-interface-timeout",
+            "wait-iface-timeout",
+            "wait-interface-timeout",
+        ],
+        NotYet(
+            "the start does not wait: use After=, RequiresMountsFor= and the like of the service",
+        ),
+    ),
+    valued(
+        &["check-mount", "check-mountpoint", "mount-check", "mountpoint-check"],
+        NotYet("nothing looks at the file system: use RequiresMountsFor= of the service"),
+    ),
+    valued(
+        &["flock", "flock2", "flock-wait", "flock-wait2"],
+        NotYet("no lock is taken: `pidfile` keeps a second instance away"),
+    ),
+    valued(
+        &[
+            "backlog-alarm",
+            "lq-alarm",
+            "listen-queue-alarm",
+            "segfault-alarm",
+            "metric-alarm",
+            "log-alarm",
+            "not-alarm-log",
+            "not-log-alarm",
+        ],
+        NotYet("no alarm is raised: entries of the journal have message ids to look for"),
+    ),
+    valued(
+        &[
+            "metric-dir",
+            "metrics-dir",
+            "metric-threshold",
+            "snmp",
+            "snmp-community",
+            "stats-pusher-default-freq",
+            "stats-pushers-default-freq",
+            "http-stats-server",
+            "http-ss",
+        ],
+        NotYet("no statistics are published"),
+    ),
+    flag(
+        &[
+            "metric-dir-restore",
+            "metrics-dir-restore",
+            "metrics-no-cores",
+            "stats-min",
+            "stats-no-cores",
+            "stats-no-metrics",
+        ],
+        NotYet("no statistics are published"),
+    ),
+    valued(
+        &[
+            "multicast",
+            "multicast-ttl",
+            "multicast-loop",
+            "subscribe",
+            "st",
+            "subscription-algo",
+            "subscription-notify-socket",
+            "subscription-tolerance",
+            "subscriptions-credentials-check",
+            "subscriptions-sign-check",
+            "subscriptions-sign-check-tolerance",
+            "subscriptions-sign-skip-uid",
+            "subscriptions-use-credentials",
+            "http-subscription-server",
+            "legion",
+        ],
+        NotYet("there are no subscriptions"),
+    ),
+    flag(
+        &["subscription-dotsplit", "start-unsubscribed", "unsubscribe-on-graceful-reload"],
+        NotYet("there are no subscriptions"),
+    ),
+    valued(
+        &["reload-on-fd", "brutal-reload-on-fd", "fs-brutal-reload", "fs-signal"],
+        NotYet("`touch-reload` reloads, `systemctl reload` and SIGHUP too"),
+    ),
+    flag(&["reload-os-env"], NotYet("the environment stays that of the start")),
+    flag(
+        &[
+            "refork",
+            "re-fork",
+            "refork-as-root",
+            "re-fork-as-root",
+            "refork-post-jail",
+            "re-fork-post-jail",
+        ],
+        NotYet("workers are forked from the template in any case"),
+    ),
+    valued(&["safe-fd", "fd-safe"], NotYet("descriptors of the start are not for the application")),
+    valued(&["notify-socket"], NotYet("it is not opened: commands come by `control-socket`")),
+    valued(&["fallback-config"], NotYet("nothing takes its place: use OnFailure= of the service")),
+    valued(&["early-envdir"], NotYet("the environment stays: use `env`")),
+    valued(&["log-prefix"], NotYet("the log has rwsgi's format and one destination")),
+    flag(&["logformat-strftime", "paste-logger"], NotYet("the log has rwsgi's format")),
+    valued(&["exception-handler"], NotYet("an exception is answered with 500 and is in the log")),
+    valued(&["profiler"], NotYet("nothing is profiled; `rwsgi stacks` shows where threads are")),
+    flag(
+        &["start_response-nodelay"],
+        NotYet("the head is sent with the first bytes of the body, as PEP 3333 has it"),
+    ),
+    flag(&["ignore-script-name"], NotYet("SCRIPT_NAME is what the web server says")),
+    valued(
+        &["python-import", "shared-python-import"],
+        NotYet("the module is only imported if the application does"),
+    ),
+    valued(
+        &["py-programname", "py-sys-executable", "post-pymodule-alias", "threads-stack-size"],
+        NotYet("the interpreter is started without it"),
+    ),
+    valued(
+        &["tcp-fastopen", "so-write-timeout", "socket-send-timeout", "socket-write-timeout"],
+        NotYet("sockets keep the system's settings"),
+    ),
+    flag(
+        &["tcp-fast-open-client", "tcp-fastopen-client"],
+        NotYet("sockets keep the system's settings"),
+    ),
+    valued(&["offload-thread"], NotYet("responses are written by the workers")),
+    valued(
+        &["response-header-collect"],
+        NotYet("responses are sent as the application makes them"),
+    ),
+];
+
+/// What the start is refused for.
+pub(super) const UNSUPPORTED: &[Known] = &[
+    valued(
+        &[
+            "mount-asap",
+            "mount-in-jail",
+            "mount-pre-jail",
+            "mount-post-jail",
+            "mount-as-root",
+            "mount-as-vassal",
+            "mount-as-emperor",
+            "umount-asap",
+            "umount-in-jail",
+            "umount-pre-jail",
+            "umount-post-jail",
+            "umount-as-root",
+            "umount-as-vassal",
+            "umount-as-emperor",
+            "worker-mount",
+            "namespace-keep-mount",
+        ],
+        Refused(CONFINED),
+    ),
+    valued(
+        &[
+            "namespace",
+            "ns",
+            "namespace-net",
+            "ns-net",
+            "setns-socket",
+            "setns-socket-skip",
+            "setns-skip",
+            "unshare2",
+            "cgroup-opt",
+            "cgroup-dir-mode",
+        ],
+        Refused(
+            "the application would run unconfined: use PrivateNetwork=, the cgroup's limits and the \
+             like of the service",
+        ),
+    ),
+    flag(
+        &["setns-preopen", "jailed"],
+        Refused("the application would run unconfined: use the settings of the service"),
+    ),
+    valued(&["undeferred-shared-socket"], Refused("name the address with `http`")),
+    valued(&["zerg-fallback"], Refused("shared sockets are not in this version")),
+    valued(
+        &["final-route", "error-route", "response-route"],
+        Refused("internal routing is not in this version: rules that protect something would not"),
+    ),
+    valued(&["sni"], Refused("TLS is not in this version: clients would find nothing there")),
+    valued(&["xmlconfig"], Refused("XML is not read: convert it to INI")),
+    valued(
+        &["force-cwd"],
+        Refused("relative paths would be others: use WorkingDirectory= of the service"),
+    ),
+    valued(&["resolve"], Refused("names are not looked up: write `set-ph = NAME=ADDRESS`")),
+    valued(
+        &["inject-before", "inject-after"],
+        Refused("texts are not put together: write `ini = FILE`"),
+    ),
+    valued(
+        &["worker-exec", "worker-exec2", "python-worker-override", "python-raw", "py"],
+        Refused("workers serve a WSGI application, and nothing else"),
+    ),
+    valued(
+        &["force-gateway", "dlopen", "end-blacklist", "end-whitelist"],
+        Refused("rwsgi's parts cannot be changed from a file"),
+    ),
+    valued(
+        &[
+            "stop",
+            "reload",
+            "signal",
+            "connect-and-read",
+            "extract",
+            "build-plugin",
+            "binary-append-data",
+            "privileged-binary-patch",
+            "privileged-binary-patch-arg",
+            "unprivileged-binary-patch",
+            "unprivileged-binary-patch-arg",
+        ],
+        Refused(COMMAND),
+    ),
+    flag(
+        &[
+            "help",
+            "usage",
+            "version",
+            "cflags",
+            "dot-h",
+            "binary-path",
+            "command-mode",
+            "python-version",
+            "pyshell-oneshot",
+        ],
+        Refused(COMMAND),
+    ),
+];
