@@ -16,6 +16,7 @@ fn an_expectation_that_nobody_knows_is_417() {
     let fields = [
         "Expect: 200-ok",
         "Expect:",
+        "Expect: 100-continue,",
         "Expect: 100-continue, other",
         "Expect: 100-continue\r\nExpect: other",
         "Expect: 100-continue;q=1",

@@ -21,11 +21,13 @@ fn who_closes_says_so_and_who_says_so_closes() {
         ("1.1", "Connection: keep-alive, close\r\n", true),
         ("1.1", "Connection: x-own ,\tclose , keep-alive\r\n", true),
         ("1.1", "Connection: x-own\r\nConnection: close\r\nConnection: keep-alive\r\n", true),
+        ("1.1", "Connection: ,, close ,\r\n", true),
         ("1.1", "Connection: closed\r\n", false),
         ("1.1", "Keep-Alive: timeout=5\r\n", false),
         ("1.0", "", true),
         ("1.0", "Connection: keep-alive\r\n", false),
         ("1.0", "Connection: x-own, Keep-Alive\r\n", false),
+        ("1.0", "Connection: , ,keep-alive,\r\n", false),
         ("1.0", "Connection: keep-alive, close\r\n", true),
         ("1.0", "Connection: close\r\nConnection: keep-alive\r\n", true),
     ] {
