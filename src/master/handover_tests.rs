@@ -157,7 +157,8 @@ fn another_format_or_layout_is_refused_with_both_versions() {
         format.contains("from rwsgi 9.8.7 while it runs: it hands over in format 2"),
         "{format}"
     );
-    assert!(refusal("layout", 77).contains("a scoreboard of layout 77, not 1"));
+    let layout = format!("a scoreboard of layout 77, not {}", scoreboard::LAYOUT);
+    assert!(refusal("layout", 77).contains(&layout));
     assert!(Handover::read("{}").unwrap_err().contains("is damaged"));
     assert!(Handover::read("").is_err());
 }
