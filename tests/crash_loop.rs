@@ -90,7 +90,7 @@ fn workers_serve_on_while_the_template_cannot_be_started() {
     kill(Pid::from_raw(template), Signal::SIGKILL).unwrap();
     wait_long("four attempts", || (server.place.read("tried").len() >= 4).then_some(()));
     assert_eq!(server.get("/").expect(200).text(), worker.to_string());
-    server.wait_for_notification("STATUS=serving: 1 worker × 1 thread for app; 0 requests", 1);
+    server.wait_for_notification("STATUS=serving: 1 worker × 1 thread for app; idle", 1);
     let is_told = || {
         let told = server.notifications();
         told.iter()

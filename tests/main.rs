@@ -99,6 +99,7 @@ mod journal;
 // SIGKILL, in whichever state.
 mod killed;
 // Where connections come from.
+mod leaks;
 mod listen;
 // Logs that are stuck, full or gone.
 mod log_sinks;
@@ -108,6 +109,7 @@ mod master_killed;
 mod memory_pressure;
 // What a supervisor is told, and when.
 mod notify_ready;
+mod notify_socket;
 // Requests for which no thread is free.
 mod overload;
 // Nothing new reaches the application, and nobody is refused.
@@ -175,6 +177,7 @@ mod uwsgi_protocol;
 // What is no request of it.
 mod uwsgi_refusals;
 // A worker dies: another comes.
+mod watchdog;
 mod worker_killed;
 // The reference implementation's own check of servers.
 mod wsgiref_validate;

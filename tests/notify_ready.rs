@@ -1,7 +1,12 @@
 //! What a supervisor is told, and when.
 
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
 use crate::support::server::Server;
 use crate::support::setup::Setup;
+use crate::support::wait;
 
 const SLOW: &str = "
 import os, time
@@ -53,7 +58,7 @@ fn a_reload_that_failed_for_its_configuration_is_told_as_ended() {
     // systemd waits for RELOADING=1 after the signal of Type=notify-reload, and READY=1 after it.
     let server = Server::new("");
     server.place.write("app.ini", "[rwsgi]\nfrob = 1\n");
-    server.signal(nix::sys::signal::Signal::SIGHUP);
+    server.signal(Signal::SIGHUP);
     server.wait_for_notification("RELOADING=1", 1);
     server.wait_for_notification("READY=1", 2);
 }
@@ -71,7 +76,41 @@ fn the_status_counts() {
     server.get("/ok").expect(200);
     server.get("/ok").expect(200);
     server.reload(1);
-    server.wait_for_notification("STATUS=serving: 2 workers × 2 threads for app; 2 requests", 1);
+    let line = server
+        .notifications()
+        .into_iter()
+        .rev()
+        .find(|said| said.starts_with("STATUS=serving: 2 workers × 2 threads for app; "))
+        .unwrap();
+    let figures = line.rsplit_once("; ").unwrap().1;
+    assert!(figures.contains(" requests/s, p95 1 ms, 0 waiting"), "{line}");
+}
+
+#[test]
+fn an_idle_server_says_nothing() {
+    let server = Server::new("");
+    server.wait_for_notification("STATUS=serving: 1 worker × 1 thread for app; idle", 1);
+    let said = server.notifications().len();
+    // Longer than the time between two figures.
+    let more = || (server.notifications().len() > said).then_some(());
+    let heard = wait::within(Duration::from_secs(11), more);
+    assert!(heard.is_none(), "{:?}", &server.notifications()[said..]);
+}
+
+#[test]
+fn figures_are_told_now_and_then() {
+    let server = Server::new("processes=1");
+    let before = server.notifications().len();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(4) {
+        server.get("/ok").expect(200);
+        // Each is news, and a reason to tell the status.
+        server.place.write("app.ini", "[rwsgi]\nfrob = 1\n");
+        server.signal(Signal::SIGHUP);
+    }
+    let said = server.notifications();
+    let lines = said[before..].iter().filter(|one| one.starts_with("STATUS=serving")).count();
+    assert!((1..=4).contains(&lines), "{lines}: {said:?}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub mod address;
 pub mod age;
 pub mod config;
 pub mod cpus;
+pub mod durations;
 pub mod exit;
 pub mod ipc;
 pub mod log;

@@ -14,9 +14,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::Duration;
 
 use crate::memory;
 
+use crate::durations::{self, Durations};
 use crate::request_id::RequestId;
 use crate::running::{self, Entries, Running};
 use crate::sys::SharedWords;
@@ -42,6 +44,11 @@ const WAITING: usize = 5;
 const TURNED_AWAY: usize = 6;
 const TEAM: usize = 7;
 const NAME: usize = 8;
+/// How long requests took, two counts of 32 bits in a word. A count that overflows adds one to its
+/// neighbour, once in four thousand million requests.
+const DURATIONS: usize = 9;
+
+const _: () = assert!(DURATIONS + durations::BUCKETS / 2 == SLOT_WORDS);
 
 /// The whole of the shared memory.
 #[derive(Debug, Clone)]
@@ -99,6 +106,12 @@ impl Scoreboard {
         (0..self.slots).filter_map(|index| self.slot(index)).any(|slot| {
             slot.word(TEAM).load(Relaxed) == team && slot.word(RUNNING).load(Relaxed) < threads
         })
+    }
+
+    /// How long the requests of all workers took, since the master started.
+    pub fn durations(&self) -> Durations {
+        let slots = (0..self.slots).filter_map(|index| self.slot(index));
+        slots.fold(Durations::default(), |sum, slot| sum.plus(slot.durations()))
     }
 
     /// What all workers together have done, and what was counted before the master started
@@ -215,11 +228,18 @@ impl Slot {
         self.entries().read(self.word(NAME).load(Relaxed))
     }
 
-    /// A response has left, or broke off, after `bytes` of its body. Returns how many there were, of
-    /// every worker that ever had this slot.
-    pub fn count_response(&self, bytes: u64) -> u64 {
+    /// A response has left, or broke off, after `bytes` of its body, so long after its request came.
+    /// Returns how many there were, of every worker that ever had this slot.
+    pub fn count_response(&self, bytes: u64, took: Duration) -> u64 {
         self.word(BYTES_SENT).fetch_add(bytes, Relaxed);
+        let bucket = durations::bucket(took);
+        self.word(DURATIONS + bucket / 2).fetch_add(1 << (32 * (bucket % 2)), Relaxed);
         self.word(REQUESTS).fetch_add(1, Relaxed) + 1
+    }
+
+    fn durations(&self) -> Durations {
+        let word = |index: usize| self.word(DURATIONS + index / 2).load(Relaxed);
+        Durations(std::array::from_fn(|index| (word(index) >> (32 * (index % 2))) as u32))
     }
 
     /// The application raised.
@@ -274,7 +294,7 @@ mod tests {
         let worker = Scoreboard::open(memory, 2).unwrap();
         let slot = worker.slot(1).unwrap();
         slot.begin_request(1, &ID, "GET", "/reports/7");
-        slot.count_response(10);
+        slot.count_response(10, Duration::from_millis(3));
         assert_eq!(master.slot(1).unwrap().read().bytes_sent, 10);
         assert_eq!(master.slot(0).unwrap().read(), Counters::default());
         assert_eq!(master.total().running, 1);
@@ -304,7 +324,7 @@ mod tests {
         let board = Scoreboard::create(1).unwrap();
         let slot = board.slot(0).unwrap();
         slot.begin_request(1, &ID, "GET", "/reports/7");
-        slot.count_response(1);
+        slot.count_response(1, Duration::ZERO);
         slot.take(7);
         assert_eq!(slot.read(), Counters { requests: 1, bytes_sent: 1, ..Counters::default() });
         assert_eq!(slot.running(), []);
@@ -335,6 +355,20 @@ mod tests {
             assert_eq!((slot.read().running, slot.running().len()), (count, count as usize));
         }
         assert!(slots[2].running().iter().all(|running| running.path.starts_with("/2/2")));
+    }
+
+    #[test]
+    fn durations_of_all_workers_are_counted_each_in_its_place() {
+        let board = Scoreboard::create(2).unwrap();
+        let slots = [board.slot(0).unwrap(), board.slot(1).unwrap()];
+        let expected: [u32; durations::BUCKETS] = std::array::from_fn(|index| index as u32 + 1);
+        for (index, count) in expected.into_iter().enumerate() {
+            let took = Duration::from_millis(((1 << index) >> 1) * 2);
+            for one in 0..count {
+                slots[one as usize % 2].count_response(1, took);
+            }
+        }
+        assert_eq!(board.durations(), Durations(expected));
     }
 
     #[test]

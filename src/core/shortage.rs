@@ -20,9 +20,25 @@ pub fn explain(error: &io::Error) -> String {
     format!("{error} ({remedy})")
 }
 
+/// The error number in a sentence that has an error of the system in it, as [`io::Error`] writes it.
+/// What fails at the start is told in sentences; this is what systemd wants to know of them (ERRNO=).
+pub fn errno_in(sentence: &str) -> Option<i32> {
+    let (_, rest) = sentence.split_once("(os error ")?;
+    let (number, _) = rest.split_once(')')?;
+    number.parse().ok().filter(|number| *number > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_is_that_of_the_error_and_garbage_has_none() {
+        let told = format!("cannot listen on :80: {}; use 8080", explain(&Errno::EACCES.into()));
+        assert_eq!(errno_in(&told), Some(13));
+        let without = ["", "(os error", "(os error )", "(os error x)", "(os error 0)", "it is 13"];
+        assert_eq!(without.map(errno_in), [None; 6]);
+    }
 
     #[test]
     fn a_shortage_names_its_limit_and_other_errors_are_as_they_are() {

@@ -72,6 +72,25 @@ pub fn adopt(fds: &[RawFd]) -> io::Result<BTreeMap<RawFd, OwnedFd>> {
     distinct.into_iter().map(adopt).collect()
 }
 
+/// Has all descriptors from number `first` on be closed in programs that this process executes. What
+/// is no descriptor of this process is left as it is, so there is no error.
+pub fn close_on_exec(first: RawFd) {
+    // From Linux 5.11 on it is one call.
+    // SAFETY: it changes a flag of descriptors, and neither closes nor reads any.
+    let done = unsafe {
+        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+    };
+    if done == 0 {
+        return;
+    }
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers = open.flatten().filter_map(|one| one.file_name().to_str()?.parse().ok());
+    for fd in numbers.filter(|fd: &RawFd| *fd >= first) {
+        // SAFETY: F_SETFD fails for what is not open, and changes nothing but a flag.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
 /// The path by which this program was executed, as it was given to execve(2) (AT_EXECFN, getauxval(3)).
 pub fn executed_path() -> Option<PathBuf> {
     // SAFETY: the kernel has put a string there that nobody changes, or the answer is 0.

@@ -179,11 +179,12 @@ impl Master {
                 self.queue.push_back(Event::WorkerPaused(key, number, running));
             }
             FromWorker::Stacks { ticket, threads } => self.on_stacks(ticket, key, threads),
+            FromWorker::Alive(part) => self.watchdog.hear(key, part),
         }
     }
 
     /// Its death is one like any other, and another worker follows.
-    fn on_stuck(&mut self, key: Key, reason: &str) {
+    pub(crate) fn on_stuck(&mut self, key: Key, reason: &str) {
         let alive = self.workers.get_mut(&key).filter(|worker| !worker.killed && !worker.gone);
         let Some(worker) = alive else { return };
         let Some(pid) = worker.pid else { return };

@@ -31,6 +31,9 @@ use crate::{check, descriptors, handover, interpreter, privileges, report, resum
 /// Slots of the scoreboard: more than a reload of the largest instance needs.
 const SLOTS: usize = 4096;
 
+/// Beyond stdin, stdout and stderr.
+const FIRST_DESCRIPTOR: i32 = 3;
+
 /// Why there is nothing to serve.
 pub type Refusal = (ExitCode, Failure);
 
@@ -41,19 +44,23 @@ pub fn serve(sources: &Sources) -> ExitCode {
     // 0. Perhaps an instance runs already, in this very process.
     match handover::receive() {
         Some(Ok((handover, held))) => return resume::resume(sources, handover, held),
-        Some(Err(why)) => return complain(ExitCode::System, &why),
+        Some(Err(why)) => return refuse(ExitCode::System, &why),
         None => {}
     }
+    // What whoever has started us has left open is not the application's.
+    sys::close_on_exec(FIRST_DESCRIPTOR);
     // 1. Read the configuration; nothing has happened yet when it is wrong.
     let handed = match Handed::take() {
         Ok(handed) => handed,
-        Err(why) => return complain(ExitCode::System, &why),
+        Err(why) => return refuse(ExitCode::System, &why),
     };
     let context = context(handed.inherited.names());
     let (config, warnings) = match config::load(sources, &context) {
         Ok(loaded) => loaded,
         Err(errors) => {
             print_errors(&errors);
+            let first = errors.first().map(ToString::to_string).unwrap_or_default();
+            tell_refusal(ExitCode::Config, &format!("the configuration is wrong: {first}"));
             return ExitCode::Config;
         }
     };
@@ -66,7 +73,7 @@ pub fn serve(sources: &Sources) -> ExitCode {
             Ok(Side::Daemon(caller)) => Some(caller),
             Err(error) => {
                 let why = format!("cannot go to the background: {}: {error}", path.display());
-                return complain(ExitCode::System, &why);
+                return refuse(ExitCode::System, &why);
             }
         },
     };
@@ -123,7 +130,7 @@ fn run(
     mut handed: Handed,
     caller: Option<Caller>,
 ) -> (ExitCode, Untold) {
-    let supervisor = Supervisor::from_environment();
+    let mut supervisor = Supervisor::from_environment();
     let mut store = Store::from_environment(&supervisor, std::mem::take(&mut handed.stored));
     // Whoever waits there is told at once.
     for (name, address) in handed.end_what_is_gone(&config) {
@@ -137,7 +144,7 @@ fn run(
     let Prepared { pidfile, control, fifos, listeners, python } = match prepared {
         Ok(prepared) => prepared,
         Err((code, failure)) => {
-            report::failed_start(&supervisor, &failure);
+            report::failed_start(&mut supervisor, &failure, code);
             return (code, Some((caller, failure)));
         }
     };
@@ -152,7 +159,7 @@ fn run(
                 "cannot make the memory that workers share: {error}; see `ulimit -a`, or LimitFSIZE= \
                  and MemoryMax= of the unit"
             ));
-            report::failed_start(&supervisor, &failure);
+            report::failed_start(&mut supervisor, &failure, ExitCode::System);
             return (ExitCode::System, Some((caller, failure)));
         }
     };
@@ -292,7 +299,7 @@ pub(crate) fn speaker(config: &Config) -> Speaker {
 
 /// A failure that Python has nothing to do with.
 pub fn plain(summary: String) -> Failure {
-    Failure { summary, traceback: String::new(), place: None }
+    Failure::plain(summary)
 }
 
 /// Adds what is known of a failure to an entry.
@@ -310,6 +317,16 @@ pub fn with_place(entry: Entry, place: &Place) -> Entry {
         .number("CODE_LINE", place.line)
         .field("CODE_FUNC", place.function.clone())
         .field("PYTHON_EXCEPTION", place.exception.clone())
+}
+
+/// The end before there is a log.
+fn refuse(code: ExitCode, why: &str) -> ExitCode {
+    tell_refusal(code, why);
+    complain(code, why)
+}
+
+fn tell_refusal(code: ExitCode, why: &str) {
+    Supervisor::from_environment().refused(&plain(why.to_owned()), code);
 }
 
 pub(crate) fn complain(code: ExitCode, why: &str) -> ExitCode {

@@ -40,7 +40,7 @@ impl State {
         } else {
             return None;
         };
-        Some(Failure { summary, traceback: String::new(), place: None })
+        Some(Failure::plain(summary))
     }
 }
 

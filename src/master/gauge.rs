@@ -27,7 +27,7 @@ pub(crate) struct Gauge {
     adaptive: Adaptive,
     rest: Rest,
     looked: Instant,
-    backlog: Backlog,
+    pub(crate) backlog: Backlog,
     doorbell: Option<Doorbell>,
 }
 

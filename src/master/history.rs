@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rwsgi_core::durations::Durations;
 use rwsgi_core::scoreboard::Counters;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,6 +26,9 @@ pub struct History {
     before: BTreeMap<Key, Counters>,
     /// How many requests there were when.
     counts: Vec<(Duration, u64)>,
+    /// How long those took, in the same order; fewer after a takeover from who did not count it.
+    #[serde(default)]
+    durations: Vec<Durations>,
     /// What there was before this start.
     #[serde(default)]
     earlier: Earlier,
@@ -39,6 +43,21 @@ struct Earlier {
     /// How long before this start the first one was.
     time: Duration,
     requests: u64,
+}
+
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Load {
+    /// Requests a second, of the last [`WINDOW`] or so.
+    pub(crate) per_second: f64,
+    /// Of how many seconds that is.
+    pub(crate) over_seconds: f64,
+    /// The time within which 95 % of them were answered.
+    pub(crate) p95: Option<Duration>,
+    /// Requests that the application works on.
+    pub(crate) running: u64,
+    /// Requests that wait for a thread, and connections that wait to be accepted.
+    pub(crate) waiting: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,35 +152,53 @@ impl History {
     pub(crate) fn go_on(mut self, gap: Duration, requests: u64) -> Self {
         let (starts, time) = (self.starts(), self.counted(gap));
         self.earlier = Earlier { starts, time, requests };
-        self.count(Duration::ZERO, requests);
+        self.count(Duration::ZERO, requests, Durations::default());
         self
     }
 
-    /// There have been `requests` by now.
-    pub(crate) fn count(&mut self, now: Duration, requests: u64) {
+    /// There have been `requests` by now, which took so long.
+    pub(crate) fn count(&mut self, now: Duration, requests: u64, durations: Durations) {
         if self.counts.last().is_none_or(|(at, _)| now >= *at + STEP) {
+            self.durations.resize(self.counts.len(), durations);
             self.counts.push((now, requests));
+            self.durations.push(durations);
         }
         // One from before the window is kept, to compare with.
         let old = self.counts.iter().filter(|(at, _)| *at + WINDOW < now).count();
         self.counts.drain(..old.saturating_sub(1));
+        self.durations.drain(..old.saturating_sub(1).min(self.durations.len()));
     }
 
-    /// Requests a second, and of how many seconds: since about [`WINDOW`], or since somebody asked
-    /// last.
-    pub(crate) fn rate(&self, now: Duration, requests: u64) -> Value {
-        let (at, before) = self
-            .counts
-            .iter()
-            .find(|(at, _)| *at + WINDOW >= now && *at + STEP <= now)
-            .or_else(|| self.counts.iter().rev().find(|(at, _)| *at + STEP <= now))
-            .copied()
-            .unwrap_or_default();
+    /// Requests a second, and how long they took: since about [`WINDOW`], or since somebody asked
+    /// last. Nothing is known here of who runs and waits.
+    pub(crate) fn load(&self, now: Duration, requests: u64, durations: Durations) -> Load {
+        let is_before = |(at, _): &(Duration, u64)| *at + STEP <= now;
+        let in_window = |(at, _): &(Duration, u64)| *at + WINDOW >= now;
+        let index = self.counts.iter().position(|one| in_window(one) && is_before(one));
+        let index = index.or_else(|| self.counts.iter().rposition(is_before));
+        let (at, before) = index.and_then(|at| self.counts.get(at)).copied().unwrap_or_default();
+        let earlier = index.and_then(|at| self.durations.get(at)).copied();
         let seconds = now.saturating_sub(at).as_secs_f64();
         let more = u32::try_from(requests.saturating_sub(before)).unwrap_or(u32::MAX);
-        let rate = if seconds > 0.0 { f64::from(more) / seconds } else { 0.0 };
+        Load {
+            per_second: if seconds > 0.0 { f64::from(more) / seconds } else { 0.0 },
+            over_seconds: seconds,
+            p95: durations.since(earlier.unwrap_or_default()).percentile(95),
+            running: 0,
+            waiting: 0,
+        }
+    }
+}
+
+impl Load {
+    /// As it is told by `status`.
+    pub(crate) fn json(&self) -> Value {
         let rounded = |number: f64| (number * 10.0).round() / 10.0;
-        json!({"requests": rounded(rate), "over_seconds": rounded(seconds)})
+        json!({
+            "requests": rounded(self.per_second),
+            "over_seconds": rounded(self.over_seconds),
+            "p95_ms": self.p95.map(|time| rounded(time.as_secs_f64() * 1000.0)),
+        })
     }
 }
 
@@ -197,12 +234,39 @@ mod tests {
     #[test]
     fn the_rate_is_that_of_the_last_seconds() {
         let mut history = History::default();
-        assert_eq!(history.rate(seconds(4), 8), json!({"requests": 2.0, "over_seconds": 4.0}));
-        (0..=60).for_each(|second| history.count(seconds(second), 10 * second));
+        let none = Durations::default();
+        let rate = |history: &History, at, requests| {
+            let load = history.load(seconds(at), requests, none);
+            (load.per_second, load.over_seconds)
+        };
+        assert_eq!(rate(&history, 4, 8), (2.0, 4.0));
+        (0..=60).for_each(|second| history.count(seconds(second), 10 * second, none));
         assert!(history.counts.len() <= 12, "{:?}", history.counts);
-        let rate = history.rate(seconds(60), 600 + 100);
-        assert_eq!(rate, json!({"requests": 20.0, "over_seconds": 10.0}));
-        let later = history.rate(seconds(160), 1600);
-        assert_eq!(later, json!({"requests": 10.0, "over_seconds": 100.0}));
+        assert_eq!(history.durations.len(), history.counts.len());
+        assert_eq!(rate(&history, 60, 600 + 100), (20.0, 10.0));
+        assert_eq!(rate(&history, 160, 1600), (10.0, 100.0));
+    }
+
+    #[test]
+    fn the_percentile_is_that_of_the_last_seconds_too() {
+        let counts = |short, long| {
+            let mut durations = Durations::default();
+            (durations.0[0], durations.0[10]) = (short, long);
+            durations
+        };
+        let mut history = History::default();
+        history.count(seconds(0), 100, counts(0, 100));
+        history.count(seconds(20), 100, counts(0, 100));
+        let load = history.load(seconds(25), 200, counts(100, 100));
+        assert_eq!(load.json()["p95_ms"], json!(1.9));
+        assert_eq!(history.load(seconds(25), 100, counts(0, 100)).json()["p95_ms"], Value::Null);
+    }
+
+    #[test]
+    fn what_an_older_program_hands_over_has_no_durations_yet() {
+        let old = json!({"restarts": {}, "before": {}, "counts": [[{"secs": 1, "nanos": 0}, 5]]});
+        let mut history: History = serde_json::from_value(old).unwrap();
+        history.count(seconds(3), 6, Durations::default());
+        assert_eq!(history.durations.len(), history.counts.len());
     }
 }

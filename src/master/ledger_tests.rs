@@ -7,7 +7,7 @@ fn earlier() -> (Ledger, Scoreboard) {
     let board = Scoreboard::create(2).unwrap();
     let slot = board.slot(1).unwrap();
     for _ in 0..7 {
-        slot.count_response(10);
+        slot.count_response(10, Duration::ZERO);
     }
     slot.count_exception();
     let (mut ledger, names) = Ledger::open(Vec::new(), &board).unwrap();
@@ -48,7 +48,7 @@ fn the_next_start_goes_on_from_the_sums() {
     assert!((57..70).contains(&ago), "{ago}");
     history.note_reload();
     // And the one after it.
-    next.slot(0).unwrap().count_response(30);
+    next.slot(0).unwrap().count_response(30, Duration::ZERO);
     ledger.write(&next, 4, now(), &history);
     let last = Scoreboard::create(1).unwrap();
     let (mut ledger, _) = Ledger::open(kept(&ledger, &next), &last).unwrap();
@@ -87,7 +87,7 @@ fn garbage_is_counted_from_zero() {
     // Another scoreboard, sums that cannot be.
     let other = Scoreboard::create(2).unwrap();
     assert_eq!(begins_with(kept(&ledger, &other)), zero);
-    board.slot(0).unwrap().count_response(u64::MAX);
+    board.slot(0).unwrap().count_response(u64::MAX, Duration::ZERO);
     assert_eq!(begins_with(kept(&ledger, &board)), zero);
 }
 

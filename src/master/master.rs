@@ -12,7 +12,6 @@ use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Channel, Failure, FromTemplate, FromWorker};
 use rwsgi_core::log::{self, Event as Said};
 use rwsgi_core::scoreboard::Scoreboard;
-use sd_notify::NotifyState;
 use serde_json::json;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
@@ -44,9 +43,11 @@ use crate::resume::Earlier;
 use crate::signals::{self, Meaning, Signals};
 use crate::stacks::Inquiries;
 use crate::state::State;
+use crate::status_line::StatusLine;
 use crate::takeover::Takeover;
 use crate::team::Plan;
 use crate::watch::{Cause, Watch};
+use crate::watchdog::Watchdog;
 
 /// How often systemd is told that a start, a reload or a stop takes its time, and by how much more.
 pub(crate) const EXTEND_EVERY: Duration = Duration::from_secs(5);
@@ -173,6 +174,8 @@ pub(crate) struct Master {
     pub(crate) history: History,
     pub(crate) hush: Option<Hush>,
     pub(crate) gauge: Gauge,
+    pub(crate) watchdog: Watchdog,
+    pub(crate) status_line: StatusLine,
     pub(crate) outcome: Option<Outcome>,
     /// A new program is about to take over.
     pub(crate) takeover: Option<Takeover>,
@@ -231,6 +234,7 @@ impl Master {
     fn new(mut instance: Instance, arrivals: mpsc::UnboundedSender<Arrival>) -> Self {
         let history = instance.ledger.as_mut().map(Ledger::take_history).unwrap_or_default();
         let (state, actions) = State::start(plan(&instance.config), Duration::ZERO);
+        let watchdog = Watchdog::new(instance.supervisor.watchdog, Duration::ZERO, 0);
         let mut master = Self {
             instance,
             state,
@@ -255,6 +259,8 @@ impl Master {
             history,
             hush: None,
             gauge: Gauge::new(Duration::ZERO),
+            watchdog,
+            status_line: StatusLine::default(),
             outcome: None,
             takeover: None,
         };
@@ -292,8 +298,6 @@ impl Master {
         arrived: &mut mpsc::UnboundedReceiver<Arrival>,
     ) -> Outcome {
         let mut status = tokio::time::interval(STATUS_EVERY);
-        let watchdog = self.instance.supervisor.watchdog;
-        let mut alive = tokio::time::interval(watchdog.unwrap_or(Duration::from_secs(3600)));
         loop {
             self.settle();
             if let Some(outcome) = self.outcome.take() {
@@ -314,9 +318,6 @@ impl Master {
                 Some(arrival) = arrived.recv() => self.on_arrival(arrival),
                 () = tokio::time::sleep_until(deadline.into()) => self.on_time(),
                 _ = status.tick(), if self.instance.supervisor.is_there() => self.tell_status(),
-                _ = alive.tick(), if watchdog.is_some() => {
-                    self.instance.supervisor.tell(&[NotifyState::Watchdog]);
-                }
             }
         }
     }
@@ -339,7 +340,9 @@ impl Master {
         let state = state.min(fork).min(self.memory_due().unwrap_or(far));
         let state = state.min(self.load_due().unwrap_or(far));
         let state = state.min(self.check_due().unwrap_or(far));
+        let state = state.min(self.watchdog.due().map_or(far, |at| self.began + at));
         let state = state.min(self.hush_ends().unwrap_or(far));
+        let state = state.min(self.status_line.due().map_or(far, |at| self.began + at));
         let extend = self.instance.supervisor.is_there() && self.is_busy();
         if extend { state.min(self.extend_at) } else { state }
     }
@@ -357,6 +360,8 @@ impl Master {
             let _ = kill(Pid::from_raw(template.pid), Signal::SIGKILL);
         }
         self.end_overdue_check();
+        self.mind_watchdog();
+        self.tell_status_if_due();
         if self.memory_due().is_some_and(|due| Instant::now() >= due) {
             self.look_at_memory();
         }
@@ -434,7 +439,7 @@ impl Master {
                 log::notice(Said::Stopped, format!("stopped after {requests} requests")).send();
             }
             Outcome::FailedStart(failure) | Outcome::GaveUp(failure) => {
-                report::failed_start(&self.instance.supervisor, failure);
+                report::failed_start(&mut self.instance.supervisor, failure, ExitCode::Application);
             }
         }
         for waiter in self.stop_waiters.drain(..) {

@@ -1,10 +1,12 @@
 //! The answer to `status`, for people.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::status::span;
+use crate::status_line::span as span_of;
 use crate::table::{harmless, mebibytes};
 
 /// One line of what runs, and a line for each of its sides.
@@ -56,10 +58,17 @@ fn workers(status: &Value) -> String {
 /// What there was, what there is, and how fast it goes.
 pub fn requests(status: &Value) -> String {
     let (total, rate) = (&status["total"], &status["per_second"]);
+    let within = match rate["p95_ms"].as_f64() {
+        Some(millis) => {
+            format!(", 95 % within {}", span_of(Duration::from_secs_f64(millis / 1000.0)))
+        }
+        None => String::new(),
+    };
     format!(
-        "{} answered, {} running, {} a second (of the last {} s), {} exceptions",
+        "{} answered, {} running, {} waiting, {} a second{within} (of the last {} s), {} exceptions",
         total["requests"],
         total["running"],
+        status["waiting"],
         rate["requests"],
         rate["over_seconds"],
         total["exceptions"]
@@ -118,7 +127,7 @@ mod tests {
             "name": "shop", "state": "serving", "uptime_seconds": 7500, "version": "0.1.0",
             "python": "3.12.3", "pid": 7, "generation": 2, "listeners": ["127.0.0.1:80", "/x"],
             "processes": 2, "threads": 4, "paused_seconds": null, "crash_loops": [],
-            "last_reload_failed": null, "per_second": {"requests": 1.5, "over_seconds": 10.0},
+            "last_reload_failed": null, "per_second": {"requests": 1.5, "over_seconds": 10.0, "p95_ms": 40.0}, "waiting": 2,
             "total": {"requests": 90, "running": 1, "exceptions": 0, "connections": 3},
             "memory": {"pss": 15 << 20, "rss": 31 << 20, "uss": 0},
             "workers": [{"phase": "ready"}, {"phase": "ready"}, {"phase": "draining"}],
@@ -129,7 +138,7 @@ shop: serving, up 2 h 5 min
   generation   2
   listeners    127.0.0.1:80, /x
   workers      2 × 4 threads: 2 ready, 1 draining
-  requests     90 answered, 1 running, 1.5 a second (of the last 10.0 s), 0 exceptions
+  requests     90 answered, 1 running, 2 waiting, 1.5 a second, 95 % within 40 ms (of the last 10.0 s), 0 exceptions
   connections  3
   memory       15 MiB (PSS of all workers), 31 MiB (RSS)
 ";

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::Failure;
 use rwsgi_core::log::{self, Entry, Event as Said, Level};
 use rwsgi_core::running::Running;
-use rwsgi_core::scoreboard::Counters;
 use sd_notify::NotifyState;
 use serde_json::json;
 
@@ -19,14 +19,14 @@ use crate::reap::Exit;
 use crate::state::WorkerPhase;
 use crate::unfinished::Unfinished;
 
-/// Says everywhere that the start has failed.
-pub fn failed_start(supervisor: &Supervisor, failure: &Failure) {
+/// Says everywhere that the start has failed, and with which exit code this process will end.
+pub fn failed_start(supervisor: &mut Supervisor, failure: &Failure, code: ExitCode) {
     let mut message = failure.summary.clone();
     if !failure.traceback.is_empty() {
         message = format!("{message}\n{}", failure.traceback);
     }
     with_failure(log::critical(Said::Failed, message), failure).send();
-    supervisor.tell(&[NotifyState::Status(&failure.summary)]);
+    supervisor.refused(failure, code);
 }
 
 fn resized(before: u32, wanted: u32, why: &str) {
@@ -57,6 +57,7 @@ impl Master {
             News::Ready => self.ready(),
             News::WorkerReady(key) => {
                 self.about_worker(key, Level::Info, Said::WorkerReady, "serves").send();
+                self.ask_for_proof(key);
             }
             News::WorkerLeaves(key) => {
                 let what = "was sent SIGTERM and drains; a new one is started";
@@ -202,13 +203,13 @@ impl Master {
     }
 
     /// What a worker runs, or ran when it died. Its slot is its own until it is forgotten.
-    fn unfinished(&self, key: Key) -> Unfinished {
+    pub(crate) fn unfinished(&self, key: Key) -> Unfinished {
         let worker = self.workers.get(&key).filter(|worker| worker.pid.is_some());
         let slot = worker.and_then(|worker| self.instance.scoreboard.slot(worker.slot));
         slot.map_or_else(Unfinished::default, |slot| Unfinished::new(slot.running()))
     }
 
-    fn name_of(&self, key: Key) -> (u32, i32) {
+    pub(crate) fn name_of(&self, key: Key) -> (u32, i32) {
         self.workers.get(&key).map_or((0, 0), |worker| (worker.number, worker.pid.unwrap_or(0)))
     }
 
@@ -236,24 +237,6 @@ impl Master {
             plural(config.threads as usize, "thread"),
             config.name
         )
-    }
-
-    pub(crate) fn tell_status(&mut self) {
-        let Counters { requests, running, .. } = self.instance.scoreboard.total();
-        self.history.count(self.now(), requests);
-        let phase = self.state_name();
-        let mut status =
-            format!("{phase}: {}; {requests} requests answered, {running} running", self.summary());
-        if self.state.paused().is_some() && phase != "paused" {
-            status.push_str("; paused");
-        }
-        if let Some(trouble) = &self.trouble {
-            status.push_str(&format!("; the last reload failed: {trouble}"));
-        }
-        if let Some(reason) = self.degraded.reason() {
-            status.push_str(&format!("; degraded: no worker can be replaced: {reason}"));
-        }
-        self.instance.supervisor.tell(&[NotifyState::Status(&status)]);
     }
 }
 

@@ -42,6 +42,8 @@ use crate::program::Program;
 use crate::report;
 use crate::stacks::Inquiries;
 use crate::state::State;
+use crate::status_line::StatusLine;
+use crate::watchdog::Watchdog;
 
 /// What the loop goes on with.
 pub struct Earlier {
@@ -93,7 +95,7 @@ pub fn resume(sources: &Sources, handover: Handover, mut held: Held) -> ExitCode
         Err(why) => (ExitCode::System, Some(crate::boot::plain(why))),
     };
     if let Some(failure) = failure {
-        report::failed_start(&Supervisor::from_environment(), &failure);
+        report::failed_start(&mut Supervisor::from_environment(), &failure, code);
     }
     log::finish();
     code
@@ -207,6 +209,12 @@ impl Master {
     ) -> io::Result<Self> {
         let elapsed = handover::clock()?.saturating_sub(earlier.began);
         let now = Instant::now();
+        let watchdog = Watchdog::new(
+            instance.supervisor.watchdog,
+            elapsed,
+            // An older program's workers do not know the question; the reload that follows replaces them.
+            if earlier.version == rwsgi_core::VERSION { 0 } else { earlier.state.generation() },
+        );
         let mut master = Self {
             instance,
             state: earlier.state,
@@ -231,6 +239,8 @@ impl Master {
             history: earlier.history,
             hush: None,
             gauge: Gauge::new(elapsed),
+            watchdog,
+            status_line: StatusLine::default(),
             outcome: None,
             takeover: None,
         };

@@ -100,7 +100,7 @@ impl Master {
         };
         let problem = match (told, worker.pid) {
             (Some(_), _) => None,
-            (None, Some(pid)) if is_stopped(pid) => Some("the process is stopped"),
+            (None, Some(pid)) if halt(pid).is_some() => Some("the process is stopped"),
             (None, _) => Some("Python does not answer: code that does not return holds its lock"),
         };
         Some(json!({
@@ -113,11 +113,23 @@ impl Master {
     }
 }
 
-/// Whether it got SIGSTOP, or is traced (proc_pid_stat(5)).
-fn is_stopped(pid: i32) -> bool {
+/// Why a process does not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Halt {
+    /// It was sent SIGSTOP, or the like.
+    Stopped,
+    /// A debugger has stopped it.
+    Traced,
+}
+
+/// Why it does not run, if it does not (proc_pid_stat(5)).
+pub(crate) fn halt(pid: i32) -> Option<Halt> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    matches!(state, Some('T' | 't'))
+    match stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()) {
+        Some('T') => Some(Halt::Stopped),
+        Some('t') => Some(Halt::Traced),
+        _ => None,
+    }
 }
 
 /// The answer as text.

@@ -384,7 +384,7 @@ impl State {
 
 /// A failure that Python has nothing to do with.
 pub(crate) fn failure(summary: String) -> Failure {
-    Failure { summary, traceback: String::new(), place: None }
+    Failure::plain(summary)
 }
 
 #[cfg(test)]

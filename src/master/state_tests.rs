@@ -33,7 +33,7 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 fn why() -> Failure {
-    Failure { summary: "no module named shop".into(), traceback: "Traceback".into(), place: None }
+    Failure { traceback: "Traceback".into(), ..Failure::plain("no module named shop".into()) }
 }
 
 fn forked(actions: &[Action]) -> Vec<Key> {

@@ -48,8 +48,7 @@ impl Master {
 
     pub(crate) fn status(&mut self) -> Value {
         let (now, total) = (self.now(), self.instance.scoreboard.total());
-        let per_second = self.history.rate(now, total.requests);
-        self.history.count(now, total.requests);
+        let load = self.load();
         let workers: Vec<_> =
             self.state.workers().iter().map(|(key, worker)| self.tell_of(*key, worker)).collect();
         let generation = self.state.generation();
@@ -71,7 +70,8 @@ impl Master {
             "last_reload_failed": self.trouble,
             "degraded": self.degraded.reason(),
             "crash_loops": self.state.crash_loops(now),
-            "per_second": per_second,
+            "per_second": load.json(),
+            "waiting": load.waiting,
             "starts": self.history.starts(),
             "reloads": self.history.reloads(),
             "counted_seconds": self.history.counted(now).as_secs(),

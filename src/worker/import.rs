@@ -91,6 +91,7 @@ fn watch(over: &UnixStream, time: Option<Duration>, ident: u64, channel: OwnedFd
         summary: format!("the application is not imported after {seconds} s (import-timeout)"),
         traceback: format!("It is here:\n{}", stack.unwrap_or_default()),
         place: None,
+        errno: None,
     };
     report(&Channel::from_fd(channel), failure);
     log::flush();

@@ -23,15 +23,14 @@ struct State {
 }
 
 impl Inquirer {
-    /// Asks as soon as the GIL can be had, and never waits.
-    pub(crate) fn ask(&self, question: impl FnOnce(Python<'_>) + Send + 'static) {
+    /// Asks as soon as the GIL can be had, and never waits. `false`: it never will.
+    pub(crate) fn ask(&self, question: impl FnOnce(Python<'_>) + Send + 'static) -> bool {
         let mut state = self.state();
         if state.thread.is_none() && !state.ended {
             state.thread = start();
         }
-        if let Some((questions, _)) = &state.thread {
-            let _ = questions.send(Box::new(question));
-        }
+        let thread = state.thread.as_ref();
+        thread.is_some_and(|(questions, _)| questions.send(Box::new(question)).is_ok())
     }
 
     /// Asks what has been asked for, and ends: no thread may wait for the GIL when Python ends.

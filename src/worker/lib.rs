@@ -38,6 +38,7 @@ mod pause;
 mod persistence;
 mod preface;
 mod probe;
+mod proof;
 mod record;
 mod relay;
 mod request;

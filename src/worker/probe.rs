@@ -73,7 +73,7 @@ fn conclude(worker: &Worker, probe: &Probe, probing: Probing, stream: UnixStream
         return worker.announce();
     }
     let traceback = if refused == Refused::Late { where_it_is(worker) } else { String::new() };
-    let failure = Failure { summary, traceback, place: None };
+    let failure = Failure { traceback, ..Failure::plain(summary) };
     let _ = worker.channel.send(&FromWorker::Failed(failure), &[]);
     // It leaves as after any order to: with its atexit hooks.
     if refused == Refused::Late || raise(Signal::SIGTERM).is_err() {

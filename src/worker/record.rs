@@ -52,7 +52,8 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.worker.count_response(self.bytes);
+        let took = self.began.elapsed();
+        self.worker.count_response(self.bytes, took);
         self.connection.enter(&self.worker, Phase::Reply);
         if !self.worker.config.log.requests {
             return;
@@ -67,7 +68,7 @@ impl Drop for Record {
             referer: self.field(&REFERER),
             status: self.status,
             bytes: self.bytes,
-            micros: u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
+            micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             complete: self.complete,
         };
         access.send();

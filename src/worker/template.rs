@@ -65,10 +65,8 @@ fn take_channel() -> io::Result<Channel> {
 
 /// Introduces itself and imports the application. `None`: the master has gone.
 fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failure> {
-    let system = |error: &dyn std::fmt::Display| Failure {
-        summary: format!("the template cannot start: {error}"),
-        traceback: String::new(),
-        place: None,
+    let system = |error: &dyn std::fmt::Display| {
+        Failure::plain(format!("the template cannot start: {error}"))
     };
     let hello = hello(py).map_err(|error| system(&error))?;
     channel.send(&hello, &[]).map_err(|error| system(&error))?;

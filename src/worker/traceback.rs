@@ -1,5 +1,6 @@
 //! A Python exception as one log entry.
 
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyTraceback;
 use rwsgi_core::ipc::{Failure, Place};
@@ -83,5 +84,14 @@ pub(crate) fn failure(py: Python<'_>, error: &PyErr, summary: String) -> Failure
         }
         traceback = format!("...\n{}", &traceback[cut..]);
     }
-    Failure { summary, traceback, place: place(py, error) }
+    Failure { summary, traceback, place: place(py, error), errno: errno(py, error) }
+}
+
+/// That of an OSError.
+fn errno(py: Python<'_>, error: &PyErr) -> Option<i32> {
+    if !error.is_instance_of::<PyOSError>(py) {
+        return None;
+    }
+    let errno: Option<i32> = error.value(py).getattr("errno").ok()?.extract().ok()?;
+    errno.filter(|number| *number > 0)
 }

@@ -35,6 +35,7 @@ use crate::origin::Origins;
 use crate::overtime::Overtime;
 use crate::pause::Held;
 use crate::probe;
+use crate::proof::Proof;
 use crate::relay::Relay;
 use crate::request::Call;
 use crate::room::FAR;
@@ -65,6 +66,7 @@ pub(crate) struct Worker {
     pub(crate) desks: Arc<Desks>,
     pub(crate) overtime: Overtime,
     pub(crate) inquirer: Inquirer,
+    pub(crate) proof: Proof,
     pub(crate) max_connections: u64,
     /// There was no room for another connection.
     pub(crate) full: AtomicBool,
@@ -187,7 +189,7 @@ fn start(
     let spare = channel.as_fd().try_clone_to_owned();
     Worker::create(channel, generation, slot).map(|worker| (worker, application)).map_err(|error| {
         let summary = format!("the worker cannot start: {error}");
-        let failure = Failure { summary, traceback: String::new(), place: None };
+        let failure = Failure::plain(summary);
         match spare {
             Ok(fd) => (Channel::from_fd(fd), failure),
             Err(_) => sys::exit_now(ExitCode::System as u8),
@@ -309,6 +311,7 @@ impl Worker {
             desks: Arc::new(Desks::new(config.threads, overtime.watches())),
             overtime,
             inquirer: Inquirer::default(),
+            proof: Proof::default(),
             max_connections: room_for(u64::from(config.http.max_connections)),
             full: AtomicBool::new(false),
             parked: AtomicU64::new(0),
@@ -370,9 +373,9 @@ impl Worker {
         }
     }
 
-    /// A response has left, or broke off, after `bytes` of its body.
-    pub(crate) fn count_response(&self, bytes: u64) {
-        let answered = self.slot.count_response(bytes);
+    /// A response has left, or broke off, after `bytes` of its body, so long after its request came.
+    pub(crate) fn count_response(&self, bytes: u64, took: Duration) {
+        let answered = self.slot.count_response(bytes, took);
         if self.age.is_last(answered) {
             self.deadlines.look_at(self.age.be_done());
             self.retire_if_due(self.deadlines.advance());

@@ -132,7 +132,8 @@ impl Setup {
         };
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            let foreign = ["RWSGI_", "UWSGI_", "LISTEN_", "NOTIFY_", "JOURNAL_", "RUNTIME_"];
+            let foreign =
+                ["RWSGI_", "UWSGI_", "LISTEN_", "NOTIFY_", "WATCHDOG_", "JOURNAL_", "RUNTIME_"];
             if foreign.iter().any(|prefix| text.starts_with(prefix)) {
                 command.env_remove(&name);
             }

@@ -4,7 +4,8 @@
 //! master ── Start, Fork, Leave ──▶ template        template ── Hello, Module, Imported,
 //!                                                              Failed ──▶ master
 //! master ── Drain, Stacks, Pause, Resume,          worker ── Forked, Ready, Failed, Busy, Retire,
-//!           Refuse ──▶ worker                                Draining, Stuck, Stacks, Paused ──▶ master
+//!           Refuse, Prove ──▶ worker                         Draining, Stuck, Stacks, Paused,
+//!                                                            Alive ──▶ master
 //! ```
 //! The end of the channel is a message, too: the other side is gone.
 //!
@@ -22,6 +23,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::shortage;
 
 /// From the master to a template.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -125,7 +127,22 @@ pub enum ToWorker {
     /// A worker has died, perhaps between being woken for a connection and accepting it: the kernel
     /// wakes nobody else.
     LookAgain,
+    /// systemd wants to know whether all is well: is it here? Never said without such a systemd.
+    Prove,
 }
+
+/// What in a worker has shown that it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// Who leads it, and waits for events.
+    Loop,
+    /// Python: its lock can be had.
+    Python,
+}
+
+/// Has a worker that has answered for Python write to stderr where its Python threads are, without
+/// Python's lock. A signal that nobody else uses: it stands for an error that no processor has.
+pub const DUMP: nix::sys::signal::Signal = nix::sys::signal::Signal::SIGSTKFLT;
 
 /// From a worker to the master.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +192,8 @@ pub enum FromWorker {
         /// The threads, those of rwsgi first.
         threads: Vec<ThreadStack>,
     },
+    /// The answer to [`ToWorker::Prove`]: of the loop at once, of Python as soon as its lock can be had.
+    Alive(Part),
 }
 
 /// Where a Python thread is.
@@ -197,6 +216,17 @@ pub struct Failure {
     pub traceback: String,
     /// Where in Python, if known.
     pub place: Option<Place>,
+    /// The error number of the system, where that is the cause (errno(3)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errno: Option<i32>,
+}
+
+impl Failure {
+    /// A failure that Python has nothing to do with.
+    pub fn plain(summary: String) -> Self {
+        let errno = shortage::errno_in(&summary);
+        Self { summary, traceback: String::new(), place: None, errno }
+    }
 }
 
 /// A line of Python.

@@ -19,7 +19,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use message::{
-    Failure, FromTemplate, FromWorker, Place, Probing, ThreadStack, ToTemplate, ToWorker,
+    DUMP, Failure, FromTemplate, FromWorker, Part, Place, Probing, ThreadStack, ToTemplate,
+    ToWorker,
 };
 
 /// Largest message, in bytes: a configuration, or a traceback that was cut to fit.
@@ -236,8 +237,7 @@ mod tests {
     #[test]
     fn a_traceback_of_a_hundred_kilobytes_passes() {
         let (master, template) = Channel::pair().unwrap();
-        let failure =
-            Failure { summary: "s".into(), traceback: "x".repeat(100 * 1024), place: None };
+        let failure = Failure { traceback: "x".repeat(100 * 1024), ..Failure::plain("s".into()) };
         template.send(&FromTemplate::Failed(failure.clone()), &[]).unwrap();
         match master.receive::<FromTemplate>().unwrap() {
             Received::Message(FromTemplate::Failed(got), _) => assert_eq!(got, failure),

@@ -58,6 +58,7 @@ fn text(event: Event) -> Text {
         Event::SlowRequest => of::SLOW_REQUEST,
         Event::RequestTimeout => of::REQUEST_TIMEOUT,
         Event::WorkerStuck => of::WORKER_STUCK,
+        Event::Unresponsive => of::UNRESPONSIVE,
         Event::Overload => of::OVERLOAD,
         Event::ApplicationError => of::APPLICATION_ERROR,
         Event::ApplicationOutput => of::APPLICATION_OUTPUT,

@@ -75,6 +75,8 @@ pub enum Event {
     RequestTimeout,
     /// A worker cannot end a request that has taken too long.
     WorkerStuck,
+    /// Python does not go on in a worker, or in none of them.
+    Unresponsive,
     /// No thread was free for a request in time.
     Overload,
     /// The application broke a rule of PEP 3333.
@@ -130,6 +132,7 @@ impl Event {
         Self::SlowRequest,
         Self::RequestTimeout,
         Self::WorkerStuck,
+        Self::Unresponsive,
         Self::Overload,
         Self::ApplicationError,
         Self::ApplicationOutput,
@@ -187,6 +190,7 @@ impl Event {
             Self::SlowRequest => ("slow_request", "2769a78ae5dc44ae808ad245f47b0b90"),
             Self::RequestTimeout => ("request_timeout", "ab1e4771f5dc4ce68ab48dccf115859d"),
             Self::WorkerStuck => ("worker_stuck", "259a2ca5cf584b74bc0bda9e30bb5b4d"),
+            Self::Unresponsive => ("unresponsive", "4b799e762b52475ea0269dbb4c63da44"),
             Self::Overload => ("overload", "4a5dcd5e9a024053bd0bb47d1914f24e"),
             Self::ApplicationError => ("application_error", "7be49e5f0ac94c2a9a7ab5d22ca60f8e"),
             Self::ApplicationOutput => ("application_output", "3deadd795f04421687bb7798cfc84212"),

@@ -334,14 +334,29 @@ or raise `harakiri`.",
 };
 
 pub(super) const WORKER_STUCK: Text = Text {
-    subject: "Worker @RWSGI_WORKER@ of @RWSGI_APP@ cannot end a request",
+    subject: "Worker @RWSGI_WORKER@ of @RWSGI_APP@ does not go on",
     cause: "\
-A request that has taken too long did not end by the exception that was raised in its thread: it waits
-in code that is not Python, or catches everything. The worker finishes its other requests and is replaced;
-if it cannot, it is killed.",
+Either a request that has taken too long did not end by the exception that was raised in its thread: it
+waits in code that is not Python, or catches everything; the worker finishes its other requests and is
+replaced, and if it cannot, it is killed. Or the worker has not answered the watchdog (WatchdogSec= of the
+unit), as it was stopped by a signal or is busy outside of Python; it is killed and replaced.",
     remedy: "\
 See PYTHON_STACK: its last line is the call that does not return. Give it a timeout. If no stack can be
-told, an extension module holds Python's lock.",
+told, an extension module holds Python's lock. Where the watchdog has ended it, its stacks are the output of
+the worker just before.",
+    manual: OPTIONS,
+};
+
+pub(super) const UNRESPONSIVE: Text = Text {
+    subject: "Python does not go on in @RWSGI_APP@",
+    cause: "\
+No code of Python has run for a long time, in one worker (a warning) or in all of them: something that is not
+Python, an extension module in most cases, has Python's lock and does not give it back. In all of them nobody
+serves, and systemd is asked to restart the service (WATCHDOG=trigger).",
+    remedy: "\
+The output of the workers just before says where their threads are: the last call in Python is that of the
+code which holds the lock. Have it release the lock, or move the work out of the request. Set `harakiri` to
+have single workers replaced sooner. If it is to take so long, raise WatchdogSec= of the unit.",
     manual: OPTIONS,
 };
 

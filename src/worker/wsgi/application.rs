@@ -20,7 +20,7 @@ pub(crate) fn load(py: Python<'_>, application: &Application) -> Result<(Py<PyAn
     })?;
     if !callable.is_callable() {
         let summary = format!("{} is not callable; name the WSGI callable", describe(application));
-        return Err(Failure { summary, traceback: String::new(), place: None });
+        return Err(Failure::plain(summary));
     }
     let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     Ok((callable.unbind(), micros))
