@@ -1,7 +1,8 @@
 //! What the generator writes for an instance: drop-ins for its service and its socket, from what its
 //! INI file says. Text only; [`generator`](crate::generator) writes it.
 //!
-//! Timeouts are not among it: while workers are imported or leave, the master asks systemd for more time.
+//! Timeouts are not among it: while workers are imported or leave, the master asks systemd for more time,
+//! and what `harakiri` allows counts for the watchdog, too ([`crate::watchdog`]).
 
 use std::fmt::Write as _;
 use std::path::Path;
