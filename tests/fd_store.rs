@@ -141,6 +141,22 @@ fn when_all_are_killed_only_requests_in_flight_are_lost() {
 }
 
 #[test]
+fn a_stop_leaves_its_listeners_to_the_socket_unit_that_the_ini_file_now_asks_for() {
+    let address = free();
+    let mut service = service(&format!("http = {address}"));
+    service.start();
+    let asked = ini(&format!("http = {address}\nsocket-activation = true"));
+    service.place().write("app.ini", &asked);
+    service.end(Signal::SIGTERM);
+    assert_eq!(service.listeners(), 0, "{:?}", service.stored());
+    assert!(!service.stored().is_empty(), "what is counted goes on");
+    let unit = TcpListener::bind(address).unwrap();
+    let mut service = service.socket("http", &unit);
+    service.start();
+    Client::connect(address).get("/ok").expect(200);
+}
+
+#[test]
 fn a_reload_adds_to_the_store_and_takes_from_it() {
     let address = free();
     let mut service = service(&format!("http = {address}\nhttp = old.sock"));

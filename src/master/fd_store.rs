@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::stat::fstat;
+use rwsgi_core::config::service::service;
 use rwsgi_core::log::{self, Event};
 
 use crate::handover;
@@ -146,6 +147,18 @@ impl Master {
         // From here on they belong together, and the earlier scoreboard is not needed any more.
         self.write_ledger();
         self.instance.store.retain(&self.instance.supervisor, &wanted);
+    }
+
+    /// At a stop: lets go of the listeners if the INI file has come to leave them to systemd (`socket-activation`). The
+    /// socket unit is started when this service has stopped, and could not open what the store still has.
+    pub(crate) fn leave_to_socket_unit(&mut self) {
+        let Instance { store, supervisor, sources, context, .. } = &mut self.instance;
+        if store.is_there() && service(sources, context).is_ok_and(|asked| asked.socket_activation)
+        {
+            let is_memory = |name: &&String| item(name) == Some(Item::Memory);
+            let memory = store.names().filter(is_memory).cloned().collect();
+            store.retain(supervisor, &memory);
+        }
     }
 
     /// Writes down what has been counted.

@@ -100,6 +100,7 @@ impl Master {
             News::Stopping => {
                 log::notice(Said::Stopping, "stopping: requests in flight are finished").send();
                 self.instance.supervisor.tell(&[NotifyState::Stopping]);
+                self.leave_to_socket_unit();
             }
             News::NoMercy(key) => self.no_mercy(key),
             News::Trouble(why) => {
