@@ -69,6 +69,29 @@ restart_refuses_nothing() {
     fails equal "$(property probe MainPID)" "$before"
 }
 
+# status_number KEY.KEY…: of `rwsgi status --json`
+status_number() {
+    inside rwsgi status --json probe | python3 -c 'import functools, json, sys
+print(functools.reduce(lambda value, key: value[key], sys.argv[1].split("."), json.load(sys.stdin)))' "$1"
+}
+
+restart_on_its_own_unix_socket_refuses_nothing() {
+    probe_serves 'http = /run/rwsgi/probe/http.sock'
+    start_load "$files/run/rwsgi/probe/http.sock"
+    inside systemctl restart rwsgi@probe
+    load_was_served
+}
+
+counters_survive_a_restart() {
+    local requests starts
+    requests=$(status_number total.requests)
+    starts=$(status_number starts)
+    [ "$requests" -gt 100 ] || { echo "$requests requests"; return 1; }
+    inside systemctl restart rwsgi@probe
+    equal "$(status_number starts)" "$((starts + 1))"
+    [ "$(status_number total.requests)" -ge "$requests" ] || { echo "$(status_number total.requests) after $requests"; return 1; }
+}
+
 # ------------------------------------------------------------------ a log of its own
 
 rotation_loses_no_line() {
@@ -97,6 +120,8 @@ theme_service() {
     check 'systemctl stop finishes the request in flight' stop_finishes_what_is_in_flight
     check 'a stopped instance leaves no runtime directory' leaves_no_runtime_directory
     check 'a restart under load refuses nothing, without a socket unit' restart_refuses_nothing
+    check 'a restart under load refuses nothing, on a UNIX socket of its own' restart_on_its_own_unix_socket_refuses_nothing
+    check 'what it has counted survives a restart' counters_survive_a_restart
     check 'logrotate under load loses no line of a log file' rotation_loses_no_line
     check 'none of it leaves a warning' nothing_was_warned_of
 }

@@ -59,7 +59,6 @@ restart_behind_a_port_refuses_nothing() {
 
 dead_master_behind_the_socket_refuses_nobody() {
     local before
-    inside systemctl stop rwsgi@probe
     probe_serves 'socket-activation = true'
     before=$(property probe MainPID)
     start_load
@@ -70,9 +69,20 @@ dead_master_behind_the_socket_refuses_nobody() {
 
 # ------------------------------------------------------------------ an instance that is there when it is needed
 
-ini_file_asks_for_the_socket() {
+# What has had the port itself gives it to systemd.
+socket_activation_comes_with_a_restart() {
     inside systemctl disable --now rwsgi@probe.socket rwsgi@probe
     inside rm -r /etc/systemd/system/rwsgi@probe.socket.d
+    probe_serves
+    probe_serves 'socket-activation = true'
+    contains "$(get /)" one
+    equal "$(inside systemctl is-active rwsgi@probe.socket)" active
+    inside systemctl stop rwsgi@probe
+    contains "$(get /)" one
+    inside systemctl stop rwsgi@probe.socket rwsgi@probe
+}
+
+ini_file_asks_for_the_socket() {
     put /etc/rwsgi/lazy.ini <<'END_OF_INI'
 [rwsgi]
 http = 127.0.0.1:8003
@@ -121,6 +131,7 @@ theme_sockets() {
     check 'a restart behind a UNIX socket refuses nothing' restart_behind_a_unix_socket_refuses_nothing
     check 'a drop-in moves the socket to a TCP port' port_by_drop_in
     check 'a restart behind a port of systemd refuses nothing' restart_behind_a_port_refuses_nothing
+    check 'socket-activation of an INI file counts from the next restart on' socket_activation_comes_with_a_restart
     check 'socket-activation of an INI file starts the service with the first connection' ini_file_asks_for_the_socket
     check 'die-on-idle ends an idle instance, and its socket stays' idle_instance_ends
     check 'the next connection brings it back' it_returns_by_the_socket

@@ -37,8 +37,6 @@ upgrade_loses_nothing() {
 }
 
 upgrade_behind_a_socket_loses_nothing() {
-    # What has the port lets go of it before systemd takes it.
-    inside systemctl stop rwsgi@probe
     probe_serves 'socket-activation = true'
     offer_next_version next2
     start_load
