@@ -51,12 +51,18 @@ drwxr-xr-x root/root ./usr/share/doc/rwsgi/examples/
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/nginx.conf
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/strict.conf
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/uwsgi.ini
+-rw-r--r-- root/root ./usr/share/doc/rwsgi/logging.md
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/sbom.cdx.json
 -rw-r--r-- root/root ./usr/share/fish/vendor_completions.d/rwsgi.fish
 -rw-r--r-- root/root ./usr/share/man/man5/rwsgi.ini.5.gz
 -rw-r--r-- root/root ./usr/share/man/man7/rwsgi.journal-fields.7.gz
 -rw-r--r-- root/root ./usr/share/man/man8/rwsgi-generator.8.gz
 -rw-r--r-- root/root ./usr/share/man/man8/rwsgi.8.gz
+drwxr-xr-x root/root ./usr/share/rwsgi/
+drwxr-xr-x root/root ./usr/share/rwsgi/python/
+drwxr-xr-x root/root ./usr/share/rwsgi/python/rwsgi/
+-rw-r--r-- root/root ./usr/share/rwsgi/python/rwsgi/__init__.py
+-rw-r--r-- root/root ./usr/share/rwsgi/python/rwsgi/logging.py
 -rw-r--r-- root/root ./usr/share/zsh/vendor-completions/_rwsgi
 END
 }

@@ -25,6 +25,7 @@ logging.config.dictConfig({
     'root': {'handlers': ['journal'], 'level': 'DEBUG'},
 })
 log = logging.getLogger('shop.orders')
+log.warning('while importing', extra={'book': 'a\nb'})
 
 class Missing(Exception):
     pass
@@ -173,6 +174,9 @@ fn a_record_of_logging_is_an_entry_with_its_fields() {
     }
     running.ask("/audit", 200);
     assert_eq!(running.message("who was it").get("SYSLOG_IDENTIFIER"), "audit");
+    let entry = running.message("template: [WARNING] while importing");
+    assert_eq!((entry.get("LOGGER"), entry.get("BOOK")), ("shop.orders", "a\nb"));
+    assert_eq!(entry.get("RWSGI_EVENT"), "application_log");
 }
 
 #[test]

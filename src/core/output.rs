@@ -9,6 +9,8 @@ use crate::log::Level;
 
 /// Longest text that is held back for its end.
 const LONGEST: usize = 256 * 1024;
+/// What a line begins with that is an entry of its own (`log::relayed`).
+const RELAYED: char = '\x1e';
 const TRACEBACK: &str = "Traceback (most recent call last):";
 /// What comes before that when it is one of an `ExceptionGroup`, whose lines have a margin.
 const GROUP: &str = "+ Exception Group ";
@@ -67,7 +69,8 @@ pub fn split(text: &str) -> Vec<Record> {
     let mut gather = Gather::default();
     let mut records = Vec::new();
     for line in text.split_inclusive('\n') {
-        if !line.starts_with([' ', '\t', '\n']) && !in_traceback(&gather.pending) {
+        let is_whole = gather.pending.starts_with(RELAYED);
+        if is_whole || !line.starts_with([' ', '\t', '\n']) && !in_traceback(&gather.pending) {
             records.extend(gather.flush());
         }
         gather.pending.push_str(line);

@@ -288,9 +288,13 @@ impl Pipe {
     fn tell_up_to(&mut self, end: usize) {
         let text: Vec<u8> = self.text.drain(..end).collect();
         for mut record in output::split(&String::from_utf8_lossy(&text)) {
-            if record.text.contains(log::FOLD) {
-                record.text = record.text.replace(log::FOLD, "\n");
-                record.place = output::place(&record.text);
+            if let Some(entry) = log::relayed(&record.text) {
+                about(self.source, entry).send();
+                continue;
+            }
+            if let Some(text) = log::unfold(&record.text) {
+                record.place = output::place(&text);
+                record.text = text;
             }
             entry(self.source, record).send();
         }
@@ -306,6 +310,10 @@ fn entry(source: Source, record: Record) -> Entry {
     if let Some(place) = &record.place {
         entry = with_place(entry, place);
     }
+    about(source, entry)
+}
+
+fn about(source: Source, entry: Entry) -> Entry {
     match source {
         Source::Template(_) => entry.about("template"),
         Source::Worker(_, number) => {

@@ -21,7 +21,7 @@ use rwsgi_core::title;
 
 use crate::identity;
 use crate::overtime::{Limit, Overtime, RequestTimeout};
-use crate::{logging, traceback};
+use crate::{logging, request, traceback};
 
 /// The version of uWSGI whose names these are.
 const UWSGI: (u32, u32, u32) = (2, 0, 30);
@@ -144,7 +144,7 @@ fn attribute<'py>(
 /// The name of the request that this thread works on, as the log has it; None when it works on none.
 #[pyfunction]
 fn request_id() -> Option<String> {
-    identity::current().map(|id| id.to_string())
+    request::current_id().map(|id| id.to_string())
 }
 
 /// Gives the request that this thread works on `seconds` from now on instead of what `harakiri`

@@ -53,14 +53,9 @@ impl Worker {
     }
 }
 
-/// The name of the request that this thread works on.
-pub(crate) fn current() -> Option<RequestId> {
-    request::current().map(|(request, reply)| reply.worker().request_id(&request))
-}
-
-/// Adds it, if there is one.
+/// Adds the name of the request that this thread works on, if there is one.
 pub(crate) fn about_current(entry: Entry) -> Entry {
-    match current() {
+    match request::current_id() {
         Some(id) => entry.number("REQUEST_ID", id),
         None => entry,
     }

@@ -15,6 +15,7 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use rwsgi_core::config::Protocol;
 use rwsgi_core::log::{self, Event};
+use rwsgi_core::request_id::RequestId;
 use rwsgi_files::{Answer, Found};
 use rwsgi_protocol::body::{Body, End};
 use rwsgi_protocol::header::content_length;
@@ -275,6 +276,14 @@ pub(crate) fn current() -> Option<(Arc<Request>, Arc<Reply>)> {
     CURRENT.with_borrow(|current| {
         let (call, reply) = current.as_ref()?;
         Some((Arc::clone(&call.request), Arc::clone(reply)))
+    })
+}
+
+/// The name of the request that this thread works on, in the log.
+pub(crate) fn current_id() -> Option<RequestId> {
+    CURRENT.with_borrow(|current| {
+        let (call, reply) = current.as_ref()?;
+        Some(reply.worker().request_id(&call.request))
     })
 }
 

@@ -15,12 +15,12 @@ mod fork;
 mod journal;
 mod loss;
 mod queue;
+mod relay;
 mod sink;
 mod stream;
 mod text;
 
 use std::borrow::Cow;
-use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -30,6 +30,7 @@ pub use event::Event;
 pub use fields::man_journal_fields;
 pub use fork::follow_forks;
 use queue::Queue;
+pub use relay::{relayed, unfold};
 use sink::Sink;
 pub use stream::{stderr, use_as_stderr};
 pub use text::escape_into;
@@ -252,24 +253,10 @@ fn deliver(item: Item) {
         Some(Output::Direct(sink, ..)) => {
             sink.lock().unwrap_or_else(PoisonError::into_inner).write(&item);
         }
-        Some(Output::Relay) => relay(&item),
+        Some(Output::Relay) => relay::write(&item),
         Some(Output::Queued(queue, ..)) => queue.push(item),
         None => {}
     }
-}
-
-/// What stands for a line feed amid an entry that is relayed.
-pub const FOLD: &str = "\x0b";
-
-fn relay(item: &Item) {
-    let (level, text) = match item {
-        Item::Entry(entry) => (entry.level, entry.message.trim_end_matches('\n').to_owned()),
-        Item::Access(access) => (Level::Info, access.line()),
-    };
-    // One line and one write: what several processes write to one pipe must not mix, and the reader
-    // is to see where it ends.
-    let line = format!("<{}>{}\n", level as u8, text.replace('\n', FOLD));
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
 /// An entry at level `critical`.

@@ -11,7 +11,7 @@ use rwsgi_core::log::{self, Event, Level};
 use rwsgi_core::output::{Gather, Record};
 use rwsgi_core::request_id::RequestId;
 
-use crate::identity;
+use crate::request;
 use crate::wsgi::start_response::type_name;
 
 /// A text stream into the log. What is written up to a line's end is an entry; a traceback is one,
@@ -45,7 +45,7 @@ impl LogStream {
 
     /// Takes what this thread writes.
     fn take(&self, text: &str) {
-        let (thread, request) = (thread::current().id(), identity::current());
+        let (thread, request) = (thread::current().id(), request::current_id());
         let mut all = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let mut pending = match all.iter().position(|one| one.thread == thread) {
             Some(index) => all.swap_remove(index),
