@@ -125,9 +125,12 @@ impl<'a> Scene<'a> {
             findings.warn("unit", message, format!("journalctl -xeu {unit}"));
         }
         if findings.is_good("unit") {
-            let drop_ins = match service.get("DropInPaths") {
-                "" => String::new(),
-                paths => format!(", changed by {paths}"),
+            // Those of the generator are told where they are wrong.
+            let paths = service.get("DropInPaths").split_whitespace();
+            let own: Vec<_> = paths.filter(|path| !path.starts_with("/run/systemd/gen")).collect();
+            let drop_ins = match own.as_slice() {
+                [] => String::new(),
+                own => format!(", changed by {}", own.join(" and ")),
             };
             let user = &self.who.name;
             findings.ok("unit", format!("{unit} runs as {user}{drop_ins}"));
@@ -144,10 +147,9 @@ impl<'a> Scene<'a> {
         }
         let outdated = plan.outdated(name);
         if self.service().is_some() && !outdated.is_empty() {
-            let message = format!(
-                "{} is from before the last change of the INI file",
-                outdated.join(" and ")
-            );
+            let units = outdated.join(" and ");
+            let message =
+                format!("systemd has not read the INI file since it was changed: {units}");
             let remedy = format!("systemctl daemon-reload && systemctl restart rwsgi@{name}");
             findings.warn("unit", message, remedy);
         }

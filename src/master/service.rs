@@ -108,7 +108,7 @@ pub fn opening(name: &str, path: &Path) -> String {
     let directory = format!("/etc/systemd/system/rwsgi@{name}.service.d");
     format!(
         "move it to /var/lib/rwsgi/{name}, or: mkdir -p {directory} && printf '[Service]\\nReadWritePaths=-%s\\n' '{}' \
-         >{directory}/writable.conf && systemctl daemon-reload",
+         >>{directory}/writable.conf && systemctl daemon-reload",
         path.display()
     )
 }
@@ -132,7 +132,10 @@ mod tests {
         assert_eq!(full.closes("shop", Path::new("/opt/shop")), None);
         assert!(full.closes("shop", Path::new("/etc/shop")).is_some());
         let told = opening("shop", Path::new("/opt/shop"));
-        assert!(told.contains(r"printf '[Service]\nReadWritePaths=-%s\n' '/opt/shop' >"), "{told}");
+        assert!(
+            told.contains(r"printf '[Service]\nReadWritePaths=-%s\n' '/opt/shop' >>"),
+            "{told}"
+        );
     }
 
     #[test]
