@@ -428,3 +428,17 @@ fn a_master_that_does_not_run_is_told_to_who_asks_for_the_state() {
         run.refuses(69, &["nobody answers at", "it does not answer"]);
     }
 }
+
+#[test]
+fn a_socket_that_was_deleted_is_there_again_after_a_reload() {
+    let server = served("");
+    std::fs::remove_file(server.place.join("control")).unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("the control socket was deleted by somebody: it is there again", 1);
+    server.wait_for_log("reloaded: ", 1);
+    assert_eq!(status(&server)["ok"], true);
+    // One that is there is left alone.
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("reloaded: ", 2);
+    server.wait_for_log("it is there again", 1);
+}

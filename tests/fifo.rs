@@ -99,3 +99,19 @@ fn sigwinch_and_sigurg_mean_nothing() {
     [Signal::SIGWINCH, Signal::SIGURG].iter().for_each(|signal| server.signal(*signal));
     server.get("/ok").expect(200);
 }
+
+#[test]
+fn one_that_was_deleted_is_there_again_after_a_reload() {
+    let server = Server::new("master-fifo = fifo\nmaster-fifo = other");
+    for name in ["fifo", "other"] {
+        std::fs::remove_file(server.place.join(name)).unwrap();
+    }
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("master-fifo was deleted by somebody: it is there again", 1);
+    server.wait_for_log("reloaded: ", 1);
+    write(&server, "fifo", "p");
+    server.wait_for_log("paused: ", 1);
+    write(&server, "fifo", "1");
+    write(&server, "other", "p");
+    server.wait_for_log("resumed after ", 1);
+}

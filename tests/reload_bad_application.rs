@@ -59,3 +59,14 @@ fn a_thread_that_the_application_left_behind_keeps_no_process_alive() {
     wait::until("three processes", || (server.place.processes().len() == 3).then_some(()));
     assert_eq!(server.stop().code(), Some(0));
 }
+
+#[test]
+fn workers_of_a_failed_reload_say_that_they_end_for_it() {
+    let server = Server::new("processes=2\nlazy-apps = true\nreload-probe = /ok");
+    server.place.write("app.py", "def application(e, s):\n    s('500 No', [])\n    return [b'']\n");
+    server.reload(1);
+    server.wait_for_log("reload failed, the old code serves on", 1);
+    server.wait_for_log(": its reload has failed", 1);
+    let log = server.log();
+    assert!(!log.contains("signal 15"), "{log}");
+}

@@ -52,3 +52,12 @@ fn fewer_and_more_workers_and_threads_take_effect() {
         assert_eq!(server.get("/ok").expect(200).text(), "ok");
     }
 }
+
+#[test]
+fn that_it_is_an_error_is_said_once() {
+    let server = Server::new("");
+    let ini = server.place.read("app.ini");
+    server.place.write("app.ini", &format!("{ini}threads = x\n"));
+    server.reload(1);
+    server.wait_for_log("reload failed, the old code serves on: app.ini:", 1);
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use rwsgi_core::config::{self, Context};
+use rwsgi_core::config::{self, ConfigError, Context};
 use rwsgi_core::ipc::{Channel, FromTemplate, FromWorker, Received, ToWorker};
 use rwsgi_core::log::{self, Event as Said, Level};
 use serde_json::json;
@@ -272,6 +272,7 @@ impl Master {
 
     /// Reads the configuration again and prepares what a new generation needs.
     pub(crate) fn reload(&mut self, ticket: Option<Ticket>) {
+        self.renew_control();
         if !self.take_over_first(ticket) {
             self.reload_at_last(ticket);
         }
@@ -292,8 +293,8 @@ impl Master {
     fn prepare(&mut self) -> Result<Pending, String> {
         let instance = &mut self.instance;
         let context = Context { is_reload: true, ..instance.context.clone() };
-        let (config, warnings) = config::load(&instance.sources, &context)
-            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
+        let (config, warnings) =
+            config::load(&instance.sources, &context).map_err(|errors| told(&errors))?;
         tell(&warnings);
         for option in config::needs_restart(&instance.config, &config) {
             let message = format!("{option} has changed; it takes effect after a restart");
@@ -306,6 +307,12 @@ impl Master {
         let opened = instance.listeners.open(&config, &instance.inherited, &mut Vec::new())?;
         Ok(Pending { config, python, opened })
     }
+}
+
+/// The errors of a configuration, where it was said already that they are such.
+fn told(errors: &[ConfigError]) -> String {
+    let all: String = errors.iter().map(ToString::to_string).collect();
+    all.strip_prefix("error: ").map(str::to_owned).unwrap_or(all)
 }
 
 /// What waits in a channel and is understood.

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use rwsgi_core::config::sizing::MOST_WORKERS;
 use rwsgi_core::config::{
     self, Config, ConfigError, Context, LogTarget, Process, Severity, Sources, Warning,
 };
@@ -28,8 +29,8 @@ use crate::pidfile::Pidfile;
 use crate::program::Program;
 use crate::{check, descriptors, handover, interpreter, privileges, report, resume};
 
-/// Slots of the scoreboard: more than a reload of the largest instance needs.
-const SLOTS: usize = 4096;
+/// Slots of the scoreboard: as many as a reload of the largest instance needs.
+const SLOTS: usize = 2 * MOST_WORKERS as usize;
 
 /// Beyond stdin, stdout and stderr.
 const FIRST_DESCRIPTOR: i32 = 3;

@@ -22,6 +22,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream, unix::UCred};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 /// Longest request, in bytes.
@@ -114,6 +115,8 @@ pub struct ControlSocket {
     socket: Socket,
     /// O_PATH: whoever may look at our descriptors finds the socket by it, see [`path_of`].
     file: OwnedFd,
+    /// What accepts its clients.
+    task: Option<AbortHandle>,
 }
 
 impl ControlSocket {
@@ -133,7 +136,7 @@ impl ControlSocket {
         socket.bind(&address).map_err(failed("bind"))?;
         // From here on the file is ours to remove, whatever follows.
         let file = open_file(path).map_err(failed("open"));
-        let made = file.map(|file| Self { path: path.to_owned(), socket, file })?;
+        let made = file.map(|file| Self { path: path.to_owned(), socket, file, task: None })?;
         made.give_away(process).map_err(failed("its owner and mode cannot be set"))?;
         // Until here nobody could connect.
         made.socket.listen(BACKLOG).map_err(failed("listen"))?;
@@ -142,7 +145,7 @@ impl ControlSocket {
 
     /// The one that an earlier program of this process has bound.
     pub fn resume(path: PathBuf, socket: OwnedFd, file: OwnedFd) -> Self {
-        Self { path, socket: socket.into(), file }
+        Self { path, socket: socket.into(), file, task: None }
     }
 
     /// Where it is, the socket, and the descriptor of its file.
@@ -166,10 +169,10 @@ impl ControlSocket {
     ///
     /// # Errors
     /// Those of fcntl(2) and epoll_ctl(2).
-    pub fn serve(&self, requests: mpsc::UnboundedSender<Request>) -> io::Result<()> {
+    pub fn serve(&mut self, requests: mpsc::UnboundedSender<Request>) -> io::Result<()> {
         let listener = UnixListener::from_std(self.socket.try_clone()?.into())?;
         let places = Arc::new(Semaphore::new(CLIENTS));
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let mut is_told = false;
             loop {
                 let mut stream = match listener.accept().await {
@@ -197,7 +200,25 @@ impl ControlSocket {
                 });
             }
         });
+        self.task = Some(task.abort_handle());
         Ok(())
+    }
+
+    /// Another one in the place of this one, if somebody has deleted its path.
+    ///
+    /// # Errors
+    /// A sentence: what is in the way.
+    pub fn anew(&self, process: &Process) -> Result<Option<Self>, String> {
+        if self.has_its_path() {
+            return Ok(None);
+        }
+        Self::bind(&self.path, process).map(Some)
+    }
+
+    fn has_its_path(&self) -> bool {
+        let ours = nix::sys::stat::fstat(&self.file).map(|facts| (facts.st_dev, facts.st_ino));
+        let there = std::fs::symlink_metadata(&self.path).map(|facts| (facts.dev(), facts.ino()));
+        ours.ok() == there.ok()
     }
 }
 
@@ -208,9 +229,10 @@ fn open_file(path: &Path) -> io::Result<OwnedFd> {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        let ours = nix::sys::stat::fstat(&self.file).map(|facts| (facts.st_dev, facts.st_ino));
-        let there = std::fs::symlink_metadata(&self.path).map(|facts| (facts.dev(), facts.ino()));
-        if ours.ok() == there.ok() {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+        if self.has_its_path() {
             let _ = std::fs::remove_file(&self.path);
         }
     }

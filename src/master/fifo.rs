@@ -14,6 +14,7 @@ use rwsgi_core::log::{self, Event as Said};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use crate::signals::Meaning;
 
@@ -63,6 +64,8 @@ impl Letter {
 pub struct Fifos {
     paths: Vec<PathBuf>,
     reading: Arc<Mutex<Option<Reading>>>,
+    /// What reads.
+    task: Option<AbortHandle>,
 }
 
 /// The number of the FIFO that is read, and its descriptor.
@@ -74,7 +77,7 @@ impl Fifos {
     /// # Errors
     /// A sentence: which cannot be made, and why.
     pub fn make(process: &Process) -> Result<Self, String> {
-        let mut made = Self { paths: Vec::new(), reading: Arc::default() };
+        let mut made = Self { paths: Vec::new(), reading: Arc::default(), task: None };
         for path in &process.fifos {
             make(path, process).map_err(|why| format!("master-fifo {}: {why}", path.display()))?;
             made.paths.push(path.clone());
@@ -85,7 +88,7 @@ impl Fifos {
     /// Those that an earlier program of this process has made, and what it was reading.
     pub fn resume(paths: Vec<PathBuf>, reading: Option<(usize, OwnedFd)>) -> Self {
         let reading = reading.map(|(slot, fd)| (slot, Arc::new(fd)));
-        Self { paths, reading: Arc::new(Mutex::new(reading)) }
+        Self { paths, reading: Arc::new(Mutex::new(reading)), task: None }
     }
 
     /// All of them.
@@ -102,13 +105,13 @@ impl Fifos {
     ///
     /// # Errors
     /// Those of open(2) and epoll_ctl(2).
-    pub fn serve(&self, meanings: mpsc::UnboundedSender<Meaning>) -> io::Result<()> {
+    pub fn serve(&mut self, meanings: mpsc::UnboundedSender<Meaning>) -> io::Result<()> {
         if self.paths.is_empty() {
             return Ok(());
         }
         let (paths, reading) = (self.paths.clone(), Arc::clone(&self.reading));
         let mut fifo = attach(&paths, &reading, None)?;
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             while let Some(bytes) = take(&fifo).await {
                 let Some(slot) = hand_on(&bytes, paths.len(), &meanings) else { continue };
                 match attach(&paths, &reading, Some(slot)) {
@@ -119,7 +122,31 @@ impl Fifos {
                 }
             }
         });
+        if let Some(before) = self.task.replace(task.abort_handle()) {
+            before.abort();
+        }
         Ok(())
+    }
+
+    /// Makes those again that somebody has deleted; whether there were any. They are to be served anew.
+    ///
+    /// # Errors
+    /// A sentence: which cannot be made, and why.
+    pub fn renew(&mut self, process: &Process) -> Result<bool, String> {
+        let gone: Vec<usize> =
+            (0..self.paths.len()).filter(|slot| !self.paths[*slot].exists()).collect();
+        for path in gone.iter().map(|slot| &self.paths[*slot]) {
+            make(path, process).map_err(|why| format!("master-fifo {}: {why}", path.display()))?;
+        }
+        let mut reading = lock(&self.reading);
+        // Of a path that is gone nobody writes to what is open.
+        if let Some((slot, _)) = reading.take_if(|(slot, _)| gone.contains(slot)) {
+            let path = &self.paths[slot];
+            let fifo = open_fifo(path)
+                .map_err(|error| format!("master-fifo {}: {error}", path.display()))?;
+            *reading = Some((slot, Arc::new(fifo)));
+        }
+        Ok(!gone.is_empty())
     }
 }
 
@@ -155,13 +182,17 @@ fn attach(
         (None, Some(there)) => there,
         (slot, _) => {
             let slot = slot.unwrap_or(0);
-            // For writing, too: who writes may come and go, and the end never comes.
-            let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-            (slot, Arc::new(open(&paths[slot], flags, Mode::empty())?))
+            (slot, Arc::new(open_fifo(&paths[slot])?))
         }
     };
     *reading = Some((slot, Arc::clone(&fifo)));
     AsyncFd::with_interest(fifo, Interest::READABLE)
+}
+
+/// For writing, too: who writes may come and go, and the end never comes.
+fn open_fifo(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    Ok(open(path, flags, Mode::empty())?)
 }
 
 fn lock(reading: &Mutex<Option<Reading>>) -> MutexGuard<'_, Option<Reading>> {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use rwsgi_core::config::sizing::Algorithm;
+use rwsgi_core::config::sizing::{Algorithm, MOST_WORKERS};
 use rwsgi_core::log::{self, Event as Said};
 use serde_json::json;
 
@@ -16,10 +16,6 @@ use crate::idle::Rest;
 use crate::master::{Arrival, Master};
 use crate::memory::resident;
 use crate::state::WorkerPhase;
-
-/// The most workers that can be asked for, unless more are configured: a reload and replacements need
-/// as many slots of the scoreboard again.
-const MOST_WORKERS: u32 = 1024;
 
 /// What was seen so far.
 #[derive(Debug)]
@@ -135,9 +131,8 @@ impl Master {
     }
 
     fn cannot_scale(&self, workers: u32) -> Option<String> {
-        let most = self.instance.config.processes.max(MOST_WORKERS);
-        if !(1..=most).contains(&workers) {
-            Some(format!("not {workers} workers: a number from 1 to {most} is possible"))
+        if !(1..=MOST_WORKERS).contains(&workers) {
+            Some(format!("not {workers} workers: a number from 1 to {MOST_WORKERS} is possible"))
         } else if workers > 1 && self.instance.config.processes == 1 {
             let why = "with `processes = 1` the application is told that it is alone \
                        (wsgi.multiprocess): configure 2 or more, and reload";

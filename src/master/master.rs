@@ -269,12 +269,42 @@ impl Master {
         master
     }
 
-    fn open_control(&self) {
-        if let Some(control) = &self.instance.control {
-            let asked = self.forward(Arrival::Control);
+    fn open_control(&mut self) {
+        let asked = self.forward(Arrival::Control);
+        if let Some(control) = &mut self.instance.control {
             complain("the control socket", control.serve(asked));
         }
-        complain("master-fifo", self.instance.fifos.serve(self.forward(Arrival::Letter)));
+        let letters = self.forward(Arrival::Letter);
+        complain("master-fifo", self.instance.fifos.serve(letters));
+    }
+
+    /// Makes the control socket and the FIFOs again that somebody has deleted.
+    pub(crate) fn renew_control(&mut self) {
+        let process = &self.instance.config.process;
+        let control = self.instance.control.as_ref().map(|control| control.anew(process));
+        let fifos = self.instance.fifos.renew(process);
+        let again = |what: &str| {
+            let message = format!("{what} was deleted by somebody: it is there again");
+            log::warning(Said::SystemError, message).send();
+        };
+        match control {
+            Some(Ok(Some(mut control))) => {
+                complain("the control socket", control.serve(self.forward(Arrival::Control)));
+                self.instance.control = Some(control);
+                again("the control socket");
+            }
+            Some(Err(why)) => log::warning(Said::SystemError, why).send(),
+            Some(Ok(None)) | None => {}
+        }
+        match fifos {
+            Ok(true) => {
+                let letters = self.forward(Arrival::Letter);
+                complain("master-fifo", self.instance.fifos.serve(letters));
+                again("master-fifo");
+            }
+            Ok(false) => {}
+            Err(why) => log::warning(Said::SystemError, why).send(),
+        }
     }
 
     /// A way for others to have something arrive.

@@ -202,8 +202,8 @@ impl Master {
         });
     }
 
-    fn drain(&self, key: Key, linger: Duration) {
-        let Some(worker) = self.workers.get(&key) else { return };
+    fn drain(&mut self, key: Key, linger: Duration) {
+        let Some(worker) = self.workers.get_mut(&key) else { return };
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let drain = ToWorker::Drain {
             linger_ms: millis(linger),
@@ -212,6 +212,8 @@ impl Master {
         if worker.channel.get_ref().send(&drain, &[]).is_err()
             && let Some(pid) = worker.pid
         {
+            // It is on its way out, and not the victim of somebody else.
+            worker.killed = true;
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
     }

@@ -191,6 +191,10 @@ impl Master {
         let unfinished = if killed { Unfinished::default() } else { self.unfinished(key) };
         let level = if unfinished.is_empty() { Level::Info } else { Level::Warning };
         let what = if killed { "is gone".to_owned() } else { exit.describe(&unfinished.clause()) };
+        let of = self.workers.get(&key).map(|worker| worker.generation);
+        let is_of_failed_reload = of.is_some_and(|generation| generation > self.state.generation());
+        let why = if is_of_failed_reload { ": its reload has failed" } else { "" };
+        let what = format!("{what}{why}");
         let entry = self.about_worker(key, level, Said::WorkerExited, &what);
         self.say_last(key, unfinished.add_to(entry));
     }

@@ -4,9 +4,12 @@
 use super::lookup::{Lookup, lookup};
 use super::value::Kind;
 
-/// 1 … 4096 of something, or as many as fit the machine.
-const fn or_auto(unit: &'static str) -> Kind {
-    Kind::NumberOrWord { min: 1, max: 4096, unit, word: "auto" }
+/// The most workers.
+const WORKERS: u64 = super::sizing::MOST_WORKERS as u64;
+
+/// 1 … `max` of something, or as many as fit the machine.
+const fn or_auto(unit: &'static str, max: u64) -> Kind {
+    Kind::NumberOrWord { min: 1, max, unit, word: "auto" }
 }
 
 /// One option.
@@ -334,7 +337,7 @@ pub static OPTIONS: &[OptionSpec] = &[
              so that `hasattr` tells the truth. `false` is for an application to which they are no \
              good. Only rwsgi has this option.",
         ),
-    option("processes", Group::Workers, or_auto("processes"))
+    option("processes", Group::Workers, or_auto("processes", WORKERS))
         .aliases(&["workers"])
         .short('p')
         .default("1")
@@ -345,7 +348,7 @@ pub static OPTIONS: &[OptionSpec] = &[
              may run on (AllowedCPUs=, CPUAffinity=); the log says what was found. `%k` is the \
              number of CPUs, too, to be written into other values.",
         ),
-    option("threads", Group::Workers, or_auto("threads"))
+    option("threads", Group::Workers, or_auto("threads", 4096))
         .default("1")
         .example("2")
         .doc(
@@ -353,7 +356,7 @@ pub static OPTIONS: &[OptionSpec] = &[
              is 4: while some wait for a database, others run; more rarely run sooner, because \
              all threads of a process share one lock.",
         ),
-    option("cheaper", Group::Workers, Kind::Number { min: 1, max: 4095, unit: "processes" })
+    option("cheaper", Group::Workers, Kind::Number { min: 1, max: WORKERS - 1, unit: "processes" })
         .example("2")
         .doc(
             "The number of workers follows the load: never fewer than these, never more than \
@@ -361,13 +364,13 @@ pub static OPTIONS: &[OptionSpec] = &[
              those that are not needed finish their requests and leave, the highest number first. \
              The log says why, in numbers.",
         ),
-    option("cheaper-initial", Group::Workers, Kind::Number { min: 1, max: 4096, unit: "processes" })
+    option("cheaper-initial", Group::Workers, Kind::Number { min: 1, max: WORKERS, unit: "processes" })
         .example("4")
         .doc(
             "How many workers there are at the start; a reload begins with as many as there are, but \
              not with fewer than these. Without it, `cheaper`.",
         ),
-    option("cheaper-step", Group::Workers, Kind::Number { min: 1, max: 4096, unit: "processes" })
+    option("cheaper-step", Group::Workers, Kind::Number { min: 1, max: WORKERS, unit: "processes" })
         .default("1")
         .example("2")
         .doc("How many workers are added at a time, at the least; one goes at a time."),
@@ -441,7 +444,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     option(
         "cheaper-busyness-backlog-step",
         Group::Workers,
-        Kind::Number { min: 1, max: 4096, unit: "processes" },
+        Kind::Number { min: 1, max: WORKERS, unit: "processes" },
     )
     .default("1")
     .example("4")
@@ -513,7 +516,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     option(
         "reload-overlap",
         Group::Workers,
-        Kind::NumberOrWord { min: 1, max: 4096, unit: "workers", word: "all" },
+        Kind::NumberOrWord { min: 1, max: WORKERS, unit: "workers", word: "all" },
     )
     .default("1")
     .example("2")

@@ -81,6 +81,7 @@ pub(super) fn recycling(settings: &Settings<'_>, findings: &mut Findings) -> Rec
     let evil_rss = megabytes(settings, "evil-reload-on-rss");
     let evil_address_space = megabytes(settings, "evil-reload-on-as");
     warn_of_evil(settings, findings);
+    warn_of_lifetimes(settings, findings);
     Recycling {
         requests: limit(settings, "max-requests", "max-requests-delta"),
         lifetime: limit(settings, "max-worker-lifetime", "max-worker-lifetime-delta"),
@@ -93,6 +94,17 @@ pub(super) fn recycling(settings: &Settings<'_>, findings: &mut Findings) -> Rec
         },
         pressure: settings.small("reload-on-memory-pressure").filter(|percent| *percent > 0),
         sample_every: seconds("mem-collector-freq").unwrap_or(default.sample_every),
+    }
+}
+
+/// `max-worker-lifetime` is not held up by `min-worker-lifetime`: below it, that never counts.
+fn warn_of_lifetimes(settings: &Settings<'_>, findings: &mut Findings) {
+    let most = settings.number("max-worker-lifetime").filter(|most| *most > 0);
+    let (Some(most), Some(setting)) = (most, settings.last("min-worker-lifetime")) else { return };
+    if settings.number("min-worker-lifetime").is_some_and(|least| most < least) {
+        let what = format!("{} is above `max-worker-lifetime = {most}`", quoted(setting.raw));
+        let report = Report::new(format!("{what}: it has no effect")).at_value(&setting.raw.origin);
+        findings.warn(report.help("remove it, or raise the other"));
     }
 }
 

@@ -170,7 +170,7 @@ fn all_errors_are_reported_at_once() {
         errors[0],
         "error: uwsgi.ini:2:11: `processes = four` is not a whole number\n  |\n\
          2 | processes=four\n  |           ^^^^\n\
-         \x20 expected: a number of processes from 1 to 4096, or `auto`"
+         \x20 expected: a number of processes from 1 to 2048, or `auto`"
     );
     assert!(errors[1].contains("`threads = 0` is less than 1"));
     assert_eq!(

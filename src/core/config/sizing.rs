@@ -11,6 +11,10 @@ use super::settings::Settings;
 use super::value::Value;
 use crate::cpus;
 
+/// The most workers of an instance, configured (`processes`) or asked for (`rwsgi scale`). The scoreboard has
+/// twice as many slots: during a reload there are those of two generations.
+pub const MOST_WORKERS: u32 = 2048;
+
 /// What `threads = auto` stands for: enough for a thread to run while others wait for a database, and
 /// no more than can share one lock without being in each other's way.
 const AUTO_THREADS: u32 = 4;

@@ -43,7 +43,7 @@ fn auto_is_what_the_machine_has_and_says_why() {
     assert_eq!((config.processes, config.threads), (cpus.count, AUTO_THREADS));
     let found = format!("processes = auto: {} ({})", cpus.count, cpus.reason);
     assert_eq!(config.sizing.found, [found, "threads = auto: 4".to_owned()]);
-    assert!(error("processes=many").contains("from 1 to 4096, or `auto`"));
+    assert!(error("processes=many").contains("from 1 to 2048, or `auto`"));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn numbers_that_contradict_each_other_are_refused() {
     let busy = "processes=4 cheaper=1 cheaper-algo=busyness cheaper-busyness-min=60";
     assert!(error(busy).contains("60, is not less than `cheaper-busyness-max`, which is 50"));
     // What is right on one machine is no error on a smaller one.
-    assert!(warning("processes=auto cheaper=4095").contains("is not fewer than `processes`"));
+    assert!(warning("processes=auto cheaper=2047").contains("is not fewer than `processes`"));
 }
 
 #[test]
@@ -90,4 +90,11 @@ fn an_end_that_nobody_undoes_is_warned_of() {
     let (config, warnings) = load_with("die-on-idle=true idle=60", &["http"]).unwrap();
     assert!(warnings.is_empty() && config.sizing.die_on_idle);
     assert_eq!(config.sizing.idle, Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn a_life_that_must_be_longer_than_it_may_be_is_told() {
+    let told = warning("max-worker-lifetime=30 min-worker-lifetime=60");
+    assert!(told.contains("is above `max-worker-lifetime = 30`: it has no effect"), "{told}");
+    assert_eq!(load_with("max-worker-lifetime=0 min-worker-lifetime=60", &[]).unwrap().1.len(), 0);
 }
