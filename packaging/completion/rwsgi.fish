@@ -16,7 +16,7 @@ complete -c rwsgi -n __fish_use_subcommand -a drain -d 'Pause, and wait until no
 complete -c rwsgi -n __fish_use_subcommand -a scale -d 'Have N workers until the next reload, with cheaper no fewer'
 complete -c rwsgi -n __fish_use_subcommand -a list -d 'Tell which instances run'
 complete -c rwsgi -n __fish_use_subcommand -a check -d 'Tell what is wrong with an instance or a file'
-complete -c rwsgi -n __fish_use_subcommand -a convert -d 'Print a configuration in rwsgi\'s own words'
+complete -c rwsgi -n __fish_use_subcommand -a convert -d 'Print the same configuration, written out'
 complete -c rwsgi -n __fish_use_subcommand -a doctor -d 'Look at the machine and the instances'
 complete -c rwsgi -n __fish_use_subcommand -a new -d 'Write the configuration of a project'
 complete -c rwsgi -n '__fish_seen_subcommand_from status workers stacks reload stop pause resume drain scale list' -l json

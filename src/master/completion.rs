@@ -33,7 +33,7 @@ fn commands() -> impl Iterator<Item = (&'static str, Of, String)> {
     });
     commands.chain([
         ("check", Of::Ini, "Tell what is wrong with an instance or a file".to_owned()),
-        ("convert", Of::Ini, "Print a configuration in rwsgi's own words".to_owned()),
+        ("convert", Of::Ini, "Print the same configuration, written out".to_owned()),
         ("doctor", Of::Instance, "Look at the machine and the instances".to_owned()),
         ("new", Of::Directory, "Write the configuration of a project".to_owned()),
     ])
