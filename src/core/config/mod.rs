@@ -23,8 +23,8 @@
 //! - [`error`]: how mistakes are shown; [`help`]: how the table is.
 
 mod application;
-mod arithmetic;
-mod blocks;
+pub mod arithmetic;
+pub mod blocks;
 mod condition;
 mod convert;
 pub mod digest;

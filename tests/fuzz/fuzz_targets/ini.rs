@@ -1,9 +1,11 @@
-//! INI files: sections, keys, values, `%d` and `%(key)`, and how what is wrong with them is shown.
+//! INI files: sections, keys, values, blocks, `%d`, `%(key)` and `%(key + 1)`, and how what is wrong with
+//! them is shown. What blocks and includes do is left to the tests: they read files and run commands.
 #![no_main]
 
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
+use rwsgi_core::config::blocks::{self, Item};
 use rwsgi_core::config::error::Findings;
 use rwsgi_core::config::ini::IniFile;
 use rwsgi_core::config::magic::Magic;
@@ -40,7 +42,21 @@ fuzz_target!(|data: &[u8]| {
     let magic = Magic::new(path, path, "uwsgi", Path::new("/"));
     let Some(mut options) = file.select(&["uwsgi", "rwsgi"]) else { return };
     options.iter().for_each(|option| drop(magic.expand(&option.value)));
+    let items = blocks::parse(options.clone(), &mut findings);
+    if findings.errors.is_empty() && findings.warnings.is_empty() {
+        let keywords = options.iter().filter(|option| blocks::is_keyword(&option.key)).count();
+        assert_eq!(count(&items), options.len() - keywords);
+    }
     vars::expand(&mut options, &|_| None, Path::new("/nowhere"), &mut findings);
     findings.errors.iter().for_each(|error| assert!(!error.to_string().is_empty()));
     findings.warnings.iter().for_each(|warning| assert!(!warning.to_string().is_empty()));
 });
+
+/// Options in blocks and outside.
+fn count(items: &[Item]) -> usize {
+    let one = |item: &Item| match item {
+        Item::Option(_) => 1,
+        Item::Block(block) => count(&block.body) + count(&block.otherwise),
+    };
+    items.iter().map(one).sum()
+}
