@@ -5,12 +5,12 @@
 //!
 //! In the order of the data:
 //! - [`mod@load`]: environment, arguments and files, in the order in which they count;
-//! - [`mod@reading`]: what includes, repeats or asks is obeyed; [`blocks`]: `if-…` and `for…` as a
-//!   tree; [`condition`]: what they ask; [`resource`]: files, standard input, commands; [`glob`];
+//! - `reading`: what includes, repeats or asks is obeyed; [`blocks`]: `if-…` and `for…` as a
+//!   tree; `condition`: what they ask; `resource`: files, standard input, commands; `glob`;
 //! - [`ini`]: the lines of a file; [`magic`]: its `%d`, `%n`, …; [`vars`]: `$(HOME)`, `%(key)`;
 //!   [`arithmetic`]: `%(key * 2)`;
 //! - [`raw`]: keys and values with their places;
-//! - [`options`]: the table of options; [`known`], [`foreign`]: uWSGI's others; [`lookup`]: from name to option;
+//! - [`options`]: the table of options; [`known`], `foreign`: uWSGI's others; [`lookup`]: from name to option;
 //! - [`value`]: from text to typed value; [`pattern`]: regular expressions;
 //! - [`resolve`](mod@resolve): the rules between options, and what the system has to say;
 //!   [`mod@files`]: the same for static files; [`mod@recycling`]: for the renewal of workers;
@@ -18,7 +18,7 @@
 //!   [`mod@reloading`]: for reloads;
 //!   [`mod@sizing`]: for their number;
 //! - [`mod@service`]: what the unit of systemd has to fit;
-//! - [`mod@digest`]: what becomes of each option, by class; [`mod@convert`]: the same configuration
+//! - [`mod@digest`]: what becomes of each option, by class; `convert`: the same configuration
 //!   in rwsgi's words;
 //! - [`error`]: how mistakes are shown; [`help`]: how the table is.
 
