@@ -127,6 +127,71 @@ fn a_file_is_served_by_what_was_written() {
 }
 
 #[test]
+fn settings_are_those_of_what_serves() {
+    let manage = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings.local')\n";
+    let wsgi = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings.live')\n";
+    let line = ["new", "shop", "--django", ".", "--dry-run"];
+    let layout = |wsgi: &'static str| {
+        // In a layout with `src`, the project is a directory below.
+        let files = [
+            ("src/manage.py", manage),
+            ("src/shop/wsgi.py", wsgi),
+            ("src/shop/settings/live.py", ""),
+        ];
+        place(&files, &line).run()
+    };
+    let ended = layout(wsgi);
+    let settings = "\nenv = DJANGO_SETTINGS_MODULE=shop.settings.";
+    assert!(
+        ended.stdout.contains(&format!("{settings}live\n")),
+        "{}\n{}",
+        ended.stdout,
+        ended.stderr
+    );
+    assert!(
+        ended.stdout.contains("/src\nmodule = shop.wsgi\n")
+            || ended.stdout.contains("/src\npythonpath")
+    );
+    let ended = layout("");
+    assert!(ended.stdout.contains(&format!("{settings}local\n")), "{}", ended.stdout);
+    let note = "shop.settings.local is taken, but there is shop.settings.live, too";
+    assert!(ended.stderr.contains(note), "{}", ended.stderr);
+}
+
+#[test]
+fn an_application_of_asgi_is_refused() {
+    for (name, source) in [
+        ("main.py", "from fastapi import FastAPI\napp = FastAPI(title='x')\n"),
+        ("asgi.py", "application = get_asgi_application()\n"),
+        ("app.py", "async def app(scope, receive, send):\n    pass\n"),
+    ] {
+        let ended = place(&[(name, source)], &["new", "x", "--wsgi", name, "--dry-run"]).run();
+        ended.refuses(1, &["an application of ASGI", "rwsgi serves WSGI only"]);
+    }
+    let both = "app = FastAPI()\napplication = WSGIMiddleware(app)\n";
+    assert_eq!(
+        place(&[("x.py", both)], &["new", "x", "--wsgi", "x.py", "--dry-run"]).run().code(),
+        0
+    );
+}
+
+#[test]
+fn a_file_in_a_package_is_run_from_outside_of_it() {
+    let files = [
+        ("site/shop/__init__.py", ""),
+        ("site/shop/wsgi.py", SITE),
+        ("site/requirements.txt", "x\n"),
+    ];
+    let ended = place(&files, &["new", "x", "--wsgi", "site/shop/wsgi.py", "--dry-run"]).run();
+    assert!(ended.stdout.contains("/site\nwsgi-file = shop/wsgi.py\n"), "{}", ended.stdout);
+    assert!(
+        ended.stderr.contains("pip install -r requirements.txt; then once more"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn a_file_that_is_there_is_never_written_over() {
     let setup =
         place(&[("out.ini", "precious")], &["new", "a", "--wsgi", "app.py", "-o", "out.ini"]);

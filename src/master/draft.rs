@@ -166,6 +166,11 @@ fn write(asked: &Asked, kind: &Kind) -> Result<(), (ExitCode, String)> {
             io::ErrorKind::PermissionDenied => {
                 (ExitCode::Permission, format!("{}: {error}; use sudo, or -o FILE", path.display()))
             }
+            io::ErrorKind::NotFound => {
+                let parent = path.parent().unwrap_or(Path::new("/")).display();
+                let why = format!("{parent} does not exist: mkdir -p {parent}, or -o FILE");
+                (ExitCode::System, why)
+            }
             _ => (ExitCode::System, format!("{}: {error}", path.display())),
         }
     })?;

@@ -77,6 +77,7 @@ pub fn look(kind: &Kind, cwd: &Path, who: Option<&Who>) -> Result<Project, Strin
         Kind::Flask(text) | Kind::Wsgi(text) => module(cwd, text)?,
     };
     project.virtualenv = virtualenv(&project.directory);
+    project.notes.extend(project.environment());
     if let Some(name) = project.settings.clone() {
         match settings(&project, &name, who) {
             Ok(settings) => project.learn(settings),
@@ -107,6 +108,44 @@ fn directory(cwd: &Path, path: &Path) -> Result<PathBuf, String> {
 }
 
 impl Project {
+    /// What of the environment of a project is not there by itself when it is a service.
+    fn environment(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let near = [Some(self.directory.as_path()), self.directory.parent()];
+        let file = |name: &str| {
+            let mut all = near.into_iter().flatten().map(|directory| directory.join(name));
+            all.find(|path| path.is_file())
+        };
+        if let Some(path) = file(".env") {
+            let shown = path.display();
+            notes.push(format!(
+                "{shown} is not read by rwsgi, and need not be where the project reads it itself: else an `env =` for each line"
+            ));
+        }
+        if self.virtualenv.is_none() {
+            let commands = [
+                ("uv.lock", "uv sync"),
+                ("poetry.lock", "poetry config virtualenvs.in-project true && poetry install"),
+                ("Pipfile", "PIPENV_VENV_IN_PROJECT=1 pipenv install"),
+                (
+                    "requirements.txt",
+                    "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+                ),
+                ("pyproject.toml", "python3 -m venv .venv && .venv/bin/pip install ."),
+            ];
+            let found =
+                commands.into_iter().find_map(|(name, command)| Some((file(name)?, command)));
+            if let Some((path, command)) = found {
+                let place = path.parent().unwrap_or(Path::new("/")).display();
+                notes.push(format!(
+                    "{} wants packages: cd {place} && {command}; then once more",
+                    path.display()
+                ));
+            }
+        }
+        notes
+    }
+
     fn learn(&mut self, settings: Settings) {
         if let Some((module, callable)) =
             settings.wsgi_application.as_deref().and_then(|name| name.rsplit_once('.'))
@@ -143,24 +182,57 @@ impl Project {
 
 fn django(directory: &Path) -> Result<Project, String> {
     let manage = directory.join("manage.py");
-    let text = fs::read_to_string(&manage).map_err(|error| {
-        let below = children(directory).into_iter().find(|path| path.join("manage.py").is_file());
-        let hint =
-            below.map_or_else(String::new, |path| format!("; try --django {}", path.display()));
-        format!("{}: {error}{hint}", manage.display())
-    })?;
-    let settings = std::env::var("DJANGO_SETTINGS_MODULE").ok().or_else(|| settings_in(&text));
+    if !manage.exists() {
+        // As in a layout with `src`.
+        let below = children(directory).into_iter().filter(|path| path.join("manage.py").is_file());
+        return match below.collect::<Vec<_>>().as_slice() {
+            [one] => django(one),
+            [] => Err(format!("{} does not exist, nor one a directory below", manage.display())),
+            several => {
+                let names: Vec<_> = several.iter().map(|path| path.display().to_string()).collect();
+                Err(format!("there are several projects, name one: {}", names.join(", ")))
+            }
+        };
+    }
+    let text =
+        fs::read_to_string(&manage).map_err(|error| format!("{}: {error}", manage.display()))?;
+    let of_manage = settings_in(&text);
+    // What serves may have others than what is run by hand.
+    let of_wsgi = of_manage.as_deref().and_then(|settings| {
+        let package = settings.split('.').next()?;
+        settings_in(&fs::read_to_string(directory.join(package).join("wsgi.py")).ok()?)
+    });
+    let settings = std::env::var("DJANGO_SETTINGS_MODULE").ok().or(of_wsgi).or(of_manage);
     let settings = settings.ok_or_else(|| {
         format!("{} does not say DJANGO_SETTINGS_MODULE: set that variable", manage.display())
     })?;
     let package = settings.split('.').next().unwrap_or(&settings);
     let target = format!("{package}.wsgi");
+    let notes = other_settings(directory, &settings).into_iter().collect();
     Ok(Project {
         directory: directory.into(),
         target,
         settings: Some(settings),
+        notes,
         ..Project::default()
     })
+}
+
+/// What else may be meant, where settings are split.
+fn other_settings(directory: &Path, settings: &str) -> Option<String> {
+    let (package, chosen) = settings.rsplit_once('.')?;
+    let known = ["production", "prod", "live"];
+    if known.contains(&chosen) {
+        return None;
+    }
+    let path = |module: &str| directory.join(module.replace('.', "/"));
+    let mut others = [package, settings].into_iter().flat_map(|package| {
+        known.map(|name| (format!("{package}.{name}"), path(package).join(format!("{name}.py"))))
+    });
+    let (other, _) = others.find(|(_, file)| file.is_file())?;
+    Some(format!(
+        "{settings} is taken, but there is {other}, too: `env = DJANGO_SETTINGS_MODULE={other}`?"
+    ))
 }
 
 /// The quoted word that follows the name of the variable.
@@ -177,14 +249,20 @@ fn is_identifier(text: &str) -> bool {
 }
 
 fn flask(directory: &Path) -> Result<Project, String> {
+    flask_in(directory).or_else(|why| {
+        let below = directory.join("src");
+        if below.is_dir() { flask_in(&below) } else { Err(why) }
+    })
+}
+
+fn flask_in(directory: &Path) -> Result<Project, String> {
     let first = ["wsgi", "app", "application", "main", "run"]
         .map(|name| directory.join(format!("{name}.py")));
     let packages = children(directory).into_iter().map(|path| path.join("__init__.py"));
     for path in first.into_iter().chain(packages) {
-        let Some(callable) = fs::read_to_string(&path).ok().and_then(|text| callable_in(&text))
-        else {
-            continue;
-        };
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        refuse_asgi(&path, &text)?;
+        let Some(callable) = callable_in(&text) else { continue };
         let module =
             if path.ends_with("__init__.py") { path.parent() } else { Some(path.as_path()) };
         let module =
@@ -205,16 +283,20 @@ fn flask(directory: &Path) -> Result<Project, String> {
 fn file(path: &Path) -> Result<Project, String> {
     let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    refuse_asgi(&path, &text)?;
     let callable = callable_in(&text);
     let notes = if callable.is_none() {
         vec!["no WSGI callable was recognized in it: see `callable`".to_owned()]
     } else {
         Vec::new()
     };
+    // What is in a package imports that by its name.
+    let outside = path.ancestors().skip(1).find(|above| !above.join("__init__.py").is_file());
+    let directory = outside.unwrap_or(Path::new("/"));
     Ok(Project {
-        directory: path.parent().unwrap_or(Path::new("/")).into(),
+        directory: directory.into(),
         file: true,
-        target: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        target: path.strip_prefix(directory).unwrap_or(&path).to_string_lossy().into_owned(),
         callable: callable.flatten(),
         notes,
         ..Project::default()
@@ -235,9 +317,40 @@ fn module(cwd: &Path, text: &str) -> Result<Project, String> {
     let source = source.ok_or_else(|| {
         format!("there is no {} nor a package of that name", sources[0].display())
     })?;
+    refuse_asgi(&path, &source)?;
     let callable = callable.map_or_else(|| callable_in(&source).flatten(), Some);
     let callable = callable.filter(|name| name != "application");
     Ok(Project { directory: cwd.into(), target: module.into(), callable, ..Project::default() })
+}
+
+/// Frameworks whose applications speak ASGI, as they are called.
+const ASGI: [&str; 6] =
+    ["FastAPI(", "Starlette(", "Quart(", "Sanic(", "Litestar(", "get_asgi_application("];
+
+/// An application of ASGI would be served with an error for each request.
+fn refuse_asgi(path: &Path, source: &str) -> Result<(), String> {
+    let value = |line: &str| line.split_once('=').map(|(_, value)| value.trim_start().to_owned());
+    let called =
+        source.lines().filter(|line| !line.starts_with([' ', '\t', '#'])).filter_map(value);
+    let mut called =
+        called.filter_map(|value| ASGI.into_iter().find(|name| value.starts_with(name)));
+    let is_async = source.lines().any(|line| {
+        ["async def app(", "async def application("].iter().any(|start| line.starts_with(start))
+    });
+    let what = called.next().map(|name| name.trim_end_matches('(')).or(is_async.then_some("async"));
+    match what {
+        None => Ok(()),
+        Some(_)
+            if source.contains("WSGIMiddleware") || source.contains("get_wsgi_application(") =>
+        {
+            Ok(())
+        }
+        Some(what) => Err(format!(
+            "{} has an application of ASGI ({what}), and rwsgi serves WSGI only: take a server for ASGI, or wrap it: \
+             `application = a2wsgi.ASGIMiddleware(app)` in a file of its own",
+            path.display()
+        )),
+    }
 }
 
 /// The WSGI callable of a source text: `Some(None)` if it is called `application`.
