@@ -39,6 +39,14 @@ check_version() {
     [ "$cargo" = "$changelog" ] || die "Cargo.toml has version $cargo, packaging/deb/changelog has $changelog"
 }
 
+# Before anything is fetched or compiled.
+check_target() {
+    local libraries
+    libraries=$(rustc --print target-libdir --target "$target")
+    [ -d "$libraries" ] ||
+        die "this Rust cannot compile for $target: rustup target add $target, or apt install libstd-rust-dev:$TARGET_ARCH"
+}
+
 # Of these versions, and in this place: what zig adds to the programs is compiled from its sources, whose paths are in
 # the debug symbols.
 get_zigbuild() {
@@ -78,6 +86,7 @@ compile() {
 }
 
 check_version
+check_target
 get_zigbuild
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(commit_time)}
 if [ -n "$SOURCE_DATE_EPOCH" ]; then
