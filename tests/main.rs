@@ -12,6 +12,8 @@
 // A server in a directory of its own, and a client on raw sockets.
 mod support;
 
+// The log of requests.
+mod access_log;
 // As many workers as there is work for.
 mod adaptive;
 mod advice;

@@ -50,7 +50,11 @@ _rwsgi() {
             --static-expires-type --static-expires-type-mtime --static-gzip --static-gzip-dir --static-gzip-ext
             --static-gzip-all --x-sendfile --x-accel-redirect --uid --gid --umask --pidfile --control-socket
             --control-group --master-fifo --daemonize --ignore-unsupported --autostart --socket-activation
-            --memory-high --memory-max --cpu-quota --tasks-max --logto --logging --disable-logging --master
+            --memory-high --memory-max --cpu-quota --tasks-max --logto --logging --logger --log-route
+            --log-encoder --log-date --logfile-chmod --logfile-chown --log-maxsize --log-backupname
+            --log-truncate --log-reopen --touch-logreopen --touch-logrotate --disable-logging --log-4xx --log-5xx
+            --log-slow --log-big --log-zero --log-ioerror --log-sendfile --log-format --log-format-strftime
+            --log-micros --log-x-forwarded-for --req-logger --log-req-route --log-req-encoder --log-rate --master
             --need-app --die-on-term --vacuum --enable-threads --single-interpreter --honour-range --strict
             --json --interval --once --timeout --workers --wait --worker"
         return
@@ -169,6 +173,22 @@ _rwsgi() {
         --tasks-max) :; return ;;
         --logto) _rwsgi_files; return ;;
         --logging) _rwsgi_reply -W 'auto stderr journal syslog'; return ;;
+        --logger) :; return ;;
+        --log-route) :; return ;;
+        --log-encoder) :; return ;;
+        --logfile-chmod) :; return ;;
+        --logfile-chown) _rwsgi_reply -u; return ;;
+        --log-maxsize) :; return ;;
+        --log-backupname) _rwsgi_files; return ;;
+        --touch-logreopen) _rwsgi_files; return ;;
+        --touch-logrotate) _rwsgi_files; return ;;
+        --log-slow) :; return ;;
+        --log-big) :; return ;;
+        --log-format) :; return ;;
+        --req-logger) :; return ;;
+        --log-req-route) :; return ;;
+        --log-req-encoder) :; return ;;
+        --log-rate) :; return ;;
         --interval) :; return ;;
         --timeout) :; return ;;
         --worker) :; return ;;

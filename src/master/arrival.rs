@@ -28,10 +28,7 @@ impl Master {
             Meaning::Stop => self.queue.push_back(Event::Stop),
             Meaning::StopNow => self.queue.push_back(Event::StopNow),
             Meaning::Reload => self.reload(None),
-            Meaning::ReopenLog => {
-                log::reopen();
-                self.tell_workers(&ToWorker::ReopenLog);
-            }
+            Meaning::ReopenLog => self.reopen_log(),
             Meaning::TogglePause if self.state.paused().is_some() => {
                 self.queue.push_back(Event::Resume(None));
             }
@@ -270,6 +267,12 @@ impl Master {
         let _ = waiter.answer.send(json!({"ok": ok, "message": message}));
     }
 
+    /// In all processes.
+    pub(crate) fn reopen_log(&mut self) {
+        log::reopen();
+        self.tell_workers(&ToWorker::ReopenLog);
+    }
+
     /// Reads the configuration again and prepares what a new generation needs.
     pub(crate) fn reload(&mut self, ticket: Option<Ticket>) {
         self.renew_control();
@@ -283,7 +286,12 @@ impl Master {
         if self.state.can_reload() && self.pending.is_none() {
             self.instance.supervisor.reloading("reloading");
             match self.prepare() {
-                Ok(pending) => self.pending = Some(pending),
+                Ok(pending) => {
+                    if pending.config.log.reopen {
+                        self.reopen_log();
+                    }
+                    self.pending = Some(pending);
+                }
                 Err(why) => return self.queue.push_back(Event::BadConfiguration(ticket, why)),
             }
         }

@@ -79,7 +79,8 @@ pub fn serve(sources: &Sources) -> ExitCode {
         },
     };
     // 3. Open the log.
-    log::init(&config.log.target, speaker(&config));
+    log::truncate(&config.log);
+    log::init(&config.log, &speaker(&config));
     let began = format!("rwsgi {} starts {}", rwsgi_core::VERSION, config.name);
     log::notice(Event::Starting, began).send();
     for found in &config.sizing.found {
@@ -113,9 +114,9 @@ pub fn tell(warnings: &[Warning]) {
 pub fn adapt(mut config: Config, inherited: &Inherited) -> Config {
     if std::env::var_os("NOTIFY_SOCKET").is_some()
         && let Some(path) = config.process.daemonize.take()
-        && config.log.target == LogTarget::File(path)
+        && config.log.sinks.target == LogTarget::File(path)
     {
-        config.log.target = LogTarget::Auto;
+        config.log.sinks.target = LogTarget::Auto;
     }
     inherited.complete(&mut config);
     config
@@ -167,7 +168,7 @@ fn run(
     let mut wanted = listeners.stored();
     let ledger = open_ledger(&store, memories, &scoreboard, &mut wanted);
     store.retain(&supervisor, &wanted);
-    let capture = Capture::start(&config.log.target);
+    let capture = Capture::start(&config.log.sinks.target);
     let instance = Instance {
         sources: sources.clone(),
         context,

@@ -289,12 +289,10 @@ impl<'a> Scene<'a> {
         let files = &self.config.files;
         let roots = files.checked.iter().chain(files.maps.iter().map(|map| &map.target));
         wishes.extend(roots.map(|path| ("static files", path.clone(), Wish::Enter)));
-        let written = self.config.process.pidfile.iter().chain(match &self.config.log.target {
-            LogTarget::File(path) => Some(path),
-            _ => None,
-        });
+        let written =
+            self.config.process.pidfile.iter().map(AsRef::as_ref).chain(self.config.log.files());
         let sockets = self.config.listeners.iter().filter_map(|listen| match &listen.address {
-            ListenAddr::Unix(path) => Some(path),
+            ListenAddr::Unix(path) => Some(path.as_path()),
             _ => None,
         });
         // What is opened before the rights of the start are given up is no matter of this user.
@@ -417,7 +415,7 @@ fn import(config: Config, findings: &mut Findings) {
 }
 
 fn import_once(mut config: Config) -> Result<String, Refusal> {
-    config.log.target = LogTarget::Stderr;
+    config.log = config::Log::to(LogTarget::Stderr);
     config.lazy_apps = false;
     config.listeners.clear();
     let system = |why: String| (ExitCode::System, plain(why));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rwsgi_core::config::error::Report;
 use rwsgi_core::config::raw::RawOption;
-use rwsgi_core::config::{self, Argument, Config, ConfigError, Context, LogTarget, Sources};
+use rwsgi_core::config::{self, Argument, Config, ConfigError, Context, Sources};
 use rwsgi_core::exit::ExitCode;
 
 use crate::cli::{INSTANCES, Mode};
@@ -95,11 +95,8 @@ fn load(name: &str) -> Result<Config, String> {
 
 /// Directories in which it makes files.
 fn written(config: &Config) -> Vec<PathBuf> {
-    let log = match &config.log.target {
-        LogTarget::File(path) => Some(path),
-        LogTarget::Auto | LogTarget::Stderr | LogTarget::Journal | LogTarget::Syslog => None,
-    };
-    let files = config.process.pidfile.iter().chain(log);
+    let pidfile = config.process.pidfile.iter().map(PathBuf::as_path);
+    let files = pidfile.chain(config.log.files());
     let spool = config.application.env.iter().find(|(name, _)| name == "TMPDIR");
     let spool = spool.map(|(_, directory)| PathBuf::from(directory));
     files.filter_map(|file| file.parent()).map(Path::to_owned).chain(spool).collect()

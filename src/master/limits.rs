@@ -110,14 +110,20 @@ impl Limits<'_> {
 
     /// Each request is an entry, and an error behind them must not be dropped.
     fn log(&self, service: &Service, findings: &mut Findings) {
-        let to_journal = matches!(self.config.log.target, LogTarget::Auto | LogTarget::Journal);
-        if to_journal && self.config.log.requests && service.get("LogRateLimitBurst").is_empty() {
+        let (log, requests) = (&self.config.log, &self.config.log.requests);
+        let target = &requests.sinks.as_ref().unwrap_or(&log.sinks).target;
+        let to_journal = matches!(target, LogTarget::Auto | LogTarget::Journal);
+        if to_journal
+            && requests.enabled
+            && requests.rate.is_none()
+            && service.get("LogRateLimitBurst").is_empty()
+        {
             let message = format!(
                 "{}: this systemd has no limit of its own for the log of a unit: journald drops entries beyond RateLimitBurst=",
                 self.name
             );
             let remedy = "RateLimitBurst=200000 in /etc/systemd/journald.conf, then: systemctl restart systemd-journald; \
-                          or `disable-logging`";
+                          or `log-rate = 20`, or requests to a file (`req-logger`)";
             findings.warn("journal", message, remedy);
         }
     }

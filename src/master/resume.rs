@@ -86,7 +86,7 @@ pub fn resume(sources: &Sources, handover: Handover, mut held: Held) -> ExitCode
         Err(code) => return code,
     };
     let file = handover.log.and_then(|fd| held.take(fd).ok());
-    log::init_with(&config.log.target, speaker(&config), file);
+    log::init_with(&config.log, &speaker(&config), file);
     let (code, failure) = match take(sources, config, handover, held) {
         Ok((instance, earlier)) => {
             let (code, untold) = master::run(instance, Some(earlier));
@@ -146,7 +146,7 @@ fn take(
     let pipes = all(handover.outputs, |Output { source, pipe, text }| {
         Ok(Pipe::new(source, with(pipe)?, text))
     })?;
-    let capture = Capture::start(&config.log.target);
+    let capture = Capture::start(&config.log.sinks.target);
     if let Some(capture) = &capture {
         capture.read_on(pipes);
     }

@@ -76,7 +76,9 @@ pub fn template(
     fds.extend(listeners);
     let mut config = Box::new(config.clone());
     // There `stderr` is not what it is here.
-    config.log.target = log::resolve_target(&config.log.target);
+    for sinks in std::iter::once(&mut config.log.sinks).chain(&mut config.log.requests.sinks) {
+        sinks.target = log::resolve_target(&sinks.target);
+    }
     let version = rwsgi_core::VERSION.into();
     let start = ToTemplate::Start { version, config, slots, captured, kept };
     ours.send(&start, &fds).map_err(trouble)?;

@@ -39,6 +39,10 @@ pub enum Cause {
     Touch,
     /// The replacement of all workers (`touch-workers-reload`).
     TouchWorkers,
+    /// Log files are opened anew (`touch-logreopen`).
+    ReopenLog,
+    /// Log files are renamed and begun anew (`touch-logrotate`).
+    RotateLog,
     /// A reload, for a module has changed (`py-autoreload`).
     Module,
 }
@@ -100,12 +104,24 @@ impl Watch {
     }
 }
 
+/// The files whose touch means something, and what.
+fn touched(reloading: &Reloading) -> impl Iterator<Item = (Cause, &PathBuf)> {
+    [
+        (Cause::Touch, &reloading.touch),
+        (Cause::TouchWorkers, &reloading.touch_workers),
+        (Cause::ReopenLog, &reloading.touch_log_reopen),
+        (Cause::RotateLog, &reloading.touch_log_rotate),
+    ]
+    .into_iter()
+    .flat_map(|(cause, paths)| paths.iter().map(move |path| (cause, path)))
+}
+
 /// What is watched, and what follows from a change.
 impl Master {
     /// The configuration that serves says what is watched.
     pub(crate) fn watch_files(&mut self) {
         let reloading = &self.instance.config.reloading;
-        let is_wanted = !reloading.touch.is_empty() || !reloading.touch_workers.is_empty();
+        let is_wanted = touched(reloading).next().is_some();
         if is_wanted && self.watch.is_none() {
             self.watch = start(&self.arrivals);
         }
@@ -133,11 +149,18 @@ impl Master {
         let option = match cause {
             Cause::Touch => "touch-reload",
             Cause::TouchWorkers => "touch-workers-reload",
+            Cause::ReopenLog => "touch-logreopen",
+            Cause::RotateLog => "touch-logrotate",
             Cause::Module => "py-autoreload",
         };
         log::notice(Said::Touched, format!("{} has changed ({option})", path.display())).send();
         match cause {
             Cause::Touch | Cause::Module => self.reload(None),
+            Cause::ReopenLog => self.reopen_log(),
+            Cause::RotateLog => {
+                log::rotate(&self.instance.config.log);
+                self.reopen_log();
+            }
             Cause::TouchWorkers => self.queue.push_back(Event::ReloadWorkers(None)),
         }
     }
@@ -205,12 +228,12 @@ impl Watcher {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Serve(reloading, generation) => {
-                let touch = reloading.touch.into_iter().map(|path| (Cause::Touch, path));
-                let workers = reloading.touch_workers.into_iter();
-                let workers = workers.map(|path| (Cause::TouchWorkers, path));
-                let wanted: Vec<_> = touch.chain(workers).collect();
+                let wanted: Vec<_> =
+                    touched(&reloading).map(|(cause, path)| (cause, path.clone())).collect();
                 self.watched.retain(|key, watched| match key.0 {
-                    Cause::Touch | Cause::TouchWorkers => wanted.contains(key),
+                    Cause::Touch | Cause::TouchWorkers | Cause::ReopenLog | Cause::RotateLog => {
+                        wanted.contains(key)
+                    }
                     Cause::Module => watched.generation >= generation,
                 });
                 for key in wanted {

@@ -9,6 +9,8 @@
 //! environ, and which an application may send), [`body`] (what `wsgi.input` reads from),
 //! [`status`] (`"200 OK"` → code and reason), [`response`] (how a response is framed).
 //!
+//! [`notes`] is what an application leaves for the log.
+//!
 //! For files: [`relative_path`] (PATH_INFO → a path below a directory), [`accept_encoding`] (which
 //! compressed sibling), [`entity_tag`], [`mod@date`] and [`conditional`] (whether the client has it
 //! already), [`mod@range`] (which parts of it).
@@ -21,6 +23,7 @@ pub mod entity_tag;
 pub mod forwarded;
 pub mod header;
 pub mod http1;
+pub mod notes;
 pub mod path;
 pub mod proxy;
 pub mod range;

@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Uri, Version};
 
 use crate::forwarded::Origin;
 use crate::header::{cgi_name, http_name};
+use crate::notes::Notes;
 use crate::path::percent_decode;
 use crate::uwsgi::{UwsgiError, Vars};
 
@@ -24,6 +25,8 @@ pub struct Request {
     /// What a trusted proxy calls it.
     pub given_id: Option<Box<str>>,
     number: OnceLock<u64>,
+    /// What the application notes of it for the log.
+    pub notes: Notes,
 }
 
 /// What was sent before the body, as its protocol has it.
@@ -64,7 +67,14 @@ impl Request {
     }
 
     fn new(method: Method, head: Head) -> Self {
-        Self { method, head, origin: Origin::default(), given_id: None, number: OnceLock::new() }
+        Self {
+            method,
+            head,
+            origin: Origin::default(),
+            given_id: None,
+            number: OnceLock::new(),
+            notes: Notes::default(),
+        }
     }
 
     /// Its number among those of its worker; `draw` gives one to who asks first.

@@ -72,6 +72,8 @@ fn uwsgi<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyModule>
     module.add_function(wrap_pyfunction!(reload, &module)?)?;
     module.add_function(wrap_pyfunction!(stop, &module)?)?;
     module.add_function(wrap_pyfunction!(log_message, &module)?)?;
+    module.add_function(wrap_pyfunction!(set_logvar, &module)?)?;
+    module.add_function(wrap_pyfunction!(get_logvar, &module)?)?;
     module.add_function(wrap_pyfunction!(setprocname, &module)?)?;
     module.add_function(wrap_pyfunction!(set_user_harakiri, &module)?)?;
     Ok(module)
@@ -226,6 +228,41 @@ fn signal_master(signal: Signal) -> PyResult<bool> {
 fn log_message(message: &str) -> bool {
     identity::about_current(log::info(Event::ApplicationOutput, message)).send();
     true
+}
+
+/// A text, or bytes.
+#[derive(FromPyObject)]
+enum Words {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Words {
+    fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Text(text) => text.into_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// Gives `%(name)` of `log-format` a value, for the request that this thread works on.
+#[pyfunction]
+fn set_logvar(name: Words, value: Words) -> PyResult<()> {
+    let Some((request, _)) = request::current() else {
+        return Err(PyRuntimeError::new_err(
+            "uwsgi.set_logvar() is for the thread of a request, while it works on one",
+        ));
+    };
+    request.notes.set(&name.into_bytes(), &value.into_bytes());
+    Ok(())
+}
+
+/// What [`set_logvar`] was told last, or None.
+#[pyfunction]
+fn get_logvar<'py>(py: Python<'py>, name: Words) -> Option<Bound<'py, PyBytes>> {
+    let (request, _) = request::current()?;
+    request.notes.get(&name.into_bytes()).map(|value| PyBytes::new(py, &value))
 }
 
 /// What ps(1) calls this process.

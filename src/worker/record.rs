@@ -1,18 +1,35 @@
 //! What the log will say of a request.
 
+use std::borrow::Cow;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::HeaderName;
-use http::header::{HOST, REFERER, USER_AGENT};
-use rwsgi_core::log::Access;
-use rwsgi_protocol::request::Request;
+use http::header::{CONTENT_LENGTH, HOST, REFERER, USER_AGENT};
+use http::{HeaderName, Response};
+use rwsgi_core::log::{Access, Asked, Header};
+use rwsgi_protocol::header::http_name;
+use rwsgi_protocol::request::{Head, Request};
 
 use crate::connection::{Connection, Phase};
 use crate::worker::Worker;
 
 /// What the log says for a response that was never begun because its client left (as nginx does).
 const CLIENT_CLOSED_REQUEST: u16 = 499;
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The variables that each request by HTTP has beside its fields.
+const OF_EVERY_REQUEST: [&str; 9] = [
+    "REQUEST_METHOD",
+    "REQUEST_URI",
+    "SCRIPT_NAME",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "SERVER_PROTOCOL",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "REMOTE_ADDR",
+];
 
 /// What the log will say of a request; says it when it is dropped, that is, when the response has
 /// left or the connection is gone.
@@ -22,7 +39,11 @@ pub(crate) struct Record {
     pub(crate) connection: Arc<Connection>,
     pub(crate) request: Arc<Request>,
     began: Instant,
-    pub(crate) status: u16,
+    status: u16,
+    fields: u32,
+    head_bytes: u64,
+    /// The body is a file that the kernel sends.
+    pub(crate) sendfile: bool,
     pub(crate) bytes: u64,
     pub(crate) complete: bool,
 }
@@ -39,14 +60,28 @@ impl Record {
             request: Arc::clone(request),
             began: Instant::now(),
             status: CLIENT_CLOSED_REQUEST,
+            fields: 0,
+            head_bytes: 0,
+            sendfile: false,
             bytes: 0,
             complete: false,
         }
     }
 
-    fn field(&self, name: &HeaderName) -> String {
-        let value = self.request.field(name);
-        value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+    /// This is what is answered, before the server adds fields of its own.
+    pub(crate) fn answer(&mut self, head: &Response<()>) {
+        self.status = head.status().as_u16();
+        if !self.worker.requests.measures_heads() {
+            return;
+        }
+        // `HTTP/1.1 200 OK`, the fields with `: ` and line ends, an empty line.
+        let reason = head.status().canonical_reason().unwrap_or_default();
+        let mut bytes = "HTTP/1.1 200 ".len() + reason.len() + 4;
+        for (name, value) in head.headers() {
+            bytes += name.as_str().len() + value.len() + 4;
+        }
+        self.fields = u32::try_from(head.headers().len()).unwrap_or(u32::MAX);
+        self.head_bytes = bytes as u64;
     }
 }
 
@@ -55,31 +90,113 @@ impl Drop for Record {
         let took = self.began.elapsed();
         self.worker.count_response(self.bytes, took);
         self.connection.enter(&self.worker, Phase::Reply);
-        if !self.worker.config.log.requests {
+        let requests = &self.worker.requests;
+        if requests.is_off() {
             return;
         }
-        let access = Access {
-            method: self.request.method.as_str().to_owned(),
-            target: String::from_utf8_lossy(&self.request.target()).into_owned(),
+        requests.log(&Access {
+            request: self,
+            method: self.request.method.as_str(),
+            target: &self.request.target(),
             protocol: self.request.protocol(),
-            client: client(&self.connection, &self.request),
-            host: self.field(&HOST),
-            user_agent: self.field(&USER_AGENT),
-            referer: self.field(&REFERER),
+            client: &client(&self.connection, &self.request),
             status: self.status,
+            fields: self.fields,
+            head_bytes: self.head_bytes,
             bytes: self.bytes,
             micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             complete: self.complete,
+            sendfile: self.sendfile,
+            thread: self.request.notes.thread().map(|hand| hand.saturating_sub(1)),
+        });
+    }
+}
+
+impl Asked for Record {
+    fn header(&self, header: Header) -> Option<Cow<'_, [u8]>> {
+        let (name, variable): (&HeaderName, &[u8]) = match header {
+            Header::Host => (&HOST, b"HTTP_HOST"),
+            Header::UserAgent => (&USER_AGENT, b"HTTP_USER_AGENT"),
+            Header::Referer => (&REFERER, b"HTTP_REFERER"),
+            Header::ForwardedFor => (&FORWARDED_FOR, b"HTTP_X_FORWARDED_FOR"),
+            Header::ContentLength => (&CONTENT_LENGTH, b"CONTENT_LENGTH"),
         };
-        access.send();
+        match &self.request.head {
+            Head::Http { .. } => self.request.field(name).map(Cow::Borrowed),
+            Head::Uwsgi { vars, .. } => vars.get(variable).map(Cow::Borrowed),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let request = &*self.request;
+        if let Head::Uwsgi { vars, .. } = &request.head {
+            return vars.get(name.as_bytes()).map(Cow::Borrowed);
+        }
+        let target = || request.target();
+        match name {
+            "REQUEST_METHOD" => Some(request.method.as_str().as_bytes().into()),
+            "REQUEST_URI" => Some(target()),
+            "PATH_INFO" => Some(request.path_info()),
+            "QUERY_STRING" => Some(match target().iter().position(|&byte| byte == b'?') {
+                Some(index) => target().get(index + 1..).unwrap_or_default().to_vec().into(),
+                None => Cow::Borrowed(b""),
+            }),
+            "SCRIPT_NAME" => Some(Cow::Borrowed(b"")),
+            "SERVER_NAME" => Some(self.connection.listener.server_name.as_bytes().into()),
+            "SERVER_PORT" => Some(self.connection.listener.server_port.as_bytes().into()),
+            "SERVER_PROTOCOL" => Some(request.protocol().as_bytes().into()),
+            "REMOTE_ADDR" => Some(match client(&self.connection, request) {
+                Cow::Borrowed(client) => client.as_bytes().into(),
+                Cow::Owned(client) => client.into_bytes().into(),
+            }),
+            _ => request.field(&http_name(name.as_bytes())?).map(Cow::Borrowed),
+        }
+    }
+
+    fn note(&self, name: &str) -> Option<Vec<u8>> {
+        self.request.notes.get(name.as_bytes())
+    }
+
+    fn request_id(&self, out: &mut Vec<u8>) {
+        let _ = write!(out, "{}", self.worker.request_id(&self.request));
+    }
+
+    fn variables(&self) -> (u64, u64) {
+        // Each is a name and a value after their lengths, two bytes each.
+        let size = |name: usize, value: usize| (name + value + 4) as u64;
+        match &self.request.head {
+            Head::Uwsgi { vars, .. } => {
+                vars.iter().fold((0, 0), |(count, bytes), (name, value)| {
+                    (count + 1, bytes + size(name.len(), value.len()))
+                })
+            }
+            Head::Http { fields, .. } => {
+                let (mut count, mut bytes) = (0, 0);
+                for (name, value) in fields {
+                    let is_plain = matches!(name.as_str(), "content-type" | "content-length");
+                    let prefix = if is_plain { 0 } else { "HTTP_".len() };
+                    count += 1;
+                    bytes += size(prefix + name.as_str().len(), value.len());
+                }
+                for name in OF_EVERY_REQUEST {
+                    count += 1;
+                    bytes += size(name.len(), self.variable(name).map_or(0, |value| value.len()));
+                }
+                (count, bytes)
+            }
+        }
+    }
+
+    fn counts(&self) -> (u64, u64) {
+        self.worker.answered()
     }
 }
 
 /// The address of who asks, as text; empty on a UNIX socket.
-pub(crate) fn client(connection: &Connection, request: &Request) -> String {
+pub(crate) fn client<'a>(connection: &'a Connection, request: &'a Request) -> Cow<'a, str> {
     match (request.origin.client, request.remote_address()) {
-        (Some(client), _) => client.to_string(),
-        (None, Some(said)) => String::from_utf8_lossy(said).into_owned(),
-        (None, None) => connection.peer().address.clone(),
+        (Some(client), _) => client.to_string().into(),
+        (None, Some(said)) => String::from_utf8_lossy(said),
+        (None, None) => connection.peer().address.as_str().into(),
     }
 }

@@ -185,7 +185,7 @@ fn own_response(
         }
         OwnAnswer::File(answer) => (answer.head, answer.body),
     };
-    record.status = head.status().as_u16();
+    record.answer(&head);
     add_server(&mut head, &record.connection);
     if !source.is_empty() || persistence::ends(&record.worker, request, false) {
         persistence::end(request, &mut head);
@@ -202,8 +202,8 @@ fn refuse(status: StatusCode, mut record: Record) -> Response<Outgoing> {
     let text = error_text(status);
     persistence::end(&record.request, &mut head);
     head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    record.answer(&head);
     add_server(&mut head, &record.connection);
-    record.status = status.as_u16();
     head.map(|()| Outgoing::whole(text, record))
 }
 
@@ -250,7 +250,7 @@ fn assemble(
             }
         }
     }
-    record.status = head.status().as_u16();
+    record.answer(&head);
     add_server(&mut head, &record.connection);
     let length = head.headers().get(CONTENT_LENGTH).and_then(content_length);
     let is_open = matches!(payload, Payload::Stream) && length.is_none();
@@ -291,6 +291,7 @@ pub(crate) fn current_id() -> Option<RequestId> {
 pub(crate) fn run(hand: &mut Hand<'_>, call: Call) {
     let request = &*call.request;
     let id = hand.worker.request_id(request);
+    request.notes.set_thread(hand.id);
     hand.worker.slot.begin_request(hand.id, &id, request.method.as_str(), &request.path());
     let call = if hand.worker.holds_requests() { hand.worker.hold(call) } else { Some(call) };
     if let Some(call) = call {

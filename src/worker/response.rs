@@ -106,7 +106,12 @@ impl Outgoing {
         }
         match small(&body) {
             Some(bytes) => Self::whole(bytes, record),
-            None => Self { content: Content::File(body), promised: Some(length), record },
+            None => {
+                let mut file =
+                    Self { content: Content::File(body), promised: Some(length), record };
+                file.record.sendfile = true;
+                file
+            }
         }
     }
 

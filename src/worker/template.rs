@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use pyo3::prelude::*;
-use rwsgi_core::config::{Config, LogTarget};
+use rwsgi_core::config::{Config, Log, LogTarget};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Channel, Failure, FromTemplate, Received, ToTemplate};
 use rwsgi_core::log::{self, Event, Speaker};
@@ -40,7 +40,7 @@ pub(crate) fn main(py: Python<'_>) -> ExitCode {
     let channel = match take_channel() {
         Ok(channel) => channel,
         Err(error) => {
-            log::init_direct(&LogTarget::Stderr, speaker("rwsgi", None));
+            log::init_direct(&Log::to(LogTarget::Stderr), &speaker("rwsgi", None));
             log::error(Event::SystemError, format!("this is a part of rwsgi: {error}")).send();
             return ExitCode::System;
         }
@@ -90,7 +90,7 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
         log::use_as_stderr(fds.remove(0));
         log::init_relay();
     } else {
-        log::init_direct(&config.log.target, speaker(&config.name, None));
+        log::init_direct(&config.log, &speaker(&config.name, None));
     }
     if captured || !is_standard_stream(&config) {
         stream::replace_standard_streams(py).map_err(|error| system(&error))?;
@@ -129,10 +129,10 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
 
 /// Whether what the application writes to stdout and stderr is in the log anyhow.
 fn is_standard_stream(config: &Config) -> bool {
-    match log::resolve_target(&config.log.target) {
+    match log::resolve_target(&config.log.sinks.target) {
         LogTarget::Auto | LogTarget::Stderr => true,
         LogTarget::File(path) => config.process.daemonize == Some(path),
-        LogTarget::Journal | LogTarget::Syslog => false,
+        LogTarget::Journal | LogTarget::Syslog(_) | LogTarget::Datagram(_) => false,
     }
 }
 

@@ -13,7 +13,7 @@ use rwsgi_core::age::{self, Age};
 use rwsgi_core::config::{Config, Listen};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Channel, Failure, FromWorker, Probing};
-use rwsgi_core::log::{self, Entry, Event};
+use rwsgi_core::log::{self, Entry, Event, Requests};
 use rwsgi_core::scoreboard::{Scoreboard, Slot};
 use rwsgi_core::sys;
 use rwsgi_files::Files;
@@ -57,6 +57,8 @@ pub(crate) struct Worker {
     pub(crate) channel: Channel,
     pub(crate) slot: Slot,
     pub(crate) scoreboard: Scoreboard,
+    /// The log of requests.
+    pub(crate) requests: Requests,
     pub(crate) relay: Relay,
     pub(crate) deadlines: Deadlines,
     pub(crate) files: Files,
@@ -115,7 +117,8 @@ pub(crate) fn main(
     slot: usize,
     probing: Probing,
 ) -> ExitCode {
-    log::init(&generation.config.log.target, speaker(&generation.config.name, Some(number)));
+    let who = speaker(&generation.config.name, Some(number));
+    let requests = Requests::init(&generation.config.log, &who, generation.config.processes);
     name_process(&format!("rwsgi: worker {number} of {}", generation.config.name), "rwsgi-worker");
     if let Err(error) = log::follow_forks() {
         let message = format!("processes that the application forks cannot log: {error}");
@@ -124,8 +127,12 @@ pub(crate) fn main(
     api::become_worker(number);
     let pid = nix::unistd::getpid().as_raw();
     let _ = channel.send(&FromWorker::Forked { pid }, &[]);
-    let code = match start(py, channel, generation, slot) {
-        Ok((worker, application)) => serve(py, &worker, &application, probing),
+    let code = match start(py, channel, generation, slot, requests) {
+        Ok((worker, application)) => {
+            let code = serve(py, &worker, &application, probing);
+            worker.requests.close();
+            code
+        }
         Err((channel, failure)) => {
             let _ = channel.send(&FromWorker::Failed(failure), &[]);
             ExitCode::Application
@@ -163,6 +170,7 @@ fn start(
     channel: Channel,
     mut generation: Generation,
     slot: usize,
+    requests: Requests,
 ) -> Result<Started, (Channel, Failure)> {
     if let Some(Err(error)) = generation.witness.as_ref().map(|one| one.move_to(py, &channel)) {
         traceback::entry(py, &error, "changes of modules are not noticed: ").send();
@@ -187,7 +195,8 @@ fn start(
         return Err((channel, failure));
     }
     let spare = channel.as_fd().try_clone_to_owned();
-    Worker::create(channel, generation, slot).map(|worker| (worker, application)).map_err(|error| {
+    let worker = Worker::create(channel, generation, slot, requests);
+    worker.map(|worker| (worker, application)).map_err(|error| {
         let summary = format!("the worker cannot start: {error}");
         let failure = Failure::plain(summary);
         match spare {
@@ -280,7 +289,12 @@ fn room_for(wanted: u64) -> u64 {
 }
 
 impl Worker {
-    fn create(channel: Channel, generation: Generation, slot: usize) -> io::Result<Arc<Self>> {
+    fn create(
+        channel: Channel,
+        generation: Generation,
+        slot: usize,
+        requests: Requests,
+    ) -> io::Result<Arc<Self>> {
         channel.set_nonblocking(true)?;
         let scoreboard = Scoreboard::open(generation.scoreboard, generation.slots)?;
         let slot = scoreboard.slot(slot).ok_or(io::ErrorKind::InvalidInput)?;
@@ -321,6 +335,7 @@ impl Worker {
             channel,
             slot,
             scoreboard,
+            requests,
             relay: generation.relay,
             deadlines: Deadlines::new(),
             reactor,
@@ -380,6 +395,11 @@ impl Worker {
             self.deadlines.look_at(self.age.be_done());
             self.retire_if_due(self.deadlines.advance());
         }
+    }
+
+    /// Requests that this worker has answered, and those of all workers.
+    pub(crate) fn answered(&self) -> (u64, u64) {
+        (self.slot.read().requests, self.scoreboard.total().requests)
     }
 
     /// Asks to be replaced when it is time, and serves on.

@@ -151,6 +151,14 @@ fn a_magic_variable_that_does_not_exist_is_kept_with_a_warning() {
 }
 
 #[test]
+fn the_day_of_a_date_is_not_the_directory() {
+    let text = "[uwsgi]\nlog-date = %Y-%m-%d\nlog-date = %%Y/%%m/%%d\n";
+    let directory = Directory::new("day").file("a.ini", text);
+    let pairs = directory.pairs(&[], vec![file("a.ini")]);
+    assert_eq!(pairs, ["log-date=%Y-%m-%d", "log-date=%Y/%m/%d"]);
+}
+
+#[test]
 fn places_stay_those_of_the_line_after_expansion() {
     let directory = Directory::new("places").file("a.ini", "[uwsgi]\nchdir = %d$(X)x\n");
     let (raw, _) = directory.read(&[("X", "/long/value")], vec![file("a.ini")]).unwrap();

@@ -15,7 +15,7 @@
 //! - [`resolve`](mod@resolve): the rules between options, and what the system has to say;
 //!   [`mod@files`]: the same for static files; [`mod@recycling`]: for the renewal of workers;
 //! - [`exported`]: what an application sees of it;
-//!   [`mod@reloading`]: for reloads;
+//!   [`mod@logging`]: for the log; [`mod@reloading`]: for reloads;
 //!   [`mod@sizing`]: for their number;
 //! - [`mod@service`]: what the unit of systemd has to fit;
 //! - [`mod@digest`]: what becomes of each option, by class; `convert`: the same configuration
@@ -38,6 +38,8 @@ pub mod ini;
 pub mod known;
 mod listening;
 pub mod load;
+mod logger;
+pub mod logging;
 pub mod lookup;
 pub mod magic;
 pub mod options;
@@ -67,6 +69,7 @@ pub use digest::{Classes, digest};
 pub use error::{ConfigError, Severity, Warning};
 pub use files::Files;
 pub use load::{Argument, Sources, load, read};
+pub use logging::{Log, LogTarget};
 pub use reading::other_format;
 pub use recycling::Recycling;
 pub use reloading::Reloading;
@@ -272,30 +275,6 @@ pub struct Process {
     pub control_group: Option<u32>,
     /// FIFOs for commands of one letter, absolute (`master-fifo`).
     pub fifos: Vec<PathBuf>,
-}
-
-/// Where log entries go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Log {
-    /// The sink (`logging`, `logto`, `daemonize`).
-    pub target: LogTarget,
-    /// Whether each request is logged (`disable-logging` turns it off).
-    pub requests: bool,
-}
-
-/// The sink of log entries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LogTarget {
-    /// The journal where stderr is connected to it, else stderr.
-    Auto,
-    /// Lines on stderr.
-    Stderr,
-    /// The journal's native socket.
-    Journal,
-    /// /dev/log.
-    Syslog,
-    /// A file, absolute; created with mode 0640.
-    File(PathBuf),
 }
 
 /// How long the application may take for a request, and what happens then.

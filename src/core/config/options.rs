@@ -88,7 +88,9 @@ const fn option(name: &'static str, group: Group, kind: Kind) -> OptionSpec {
         kind,
         default: "",
         bare: match kind {
-            Kind::Switch | Kind::Always(_) | Kind::SecondsOrSwitch { .. } => Some("true"),
+            Kind::Switch | Kind::Always(_) | Kind::SecondsOrSwitch { .. } | Kind::SwitchOrText => {
+                Some("true")
+            }
             _ => None,
         },
         list: false,
@@ -957,9 +959,13 @@ pub static OPTIONS: &[OptionSpec] = &[
         .example("512")
         .doc("The most processes and threads of the instance, those that the application starts included (TasksMax=)."),
     option("logto", Group::Log, Kind::Path)
+        .aliases(&["logto2"])
         .at_start()
         .example("/var/log/bookstore.log")
-        .doc("Log to this file, relative to where rwsgi was started."),
+        .doc(
+            "Log to this file, relative to where rwsgi was started, or by UDP to `host:port`. The file is \
+             opened again by each worker, as the user that serves.",
+        ),
     option("logging", Group::Log, Kind::Choice(&["auto", "stderr", "journal", "syslog"]))
         .default("auto")
         .at_start()
@@ -968,11 +974,169 @@ pub static OPTIONS: &[OptionSpec] = &[
             "Where the log goes: to `stderr`, to the `journal`, to `syslog`, or by `auto` to the \
              journal where standard error is connected to it and to standard error elsewhere. Only rwsgi has this option.",
         ),
+    option("logger", Group::Log, Kind::Logger)
+        .list()
+        .at_start()
+        .example("syslog5424:udp://127.0.0.1:514")
+        .doc(
+            "Where the log goes, in uWSGI's form: `file:PATH`, `stdio` (standard error), `journal` (or \
+             `systemd`), `syslog[:TAG[,FACILITY]]` (RFC 3164 to /dev/log), `rsyslog:HOST[:PORT][,TAG]` (the \
+             same by UDP), `socket:HOST:PORT` or `socket:PATH` (each line a datagram), and, only in rwsgi, \
+             `syslog5424:[udp://HOST[:PORT]|tcp://HOST[:PORT]|PATH][,TAG[,FACILITY]]` (RFC 5424; TCP with \
+             octet counting). Of several, each gets everything. With a name and a blank before it, it gets \
+             what `log-route` sends there.",
+        ),
+    option("log-route", Group::Log, Kind::Route)
+        .list()
+        .at_start()
+        .example("errors ^(error|critical): ")
+        .doc(
+            "Entries that match the regular expression go to the `logger` with this name, and not to those \
+             without a name. What is matched is the message, without time and worker.",
+        ),
+    option("log-encoder", Group::Log, Kind::Encoder)
+        .list()
+        .at_start()
+        .example(r#"json {"time":${unix},"message":"${msg}"}"#)
+        .doc(
+            "What becomes of a line that is written to a file, to standard error or to `socket`: `prefix TEXT`, \
+             `suffix TEXT`, `nl` (a line feed), `format TEXT` and `json TEXT` with `${msg}`, `${msgnl}`, \
+             `${unix}`, `${micros}`, `${strftime:FORMAT}`; in `json` the message is quoted. Several \
+             work in their order. Time and worker are then not written before the line.",
+        ),
+    option("log-date", Group::Log, Kind::SwitchOrText)
+        .aliases(&["logdate"])
+        .at_start()
+        .example("%Y-%m-%d %H:%M:%S")
+        .doc(
+            "The format of the time before each line, of strftime(3); alone it stands for that of \
+             ctime(3). The journal and syslog have their own time.",
+        ),
+    option("logfile-chmod", Group::Log, Kind::Mode)
+        .default("640")
+        .at_start()
+        .example("644")
+        .doc("Permission bits of a log file that is made."),
+    option("logfile-chown", Group::Log, Kind::Owner)
+        .at_start()
+        .example("www-data:adm")
+        .doc("Owner and group of a log file that is made; root may give files away."),
+    option("log-maxsize", Group::Log, Kind::Bytes { min: 0, max: MANY })
+        .at_start()
+        .example("100m")
+        .doc(
+            "A log file of this size is renamed and begun anew, by whichever process finds it so; the others \
+             follow. 0: never.",
+        ),
+    option("log-backupname", Group::Log, Kind::Path)
+        .at_start()
+        .example("/var/log/bookstore.log.1")
+        .doc(
+            "To what name `log-maxsize` and `touch-logrotate` rename the file, in place of what had that name. \
+             By default the seconds of the epoch are appended to its name.",
+        ),
+    option("log-truncate", Group::Log, Kind::Switch)
+        .default("false")
+        .at_start()
+        .example("true")
+        .doc("At the start, what is in the log file is discarded."),
+    option("log-reopen", Group::Log, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc("A reload opens log files anew. SIGUSR1 always does."),
+    option("touch-logreopen", Group::Log, Kind::Path)
+        .list()
+        .example("/run/bookstore/reopen")
+        .doc("When this file is touched, log files are opened anew."),
+    option("touch-logrotate", Group::Log, Kind::Path)
+        .list()
+        .example("/run/bookstore/rotate")
+        .doc("When this file is touched, log files are renamed (see `log-backupname`) and begun anew."),
     option("disable-logging", Group::Log, Kind::Switch)
         .short('L')
         .default("false")
         .example("true")
-        .doc("Do not log requests; errors are logged all the same."),
+        .doc("Do not log requests but those of `log-4xx` and the like; errors are logged all the same."),
+    option("log-4xx", Group::Log, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc("With `disable-logging`: log requests with a status of 400 to 499."),
+    option("log-5xx", Group::Log, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc("With `disable-logging`: log requests with a status of 500 to 599."),
+    option("log-slow", Group::Log, Kind::Number { min: 1, max: MANY, unit: "milliseconds" })
+        .example("500")
+        .doc("With `disable-logging`: log requests that took at least so long."),
+    option("log-big", Group::Log, Kind::Bytes { min: 1, max: MANY })
+        .example("10m")
+        .doc("With `disable-logging`: log requests whose response has at least so many bytes."),
+    option("log-zero", Group::Log, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc("With `disable-logging`: log requests whose response has no body."),
+    option("log-ioerror", Group::Log, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc("With `disable-logging`: log requests whose client did not get everything."),
+    option("log-sendfile", Group::Log, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc("With `disable-logging`: log requests whose response was sent as a file."),
+    option("log-format", Group::Log, Kind::Text)
+        .aliases(&["logformat"])
+        .example("%(addr) %(method) %(uri) %(status) %(msecs)")
+        .doc(
+            "The line of a request. `rwsgi` is its own (the default), `uwsgi` the one that uWSGI writes, \
+             `combined` that of Apache and nginx, `json` an object. Otherwise a text with uWSGI's variables, \
+             such as `%(uri)`, `%(var.HTTP_ACCEPT)`, or `%(NAME)` of `uwsgi.set_logvar`; what is missing is `-`. \
+             What a client sent is escaped; in a format that begins with `{` and ends with `}`, as JSON has it. \
+             In a file nothing is written before the line.",
+        ),
+    option("log-format-strftime", Group::Log, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc("`%(ftime)` has the format of `log-date`; otherwise it is `%(ltime)`."),
+    option("log-micros", Group::Log, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc("The line of `log-format = uwsgi` has microseconds in place of milliseconds."),
+    option("log-x-forwarded-for", Group::Log, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc(
+            "`%(addr)` is the whole X-Forwarded-For of a request that has one, which any client can send. \
+             Where `trusted-proxies` is set, the address is the client's without this option.",
+        ),
+    option("req-logger", Group::Log, Kind::Logger)
+        .aliases(&["logger-req"])
+        .list()
+        .at_start()
+        .example("file:/var/log/bookstore-access.log")
+        .doc("Where requests are logged, if not where everything is; as for `logger`."),
+    option("log-req-route", Group::Log, Kind::Route)
+        .list()
+        .at_start()
+        .example("static  /static/")
+        .doc("As `log-route`, among the sinks of `req-logger`."),
+    option("log-req-encoder", Group::Log, Kind::Encoder)
+        .list()
+        .at_start()
+        .example("nl")
+        .doc("As `log-encoder`, for the lines of requests."),
+    option(
+        "log-rate",
+        Group::Log,
+        Kind::NumberOrWord { min: 0, max: 1_000_000, unit: "requests a second", word: "auto" },
+    )
+    .default("auto")
+    .example("500")
+    .doc(
+        "How many requests a second are logged, by all workers together, over some seconds; the rest is counted, \
+         and the count is told. The last quarter is for requests that failed (5xx). `auto`: 2000 where journald \
+         keeps the log, so that its own limit never drops another entry, and no limit elsewhere. 0: no limit. Only \
+         rwsgi has this option.",
+    ),
     option("master", Group::Always, Kind::Always("rwsgi always has a master process"))
         .short('M')
         .default("true")

@@ -16,6 +16,7 @@ use super::lookup::{Lookup, lookup};
 use super::magic::Magic;
 use super::raw::{Origin, RawConfig, RawOption, Source};
 use super::resource::{Allowance, Missing, Resource};
+use super::value::Kind;
 use super::vars;
 
 /// Files that include files.
@@ -304,6 +305,11 @@ impl<'a> Reading<'a> {
 
     fn expand_magic(&mut self, option: &mut RawOption, magic: &Magic) {
         let (key, _) = magic.expand(&option.key);
+        if is_strftime(&key) && !option.value.contains("%%") {
+            // `%d` is a day there, and the directory only for who writes `%%Y`, as uWSGI wants it.
+            option.key = key;
+            return;
+        }
         let (value, unknown) = magic.expand(&option.value);
         option.key = key;
         option.value = value;
@@ -319,6 +325,11 @@ impl<'a> Reading<'a> {
             );
         }
     }
+}
+
+/// Whether the value of `key` has formats of strftime(3), whose `%d` looks like a magic variable.
+fn is_strftime(key: &str) -> bool {
+    matches!(lookup(key), Lookup::Exact(spec) if matches!(spec.kind, Kind::SwitchOrText | Kind::Encoder))
 }
 
 impl std::fmt::Display for Open {

@@ -26,6 +26,10 @@ pub struct Reloading {
     /// Files that start a replacement of all workers, absolute (`touch-workers-reload`,
     /// `touch-chain-reload`).
     pub touch_workers: Vec<PathBuf>,
+    /// Files that have the log opened anew, absolute (`touch-logreopen`).
+    pub touch_log_reopen: Vec<PathBuf>,
+    /// Files that have the log renamed and begun anew, absolute (`touch-logrotate`).
+    pub touch_log_rotate: Vec<PathBuf>,
     /// A module that changes starts a reload after this time (`py-autoreload`).
     pub autoreload: Option<Duration>,
 }
@@ -48,6 +52,8 @@ impl Default for Reloading {
             import_timeout: Some(Duration::from_secs(600)),
             touch: Vec::new(),
             touch_workers: Vec::new(),
+            touch_log_reopen: Vec::new(),
+            touch_log_rotate: Vec::new(),
             autoreload: None,
         }
     }
@@ -109,6 +115,8 @@ pub(super) fn reloading(
             base,
             findings,
         ),
+        touch_log_reopen: files(settings, &["touch-logreopen"], base, findings),
+        touch_log_rotate: files(settings, &["touch-logrotate"], base, findings),
         autoreload: given("py-autoreload").filter(|time| !time.is_zero()),
     }
 }

@@ -15,8 +15,8 @@ use super::raw::RawConfig;
 use super::settings::{Setting, Settings};
 use super::value::Value;
 use super::{
-    Config, Context, Harakiri, Http, Log, LogTarget, Process, Proxies, QueueLimits, files,
-    listening, recycling, reloading, sizing,
+    Config, Context, Harakiri, Http, Process, Proxies, QueueLimits, files, listening, logging,
+    recycling, reloading, sizing,
 };
 use crate::address::ListenAddr;
 
@@ -39,7 +39,7 @@ pub fn resolve(
     let proxy_protocol = listening::proxy_protocol(&settings, &listeners, &base, &mut findings);
     let application = application::application(&settings, chdir, &base, &mut findings);
     let process = process(&settings, context, &mut findings);
-    let log = log(&settings, context, &mut findings);
+    let log = logging::log(&settings, context, &mut findings);
     let files = files::files(&settings, &base, &mut findings);
     let recycling = recycling::recycling(&settings, &mut findings);
     let reloading = reloading::reloading(&settings, &base, &mut findings);
@@ -193,8 +193,6 @@ fn process(settings: &Settings<'_>, context: &Context, findings: &mut Findings) 
     }
 }
 
-/// A file that rwsgi makes, relative to where it was started. A directory that is missing now may
-/// be there at the start, so it is a warning.
 /// Where commands come from: the control socket, and the FIFOs.
 fn channels(
     settings: &Settings<'_>,
@@ -203,7 +201,8 @@ fn channels(
 ) -> (Option<PathBuf>, Vec<PathBuf>) {
     let mut seen = Vec::new();
     let mut channel = |setting: &Setting<'_>, what: &str, is_one: fn(&FileType) -> bool| {
-        let path = made_file(setting, context, findings)?;
+        let Value::Path(path) = &setting.value else { return None };
+        let path = made_file(setting, path, context, findings);
         let (origin, shown) = (&setting.raw.origin, quoted(setting.raw));
         let kind = symlink_metadata(&path).map(|facts| facts.file_type());
         if kind.is_ok_and(|kind| !kind.is_dir() && !is_one(&kind)) {
@@ -233,17 +232,25 @@ fn channels(
     (control_socket, fifos)
 }
 
-fn new_file(
+pub(super) fn new_file(
     settings: &Settings<'_>,
     name: &str,
     context: &Context,
     findings: &mut Findings,
 ) -> Option<PathBuf> {
-    made_file(settings.last(name)?, context, findings)
+    let setting = settings.last(name)?;
+    let Value::Path(path) = &setting.value else { return None };
+    Some(made_file(setting, path, context, findings))
 }
 
-fn made_file(setting: &Setting<'_>, context: &Context, findings: &mut Findings) -> Option<PathBuf> {
-    let Value::Path(path) = &setting.value else { return None };
+/// A file that rwsgi makes, relative to where it was started. A directory that is missing now may
+/// be there at the start, so it is a warning.
+pub(super) fn made_file(
+    setting: &Setting<'_>,
+    path: &Path,
+    context: &Context,
+    findings: &mut Findings,
+) -> PathBuf {
     let path = paths::absolute(&context.cwd, path);
     if path.is_dir() {
         let report = Report::new(format!("{} is a directory", quoted(setting.raw)));
@@ -252,71 +259,7 @@ fn made_file(setting: &Setting<'_>, context: &Context, findings: &mut Findings) 
         let subject = format!("{} cannot be written", quoted(setting.raw));
         findings.warn(obstacle.report(&subject, &setting.raw.origin));
     }
-    Some(path)
-}
-
-fn log(settings: &Settings<'_>, context: &Context, findings: &mut Findings) -> Log {
-    Log {
-        target: log_target(settings, context, findings),
-        requests: !settings.switch("disable-logging"),
-    }
-}
-
-fn log_target(settings: &Settings<'_>, context: &Context, findings: &mut Findings) -> LogTarget {
-    let daemonize = settings.last("daemonize");
-    let to_file = settings.last("logto");
-    let sink = settings.last("logging");
-    let word = settings.word("logging").unwrap_or_default();
-    if let (Some(to_file), Some(sink)) = (to_file, sink)
-        && word != "auto"
-    {
-        let report = Report::new(format!("`logto` and {} contradict each other", quoted(sink.raw)));
-        let report = report.at_key(&to_file.raw.origin);
-        findings.error(report.help("the log has one destination: remove one of the two lines"));
-    }
-    if let (Some(_), Some(sink), "stderr") = (daemonize, sink, word.as_str()) {
-        let report =
-            Report::new("a daemon has no standard error: `logging` contradicts `daemonize`");
-        findings.error(report.at_value(&sink.raw.origin).help("remove one of the two lines"));
-    }
-    if let Some(to_file) = to_file {
-        if let Some(daemonize) = daemonize
-            && daemonize.value != to_file.value
-        {
-            let report = Report::new("the log goes to the file of `logto`");
-            findings.inform(
-                report.at_value(&daemonize.raw.origin).help(
-                    "`daemonize` only puts rwsgi in the background: name the same file in both",
-                ),
-            );
-        }
-        if let Some(Value::Path(path)) = settings.value("logto")
-            && looks_like_udp(&path)
-        {
-            let report = Report::new("logging over UDP is not in this version");
-            let report = report.at_value(&to_file.raw.origin).expected("a file");
-            findings.error(report.help("write `logging = syslog`"));
-            return LogTarget::Auto;
-        }
-        return new_file(settings, "logto", context, findings)
-            .map_or(LogTarget::Auto, LogTarget::File);
-    }
-    match word.as_str() {
-        "stderr" => LogTarget::Stderr,
-        "journal" => LogTarget::Journal,
-        "syslog" => LogTarget::Syslog,
-        _ => match daemonize.map(|setting| &setting.value) {
-            Some(Value::Path(path)) => LogTarget::File(paths::absolute(&context.cwd, path)),
-            _ => LogTarget::Auto,
-        },
-    }
-}
-
-/// `host:port` is a UDP destination in uWSGI.
-fn looks_like_udp(path: &Path) -> bool {
-    let text = path.to_string_lossy();
-    let port = text.rsplit_once(':').filter(|_| !text.contains('/')).map(|(_, port)| port);
-    port.is_some_and(|port| port.parse::<u16>().is_ok())
+    path
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::super::load::{Argument, Sources, load};
 use super::super::recycling::{Limit, Recycling};
+use super::super::{Log, LogTarget};
 use super::super::{Protocol, Severity, Target};
 use super::*;
 use crate::address::ListenAddr;
@@ -97,7 +98,7 @@ fn the_classic_file_runs_as_written() {
     assert_eq!(config.application.target, target);
     assert_eq!(config.process.pidfile, Some(project.0.join("uwsgi.pid")));
     assert_eq!(config.process.daemonize, Some(project.0.join("uwsgi.log")));
-    assert_eq!(config.log.target, LogTarget::File(project.0.join("uwsgi.log")));
+    assert_eq!(config.log.sinks.target, LogTarget::File(project.0.join("uwsgi.log")));
     assert_eq!(config.name, project.0.file_name().unwrap().to_str().unwrap());
     assert_eq!(config.options[4], ("process".to_owned(), "4".to_owned()));
     assert_eq!(warnings.len(), 1);
@@ -115,7 +116,7 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(config.http, Http::default());
     assert_eq!((config.processes, config.threads, config.backlog), (1, 1, 1024));
     assert_eq!(config.mercy, Duration::from_secs(60));
-    assert_eq!(config.log, Log { target: LogTarget::Auto, requests: true });
+    assert_eq!(config.log, Log::default());
     assert_eq!(config.process, Process::default());
     let mime_files = vec![PathBuf::from("/etc/mime.types")];
     assert_eq!(config.files, files::Files { mime_files, ..Default::default() });
@@ -149,8 +150,8 @@ fn every_option_arrives() {
     assert_eq!((config.http.io_timeout.as_secs(), config.mercy.as_secs()), (7, 8));
     let Process { uid, gid, umask, .. } = config.process;
     assert_eq!((uid, gid, umask, config.backlog), (Some(0), Some(0), Some(0o022), 99));
-    assert_eq!(config.log.target, LogTarget::File(project.0.join("app.log")));
-    assert!(!config.log.requests);
+    assert_eq!(config.log.sinks.target, LogTarget::File(project.0.join("app.log")));
+    assert!(!config.log.requests.enabled);
 }
 
 #[test]
@@ -349,17 +350,18 @@ fn socket_names_have_a_limit() {
 fn the_log_has_one_destination() {
     let project = Project::new("log");
     let file = |name: &str| LogTarget::File(project.0.join(name));
-    assert_eq!(project.config(&with("logging=journal")).log.target, LogTarget::Journal);
-    assert_eq!(project.config(&with("daemonize=x.log")).log.target, file("x.log"));
+    assert_eq!(project.config(&with("logging=journal")).log.sinks.target, LogTarget::Journal);
+    assert_eq!(project.config(&with("daemonize=x.log")).log.sinks.target, file("x.log"));
     let both = with("daemonize=x.log\nlogto=y.log");
-    assert_eq!(project.load(&both).unwrap().0.log.target, file("y.log"));
+    assert_eq!(project.load(&both).unwrap().0.log.sinks.target, file("y.log"));
     assert_eq!(project.load(&both).unwrap().1[0].severity, Severity::Info);
-    assert_eq!(project.config(&with("daemonize=x\nlogto=x")).log.target, file("x"));
+    assert_eq!(project.config(&with("daemonize=x\nlogto=x")).log.sinks.target, file("x"));
     let daemon = project.config(&with("daemonize=x.log\nlogging=syslog"));
-    assert_eq!(daemon.log.target, LogTarget::Syslog);
+    assert_eq!(daemon.log.sinks.target, LogTarget::Syslog(logging::SyslogTarget::default()));
     assert!(project.error(&with("logto=x\nlogging=stderr")).contains("contradict each other"));
     assert!(project.error(&with("daemonize=x\nlogging=stderr")).contains("no standard error"));
-    assert!(project.error(&with("logto=127.0.0.1:514")).contains("UDP"));
+    let udp = project.config(&with("logto=127.0.0.1:514")).log.sinks.target;
+    assert_eq!(udp, LogTarget::Datagram("127.0.0.1:514".to_owned()));
     assert!(project.error(&with("pidfile=x\ndaemonize=./x")).contains("name the same file"));
     assert!(project.error(&with("logto=book")).contains("`logto = book` is a directory"));
     assert!(project.warnings(&with("pidfile=no/x"))[0].contains("cannot be written"));

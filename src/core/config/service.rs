@@ -8,7 +8,7 @@ use super::load::{Sources, collect};
 use super::raw::RawOption;
 use super::settings::Settings;
 use super::value::Value;
-use super::{Context, Listen, listening, paths};
+use super::{Context, Listen, LogTarget, listening, paths};
 use crate::address::ListenAddr;
 
 /// What the unit of an instance has to fit.
@@ -53,7 +53,16 @@ impl Service {
 }
 
 /// Options that name a file which the instance makes.
-const FILES: [&str; 5] = ["pidfile", "control-socket", "master-fifo", "daemonize", "logto"];
+const FILES: [&str; 8] = [
+    "pidfile",
+    "control-socket",
+    "master-fifo",
+    "daemonize",
+    "logto",
+    "logger",
+    "req-logger",
+    "log-backupname",
+];
 
 /// Options that name code, relative to `chdir`.
 const CODE: [&str; 4] = ["wsgi-file", "pythonpath", "virtualenv", "python"];
@@ -109,7 +118,9 @@ fn derive(settings: &Settings<'_>, context: &Context) -> Service {
         files: settings
             .all(&FILES)
             .filter_map(|setting| match &setting.value {
-                Value::Path(file) => Some(paths::absolute(&context.cwd, file)),
+                Value::Path(file) | Value::Logger(_, LogTarget::File(file)) => {
+                    Some(paths::absolute(&context.cwd, file))
+                }
                 _ => None,
             })
             .collect(),

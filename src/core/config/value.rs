@@ -7,9 +7,9 @@ use ipnet::IpNet;
 use nix::unistd::{Group, User};
 use serde::{Deserialize, Serialize};
 
-use super::files;
 use super::pattern::{self, Pattern};
 use super::reloading::{self, Probe};
+use super::{files, logger};
 use crate::address::ListenAddr;
 
 /// What the value of an option can be.
@@ -100,6 +100,16 @@ pub enum Kind {
     TypeExpiry,
     /// The path of a request, or its URL.
     Probe,
+    /// Any text.
+    Text,
+    /// Any text, or nothing.
+    SwitchOrText,
+    /// `[name ]kind[:argument]`: a sink of the log.
+    Logger,
+    /// `name regex`.
+    Route,
+    /// `name[ argument]`.
+    Encoder,
 }
 
 /// A value that was understood.
@@ -121,7 +131,7 @@ pub enum Value {
     Words(Vec<String>),
     /// Of [`Kind::Module`]: the module, and the callable if it was named.
     Module(String, Option<String>),
-    /// Of [`Kind::Callable`], [`Kind::Choice`] and [`Kind::Name`], and the word of
+    /// Of [`Kind::Callable`], [`Kind::Choice`], [`Kind::Name`] and [`Kind::Text`], and the word of
     /// [`Kind::NumberOrWord`].
     Text(String),
     /// Of [`Kind::Variable`].
@@ -134,6 +144,12 @@ pub enum Value {
     Expiry(Pattern, u32),
     /// Of [`Kind::TypeExpiry`].
     TypeExpiry(String, u32),
+    /// Of [`Kind::Logger`]: the name, if it has one, and the sink, with a path as written.
+    Logger(Option<String>, super::LogTarget),
+    /// Of [`Kind::Route`].
+    Route(String, Pattern),
+    /// Of [`Kind::Encoder`].
+    Encoder(super::logging::Encoder),
     /// Of [`Kind::Probe`].
     Probe(Probe),
 }
@@ -217,6 +233,14 @@ impl Kind {
             Self::Expiry => r"a regular expression and seconds, such as `\.css$ 3600`".to_owned(),
             Self::TypeExpiry => "a media type and seconds, `image/png=86400`".to_owned(),
             Self::Probe => "a path such as `/healthz`, or `http://host/path`".to_owned(),
+            Self::Text | Self::SwitchOrText => "a text".to_owned(),
+            Self::Logger => {
+                "a logger such as `file:/var/log/shop.log`, `syslog` or `socket:127.0.0.1:5140`, \
+                 with a name and a blank before it if routes are to name it"
+                    .to_owned()
+            }
+            Self::Route => "the name of a logger and a regular expression".to_owned(),
+            Self::Encoder => "an encoder such as `nl`, `prefix TEXT` or `json TEXT`".to_owned(),
         }
     }
 
@@ -245,12 +269,18 @@ impl Kind {
             Self::Expiry => Some("REGEX SECONDS"),
             Self::TypeExpiry => Some("TYPE=SECONDS"),
             Self::Probe => Some("PATH"),
+            Self::Text | Self::SwitchOrText | Self::Encoder => Some("TEXT"),
+            Self::Logger => Some("LOGGER"),
+            Self::Route => Some("NAME REGEX"),
         }
     }
 
     /// Whether ` # text` and ` ; text` after a value can only be a comment.
     pub fn excludes_comments(self) -> bool {
-        !matches!(self, Self::Variable)
+        !matches!(
+            self,
+            Self::Variable | Self::Text | Self::SwitchOrText | Self::Route | Self::Encoder
+        )
     }
 
     /// Reads a value. Users, groups and host names ask the system, all else is in the text.
@@ -270,6 +300,7 @@ impl Kind {
     fn parse_unquoted(self, text: &str) -> Result<Value, Invalid> {
         match self {
             Self::Switch | Self::Always(_) => switch(text).map(Value::Switch),
+            Self::SwitchOrText => Ok(Value::Text(text.to_owned())),
             Self::Variable => variable(text),
             Self::SecondsOrSwitch { max, on } => seconds_or_switch(text, max, on),
             Self::AddressOrSwitch => switch(text).map(Value::Switch).or_else(|_| address(text)),
@@ -299,6 +330,10 @@ impl Kind {
             Self::Expiry => files::pattern_expiry(text),
             Self::TypeExpiry => files::type_expiry(text),
             Self::Probe => reloading::probe(text),
+            Self::Text => Ok(Value::Text(text.to_owned())),
+            Self::Logger => logger::logger(text),
+            Self::Route => logger::route(text),
+            Self::Encoder => logger::encoder(text),
         }
     }
 }

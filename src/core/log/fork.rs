@@ -11,8 +11,8 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::sink::Sink;
-use super::{Output, current, file, install, slot, stream};
+use super::outlets::Outlets;
+use super::{Output, Outputs, outputs, sink, stream};
 use crate::sys;
 
 /// This process is a child that has said nothing yet.
@@ -20,11 +20,11 @@ static FORKED: AtomicBool = AtomicBool::new(false);
 /// The file of the log, as the parent had it.
 static INHERITED: Mutex<Option<OwnedFd>> = Mutex::new(None);
 
-type Slot = MutexGuard<'static, Option<Arc<Output>>>;
+type Held = MutexGuard<'static, Outputs>;
 type Inherited = MutexGuard<'static, Option<OwnedFd>>;
 
 thread_local! {
-    static HELD: RefCell<Option<(Slot, Inherited)>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<(Held, Inherited)>> = const { RefCell::new(None) };
 }
 
 /// From now on processes that this one forks log on, at once and not over a queue.
@@ -37,8 +37,8 @@ pub fn follow_forks() -> io::Result<()> {
 
 extern "C" fn before() {
     // First the file: to ask for it takes a lock of its own.
-    let log = file();
-    let output = slot().lock().unwrap_or_else(PoisonError::into_inner);
+    let log = sink::file();
+    let output = outputs();
     let mut inherited = INHERITED.lock().unwrap_or_else(PoisonError::into_inner);
     *inherited = log;
     HELD.set(Some((output, inherited)));
@@ -60,12 +60,15 @@ pub(super) fn take_over() {
     if !FORKED.load(Relaxed) || !FORKED.swap(false, Relaxed) {
         return;
     }
-    let output = current();
-    let Some(Output::Queued(_, target, speaker) | Output::Direct(_, target, speaker)) =
-        output.as_deref()
-    else {
-        return;
+    let opened = {
+        let mut outputs = outputs();
+        outputs.requests = None;
+        match outputs.everything.as_deref() {
+            Some(Output::Queued(_) | Output::Direct(_)) => outputs.opened.clone(),
+            Some(Output::Relay) | None => None,
+        }
     };
+    let Some((log, speaker)) = opened.as_deref() else { return };
     // The lock of the standard library's stderr may be held by who is not here.
     if stream::stderr().is_none()
         && let Ok(stderr) = sys::duplicate(2)
@@ -73,6 +76,6 @@ pub(super) fn take_over() {
         stream::use_as_stderr(stderr);
     }
     let file = INHERITED.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let sink = Mutex::new(Sink::open(target, speaker.clone(), file));
-    install(Output::Direct(sink, target.clone(), speaker.clone()));
+    let outlets = Mutex::new(Outlets::of_everything(log, speaker, file));
+    outputs().everything = Some(Arc::new(Output::Direct(Box::new(outlets))));
 }

@@ -14,7 +14,9 @@ use nix::poll::{PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
-use super::{Item, Level, Speaker};
+use super::access::{Access, Header, number};
+use super::batch::{Form, Piece};
+use super::{Entry, Level, Speaker};
 use crate::sys;
 
 const SOCKET: &str = "/run/systemd/journal/socket";
@@ -78,9 +80,22 @@ impl Journal {
     }
 
     /// Sends one entry; waits while journald is busy.
-    pub(super) fn write(&mut self, item: &Item, speaker: &Speaker) -> io::Result<()> {
+    pub(super) fn write(&mut self, piece: &Piece<'_>, speaker: &Speaker) -> io::Result<()> {
         self.buffer.clear();
-        encode(&mut self.buffer, item, speaker);
+        match piece {
+            Piece::Entry(entry) => encode(&mut self.buffer, entry, speaker),
+            Piece::Access { bytes, form: Form::Ready, .. } => {
+                self.buffer.extend_from_slice(bytes);
+            }
+            Piece::Access { bytes, level, .. } => {
+                let message = String::from_utf8_lossy(bytes);
+                encode(
+                    &mut self.buffer,
+                    &Entry::new(*level, super::Event::Access, message),
+                    speaker,
+                );
+            }
+        }
         match self.socket.send_to(&self.buffer, &self.path) {
             Err(error)
                 if [Errno::EMSGSIZE as i32, Errno::ENOBUFS as i32]
@@ -111,61 +126,85 @@ impl Journal {
     }
 }
 
-fn encode(out: &mut Vec<u8>, item: &Item, speaker: &Speaker) {
-    if !matches!(item, Item::Entry(entry) if entry.has("SYSLOG_IDENTIFIER")) {
-        field(out, "SYSLOG_IDENTIFIER", "rwsgi");
+fn encode(out: &mut Vec<u8>, entry: &Entry, speaker: &Speaker) {
+    if !entry.has("SYSLOG_IDENTIFIER") {
+        out.extend_from_slice(b"SYSLOG_IDENTIFIER=rwsgi\n");
     }
-    field(out, "RWSGI_APP", &speaker.instance);
+    speaks(out, speaker);
+    head(out, entry.level, entry.event);
+    field(out, "MESSAGE", entry.message.trim_end_matches('\n').as_bytes());
+    for (name, value) in &entry.fields {
+        field(out, name, value.as_bytes());
+    }
+}
+
+/// Appends the entry of a request, whose message `line` appends.
+pub(super) fn encode_access(
+    out: &mut Vec<u8>,
+    access: &Access<'_>,
+    speaker: &Speaker,
+    line: impl FnOnce(&mut Vec<u8>),
+) {
+    out.extend_from_slice(b"SYSLOG_IDENTIFIER=rwsgi\n");
+    speaks(out, speaker);
+    head(out, access.level(), super::Event::Access);
+    // It is one line: what a client sent is escaped.
+    out.extend_from_slice(b"MESSAGE=");
+    line(out);
+    out.push(b'\n');
+    out.extend_from_slice(b"REQUEST_ID=");
+    access.request.request_id(out);
+    out.push(b'\n');
+    let path = access.target.split(|&byte| byte == b'?').next().unwrap_or_default();
+    let header = |header| access.request.header(header);
+    text_field(out, "REQUEST_METHOD", Some(access.method.as_bytes()));
+    text_field(out, "REQUEST_PATH", Some(path));
+    text_field(out, "REQUEST_PROTOCOL", Some(access.protocol.as_bytes()));
+    text_field(out, "REMOTE_ADDR", Some(access.client.as_bytes()));
+    text_field(out, "HTTP_HOST", header(Header::Host).as_deref());
+    text_field(out, "HTTP_REFERER", header(Header::Referer).as_deref());
+    text_field(out, "HTTP_USER_AGENT", header(Header::UserAgent).as_deref());
+    number_field(out, "HTTP_STATUS", access.status.into());
+    number_field(out, "RESPONSE_BYTES", access.bytes);
+    number_field(out, "DURATION_USEC", access.micros);
+}
+
+fn speaks(out: &mut Vec<u8>, speaker: &Speaker) {
+    field(out, "RWSGI_APP", speaker.instance.as_bytes());
     if let Some(worker) = speaker.worker {
-        field(out, "RWSGI_WORKER", &worker.to_string());
-    }
-    match item {
-        Item::Entry(entry) => {
-            head(out, entry.level, entry.event);
-            field(out, "MESSAGE", entry.message.trim_end_matches('\n'));
-            for (name, value) in &entry.fields {
-                field(out, name, value);
-            }
-        }
-        Item::Access(access) => {
-            let level = if access.status >= 500 { Level::Warning } else { Level::Info };
-            head(out, level, super::Event::Access);
-            field(out, "MESSAGE", &access.line());
-            field(out, "REQUEST_METHOD", &access.method);
-            field(out, "REQUEST_PATH", access.target.split('?').next().unwrap_or(""));
-            field(out, "REQUEST_PROTOCOL", access.protocol);
-            field(out, "HTTP_STATUS", &access.status.to_string());
-            field(out, "RESPONSE_BYTES", &access.bytes.to_string());
-            field(out, "DURATION_USEC", &access.micros.to_string());
-            for (name, value) in [
-                ("REMOTE_ADDR", &access.client),
-                ("HTTP_HOST", &access.host),
-                ("HTTP_REFERER", &access.referer),
-                ("HTTP_USER_AGENT", &access.user_agent),
-            ] {
-                if !value.is_empty() {
-                    field(out, name, value);
-                }
-            }
-        }
+        number_field(out, "RWSGI_WORKER", worker.into());
     }
 }
 
 fn head(out: &mut Vec<u8>, level: Level, event: super::Event) {
-    field(out, "PRIORITY", &(level as u8).to_string());
-    field(out, "RWSGI_EVENT", event.name());
-    field(out, "MESSAGE_ID", event.message_id());
+    number_field(out, "PRIORITY", level as u64);
+    field(out, "RWSGI_EVENT", event.name().as_bytes());
+    field(out, "MESSAGE_ID", event.message_id().as_bytes());
 }
 
-fn field(out: &mut Vec<u8>, name: &str, value: &str) {
+/// What is no text would be shown as nothing but its length, and what is empty says nothing.
+fn text_field(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
+    if let Some(value) = value.filter(|value| !value.is_empty()) {
+        field(out, name, String::from_utf8_lossy(value).as_bytes());
+    }
+}
+
+fn number_field(out: &mut Vec<u8>, name: &str, value: u64) {
     out.extend_from_slice(name.as_bytes());
-    if value.contains('\n') {
+    out.push(b'=');
+    number(out, value);
+    out.push(b'\n');
+}
+
+fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    if value.contains(&b'\n') {
         out.push(b'\n');
         out.extend_from_slice(&(value.len() as u64).to_le_bytes());
     } else {
         out.push(b'=');
     }
-    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(value);
     out.push(b'\n');
 }
 
@@ -179,7 +218,7 @@ mod tests {
         let entry = Entry::new(Level::Error, Event::Traceback, "a\nb").field("CODE_LINE", "7");
         let mut out = Vec::new();
         let speaker = Speaker { instance: "shop".into(), worker: Some(1) };
-        encode(&mut out, &Item::Entry(entry), &speaker);
+        encode(&mut out, &entry, &speaker);
         let text = String::from_utf8_lossy(&out);
         assert!(text.starts_with("SYSLOG_IDENTIFIER=rwsgi\nRWSGI_APP=shop\nRWSGI_WORKER=1\n"));
         assert!(text.contains("PRIORITY=3\nRWSGI_EVENT=traceback\nMESSAGE_ID="));

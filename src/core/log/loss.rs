@@ -7,6 +7,8 @@ use super::{Entry, Event, Level};
 pub(super) struct Loss {
     count: u64,
     why: String,
+    /// A rotation has failed, and that was said.
+    failed: bool,
 }
 
 impl Loss {
@@ -22,6 +24,16 @@ impl Loss {
         self.count == 0
     }
 
+    /// A rotation has failed; whether that is news.
+    pub(super) fn is_first_failure(&mut self) -> bool {
+        !std::mem::replace(&mut self.failed, true)
+    }
+
+    /// A rotation has succeeded.
+    pub(super) fn forgive(&mut self) {
+        self.failed = false;
+    }
+
     /// It has been told.
     pub(super) fn clear(&mut self) {
         self.count = 0;
@@ -29,7 +41,7 @@ impl Loss {
 
     /// What is to be told, if there is anything.
     pub(super) fn entry(&self) -> Option<Entry> {
-        let Self { count, why } = self;
+        let Self { count, why, .. } = self;
         let (entries, were) = if *count == 1 { ("entry", "was") } else { ("entries", "were") };
         (*count > 0).then(|| {
             let message = format!("{count} log {entries} {were} lost: {why}");

@@ -7,35 +7,49 @@
 //! the sink at once.
 
 mod access;
+mod allowance;
+mod batch;
 mod catalog;
+mod clock;
+mod encoder;
 mod event;
 mod explanations;
+mod field;
 mod fields;
+mod file;
 mod fork;
+mod format;
 mod journal;
 mod loss;
+mod outlets;
 mod queue;
 mod relay;
+mod requests;
 mod sink;
 mod stream;
+mod syslog;
 mod text;
 
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use access::Access;
+pub use access::{Access, Asked, Header};
 pub use catalog::catalog;
+pub use clock::check as check_time;
 pub use event::Event;
 pub use fields::man_journal_fields;
+use file::LogStream;
 pub use fork::follow_forks;
+pub use format::notes;
+use outlets::Outlets;
 use queue::Queue;
 pub use relay::{relayed, unfold};
-use sink::Sink;
+pub use requests::Requests;
 pub use stream::{stderr, use_as_stderr};
 pub use text::escape_into;
 
-use crate::config::LogTarget;
+use crate::config::{Log, LogTarget};
 
 /// Severity, as syslog(3) numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,17 +146,8 @@ impl Entry {
 
     /// Hands the entry to the log of this process. Lost when [`init`] was never called.
     pub fn send(self) {
-        deliver(Item::Entry(self));
+        deliver(self);
     }
-}
-
-/// What the sink writes.
-#[derive(Debug)]
-pub(crate) enum Item {
-    /// Something that happened.
-    Entry(Entry),
-    /// A request that was answered.
-    Access(Access),
 }
 
 /// Who speaks: goes into every entry.
@@ -155,53 +160,107 @@ pub struct Speaker {
 }
 
 enum Output {
-    Direct(Mutex<Sink>, LogTarget, Speaker),
+    Direct(Box<Mutex<Outlets>>),
     Relay,
-    Queued(Queue, LogTarget, Speaker),
+    Queued(Queue),
 }
 
-static OUTPUT: OnceLock<Mutex<Option<std::sync::Arc<Output>>>> = OnceLock::new();
+impl Output {
+    /// With a thread of its own, or, when there can be none, without.
+    fn queued(outlets: impl Fn() -> Outlets) -> (Self, Option<Entry>) {
+        match Queue::start(outlets()) {
+            Ok(queue) => (Self::Queued(queue), None),
+            Err(error) => {
+                let message = format!(
+                    "no thread for the log: {error}; it is written at once, and may be slow"
+                );
+                let complaint = warning(Event::SystemError, message);
+                (Self::Direct(Box::new(Mutex::new(outlets()))), Some(complaint))
+            }
+        }
+    }
 
-fn slot() -> &'static Mutex<Option<std::sync::Arc<Output>>> {
-    OUTPUT.get_or_init(|| Mutex::new(None))
+    fn reopen(&self) {
+        match self {
+            Self::Direct(outlets) => {
+                outlets.lock().unwrap_or_else(PoisonError::into_inner).reopen();
+            }
+            Self::Queued(queue) => queue.reopen(),
+            Self::Relay => {}
+        }
+    }
 }
 
-fn install(output: Output) {
-    *slot().lock().unwrap_or_else(PoisonError::into_inner) = Some(std::sync::Arc::new(output));
+/// Where the entries of this process go.
+#[derive(Default)]
+struct Outputs {
+    everything: Option<Arc<Output>>,
+    /// Those of requests, where they have their own.
+    requests: Option<Arc<Output>>,
+    /// As what they were opened, for who has to do it again.
+    opened: Option<Arc<(Log, Speaker)>>,
 }
 
-fn current() -> Option<std::sync::Arc<Output>> {
-    slot().lock().unwrap_or_else(PoisonError::into_inner).clone()
+static OUTPUTS: Mutex<Outputs> =
+    Mutex::new(Outputs { everything: None, requests: None, opened: None });
+
+fn outputs() -> MutexGuard<'static, Outputs> {
+    OUTPUTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn install(output: Output, log: &Log, speaker: &Speaker) {
+    let mut outputs = outputs();
+    outputs.everything = Some(Arc::new(output));
+    outputs.opened = Some(Arc::new((log.clone(), speaker.clone())));
+}
+
+fn current() -> Option<Arc<Output>> {
+    outputs().everything.clone()
+}
+
+fn all() -> impl Iterator<Item = Arc<Output>> {
+    let outputs = outputs();
+    [outputs.everything.clone(), outputs.requests.clone()].into_iter().flatten()
 }
 
 /// From now on entries are written at once, by the thread that sends them.
-pub fn init_direct(target: &LogTarget, speaker: Speaker) {
-    let sink = Mutex::new(Sink::open(target, speaker.clone(), None));
-    install(Output::Direct(sink, target.clone(), speaker));
+pub fn init_direct(log: &Log, speaker: &Speaker) {
+    let outlets = Outlets::of_everything(log, speaker, None);
+    install(Output::Direct(Box::new(Mutex::new(outlets))), log, speaker);
 }
 
 /// From now on entries are text on stderr, with a level that sd-daemon(3) knows: somebody reads them
 /// there.
 pub fn init_relay() {
-    install(Output::Relay);
+    outputs().everything = Some(Arc::new(Output::Relay));
 }
 
 /// From now on entries are written by a thread of their own, or, when there can be none, at once.
-pub fn init(target: &LogTarget, speaker: Speaker) {
-    init_with(target, speaker, None);
+pub fn init(log: &Log, speaker: &Speaker) {
+    init_with(log, speaker, None);
 }
 
 /// The same; where the target is a file, it is `file`, if there is one: an earlier program of this
 /// process has opened it, perhaps with more rights.
-pub fn init_with(target: &LogTarget, speaker: Speaker, file: Option<OwnedFd>) {
-    match Queue::start(Sink::open(target, speaker.clone(), file)) {
-        Ok(queue) => install(Output::Queued(queue, target.clone(), speaker)),
-        Err(error) => {
-            init_direct(target, speaker);
-            let message =
-                format!("no thread for the log: {error}; it is written at once, and may be slow");
-            warning(Event::SystemError, message).send();
-        }
+pub fn init_with(log: &Log, speaker: &Speaker, file: Option<OwnedFd>) {
+    let open = move || {
+        let file = file.as_ref().and_then(|file| file.try_clone().ok());
+        Outlets::of_everything(log, speaker, file)
+    };
+    let (output, complaint) = Output::queued(open);
+    install(output, log, speaker);
+    complaint.into_iter().for_each(Entry::send);
+}
+
+/// Discards what is in the log files of a configuration, where it says so (`log-truncate`); at the
+/// start of an instance.
+pub fn truncate(log: &Log) {
+    if !log.file.truncate {
+        return;
+    }
+    for path in log.files() {
+        // What cannot be opened is told when it is opened to be written.
+        let _ = file::truncate(path);
     }
 }
 
@@ -219,13 +278,13 @@ pub fn resolve_target(target: &LogTarget) -> LogTarget {
     }
 }
 
-/// Waits until what was sent is written, a second at most.
+/// Waits until what was sent is written, a second at most for each thread that writes.
 pub fn flush() {
     fork::take_over();
-    if let Some(output) = current()
-        && let Output::Queued(queue, ..) = &*output
-    {
-        queue.flush();
+    for output in all() {
+        if let Output::Queued(queue) = &*output {
+            queue.flush();
+        }
     }
 }
 
@@ -236,25 +295,29 @@ pub fn finish() {
     journal::settle();
 }
 
-/// Opens a log file anew, after it was rotated.
+/// Opens log files anew, after they were rotated.
 pub fn reopen() {
-    match current().as_deref() {
-        Some(Output::Direct(sink, ..)) => {
-            sink.lock().unwrap_or_else(PoisonError::into_inner).reopen();
+    all().for_each(|output| output.reopen());
+}
+
+/// Renames the log files of a configuration; then they are to be opened anew, everywhere.
+pub fn rotate(log: &Log) {
+    for path in log.files() {
+        let renamed = LogStream::open(path, &log.file, None).and_then(|mut log| log.rotate());
+        if let Err(error) = renamed {
+            file::complaint(&path.display().to_string(), &error).send();
         }
-        Some(Output::Queued(queue, ..)) => queue.reopen(),
-        Some(Output::Relay) | None => {}
     }
 }
 
-fn deliver(item: Item) {
+fn deliver(entry: Entry) {
     fork::take_over();
     match current().as_deref() {
-        Some(Output::Direct(sink, ..)) => {
-            sink.lock().unwrap_or_else(PoisonError::into_inner).write(&item);
+        Some(Output::Direct(outlets)) => {
+            outlets.lock().unwrap_or_else(PoisonError::into_inner).write(entry);
         }
-        Some(Output::Relay) => relay::write(&item),
-        Some(Output::Queued(queue, ..)) => queue.push(item),
+        Some(Output::Relay) => relay::write(&entry),
+        Some(Output::Queued(queue)) => queue.push(entry),
         None => {}
     }
 }
@@ -282,11 +345,4 @@ pub fn notice(event: Event, message: impl Into<String>) -> Entry {
 /// An entry at level `info`.
 pub fn info(event: Event, message: impl Into<String>) -> Entry {
     Entry::new(Level::Info, event, message)
-}
-
-impl Access {
-    /// Hands the request to the log of this process.
-    pub fn send(self) {
-        deliver(Item::Access(self));
-    }
 }

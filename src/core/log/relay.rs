@@ -9,7 +9,7 @@ use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Event, Item, Level};
+use super::{Entry, Event, Level};
 
 /// What stands for a line feed amid a text that is relayed.
 const FOLD: &str = "\x0b";
@@ -26,29 +26,24 @@ struct Line<'a> {
 }
 
 /// Writes it in one piece: what several processes write to one pipe must not mix.
-pub(super) fn write(item: &Item) {
-    let _ = std::io::stderr().lock().write_all(line(item).as_bytes());
+pub(super) fn write(entry: &Entry) {
+    let _ = std::io::stderr().lock().write_all(line(entry).as_bytes());
 }
 
-fn line(item: &Item) -> String {
-    let (level, text) = match item {
-        Item::Entry(entry) => {
-            let whole = Line {
-                level: entry.level as u8,
-                event: entry.event.name().into(),
-                message: Cow::Borrowed(&entry.message),
-                fields: entry.fields.clone(),
-            };
-            if let Ok(json) = serde_json::to_string(&whole)
-                && json.len() < LONGEST
-            {
-                return format!("{MARK}{json}\n");
-            }
-            (entry.level, entry.message.trim_end_matches('\n').to_owned())
-        }
-        Item::Access(access) => (Level::Info, access.line()),
+fn line(entry: &Entry) -> String {
+    let whole = Line {
+        level: entry.level as u8,
+        event: entry.event.name().into(),
+        message: Cow::Borrowed(&entry.message),
+        fields: entry.fields.clone(),
     };
-    format!("<{}>{}\n", level as u8, text.replace('\n', FOLD))
+    if let Ok(json) = serde_json::to_string(&whole)
+        && json.len() < LONGEST
+    {
+        return format!("{MARK}{json}\n");
+    }
+    let text = entry.message.trim_end_matches('\n').replace('\n', FOLD);
+    format!("<{}>{text}\n", entry.level as u8)
 }
 
 /// The entry that was relayed by this line.
@@ -83,7 +78,7 @@ mod tests {
     fn an_entry_arrives_as_it_was_sent() {
         let entry =
             Entry::new(Level::Warning, Event::ApplicationLog, "a\nb").field("LOGGER", "x\ny");
-        let line = line(&Item::Entry(entry));
+        let line = line(&entry);
         assert_eq!(line.matches('\n').count(), 1);
         let entry = relayed(line.trim_end()).unwrap();
         assert_eq!((entry.level, entry.event), (Level::Warning, Event::ApplicationLog));
@@ -94,7 +89,7 @@ mod tests {
     fn a_long_one_keeps_its_text_and_level() {
         let entry =
             Entry::new(Level::Error, Event::Traceback, format!("a\n{}", "b".repeat(LONGEST)));
-        let line = line(&Item::Entry(entry));
+        let line = line(&entry);
         assert!(line.starts_with("<3>a\x0bb"));
         assert!(unfold(&line).unwrap().starts_with("<3>a\nb"));
     }

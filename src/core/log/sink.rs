@@ -3,39 +3,64 @@
 //! What a sink does not take (no room on the disk, nobody behind the socket) is counted, and that is
 //! the first thing that is said when it takes something again.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::batch::{Form, Piece};
+use super::encoder::encode;
+use super::file::LogStream;
 use super::journal::Journal;
 use super::loss::Loss;
 use super::stream::Stream;
-use super::{Entry, Event, Item, Level, Speaker, text};
+use super::syslog::{Said, Syslog, Wire};
+use super::{Entry, Event, Speaker, text};
 use crate::config::LogTarget;
-
-type Syslog = syslog::Logger<syslog::LoggerBackend, syslog::Formatter3164>;
+use crate::config::logging::{Encoder, Log, Transport};
 
 /// An open sink and who speaks into it.
 pub(super) struct Sink {
     speaker: Speaker,
     kind: Kind,
+    dress: Dress,
     lines: Lines,
     loss: Loss,
+    /// It is the file that a new program of this process takes over.
+    is_noted: bool,
 }
 
 enum Kind {
     Stderr(Stream),
-    File { path: PathBuf, stream: Stream },
+    File(LogStream),
     Journal(Journal),
     Syslog(Box<Syslog>),
+    Datagram { to: String, wire: Wire },
+}
+
+/// What lines look like.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Dress {
+    /// The format of the time before them.
+    pub date: Option<String>,
+    /// What becomes of them; then nothing is before them.
+    pub encoders: Vec<Encoder>,
+}
+
+/// What a sink makes of a line, for who prepares one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Lines with all that is before and after them.
+    Lines,
+    /// Datagrams of the journal.
+    Journal,
+    /// The message alone; the sink does the rest.
+    Message,
 }
 
 /// Lines that wait to be written together.
 #[derive(Default)]
 struct Lines {
-    text: String,
+    text: Vec<u8>,
     items: u64,
     /// The first of them says what was lost before.
     tells_loss: bool,
@@ -47,38 +72,83 @@ impl Sink {
     /// Opens the sink; whatever cannot be opened is replaced by stderr, which says so.
     ///
     /// `file` is taken in place of one that would have to be opened.
-    pub(super) fn open(target: &LogTarget, speaker: Speaker, file: Option<OwnedFd>) -> Self {
-        let opened = match super::resolve_target(target) {
-            LogTarget::Auto | LogTarget::Stderr => Ok(Kind::Stderr(Stream::stderr())),
-            LogTarget::Journal => Journal::open().map(Kind::Journal).map_err(|e| e.to_string()),
-            LogTarget::Syslog => open_syslog(&speaker).map(Kind::Syslog),
-            LogTarget::File(path) => file
-                .map_or_else(|| open_file(&path), |fd| Ok(File::from(fd)))
-                .map(|file| Kind::File { path: path.clone(), stream: note(file) })
-                .map_err(|error| format!("{}: {error}", path.display())),
-        };
+    pub(super) fn open(
+        target: &LogTarget,
+        log: &Log,
+        speaker: &Speaker,
+        file: Option<OwnedFd>,
+    ) -> Self {
+        let opened = open(target, log, speaker, file);
         let (kind, complaint) = match opened {
             Ok(kind) => (kind, None),
             Err(reason) => (Kind::Stderr(Stream::stderr()), Some(reason)),
         };
-        let mut sink = Self { speaker, kind, lines: Lines::default(), loss: Loss::default() };
+        let dress = Dress { date: log.date.clone(), encoders: log.encoders.clone() };
+        let mut sink = Self {
+            speaker: speaker.clone(),
+            kind,
+            dress,
+            lines: Lines::default(),
+            loss: Loss::default(),
+            is_noted: false,
+        };
         if let Some(reason) = complaint {
             sink.complain(format!("cannot open the log, writing to stderr instead: {reason}"));
         }
         sink
     }
 
+    /// From now on it is the one that [`file`] is about.
+    pub(super) fn noted(mut self) -> Self {
+        self.is_noted = true;
+        self.note();
+        self
+    }
+
+    /// With other encoders.
+    pub(super) fn encoded(mut self, encoders: &[Encoder]) -> Self {
+        self.dress.encoders = encoders.to_vec();
+        self
+    }
+
+    pub(super) fn dress(&self) -> &Dress {
+        &self.dress
+    }
+
+    pub(super) fn style(&self) -> Style {
+        match self.kind {
+            Kind::Stderr(_) | Kind::File(_) => Style::Lines,
+            Kind::Journal(_) => Style::Journal,
+            Kind::Syslog(_) | Kind::Datagram { .. } => Style::Message,
+        }
+    }
+
+    /// Whether journald keeps what goes here, and its limits hold.
+    pub(super) fn is_kept_by_journald(&self) -> bool {
+        match &self.kind {
+            Kind::Journal(_) => true,
+            Kind::Syslog(syslog) => syslog.is_local(),
+            Kind::Stderr(_) | Kind::File(_) | Kind::Datagram { .. } => false,
+        }
+    }
+
+    fn note(&self) {
+        if let (true, Kind::File(log)) = (self.is_noted, &self.kind) {
+            *FILE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(log.file()));
+        }
+    }
+
     fn complain(&mut self, message: String) {
-        self.write(&Item::Entry(super::error(Event::SystemError, message)));
+        self.write(&super::error(Event::SystemError, message));
     }
 
     /// Opens a log file anew. When that fails, the one that is open is better than none.
     pub(super) fn reopen(&mut self) {
-        let Kind::File { path, stream } = &mut self.kind else { return };
-        match open_file(path) {
-            Ok(new) => *stream = note(new),
+        let Kind::File(log) = &mut self.kind else { return };
+        match log.reopen() {
+            Ok(()) => self.note(),
             Err(error) => {
-                let path = path.display().to_string();
+                let path = log.path().display().to_string();
                 self.complain(format!(
                     "cannot reopen the log {path}: {error}; writing goes on to the file that was open. \
                      It is opened by the user that the server runs as"
@@ -87,14 +157,28 @@ impl Sink {
         }
     }
 
-    /// Somebody has removed the log file: what is written to it nobody will see.
+    fn rotated(&mut self, rotated: std::io::Result<()>) {
+        match (&self.kind, rotated) {
+            (_, Ok(())) => {
+                self.loss.forgive();
+                self.note();
+            }
+            (Kind::File(log), Err(error)) if self.loss.is_first_failure() => {
+                let path = log.path().display().to_string();
+                let entry = super::file::complaint(&path, &error);
+                self.begin_lines();
+                self.append(&Piece::Entry(&entry));
+                self.write_lines();
+            }
+            _ => {}
+        }
+    }
+
     fn follow(&mut self) {
-        if let Kind::File { path, stream } = &mut self.kind
-            && let Stream::File(file) = &stream
-            && file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
-            && let Ok(new) = open_file(path)
+        if let Kind::File(log) = &mut self.kind
+            && let Some(rotated) = log.follow()
         {
-            *stream = note(new);
+            self.rotated(rotated);
         }
     }
 
@@ -111,34 +195,32 @@ impl Sink {
     /// Tells what was lost, if that is possible now.
     pub(super) fn tell_losses(&mut self) {
         let Some(entry) = self.loss.entry() else { return };
-        match &self.kind {
-            Kind::Stderr(_) | Kind::File { .. } => {
-                self.begin_lines();
-                self.write_lines();
-            }
-            Kind::Journal(_) | Kind::Syslog(_) => {
-                if self.hand_over(&Item::Entry(entry)).is_ok() {
-                    self.loss.clear();
-                }
-            }
+        if self.writes_lines() {
+            self.begin_lines();
+            self.write_lines();
+        } else if self.hand_over(&Piece::Entry(&entry)).is_ok() {
+            self.loss.clear();
         }
     }
 
-    /// Writes one item.
-    pub(super) fn write(&mut self, item: &Item) {
-        self.write_all(std::slice::from_ref(item));
+    fn writes_lines(&self) -> bool {
+        matches!(self.kind, Kind::Stderr(_) | Kind::File(_))
+    }
+
+    /// Writes one entry.
+    pub(super) fn write(&mut self, entry: &Entry) {
+        self.write_all(&[Piece::Entry(entry)]);
     }
 
     /// Writes several items with as few system calls as the sink allows.
-    pub(super) fn write_all(&mut self, items: &[Item]) {
-        if let Kind::Journal(_) | Kind::Syslog(_) = self.kind {
-            return self.hand_over_all(items);
+    pub(super) fn write_all(&mut self, pieces: &[Piece<'_>]) {
+        if !self.writes_lines() {
+            return self.hand_over_all(pieces);
         }
         self.follow();
-        for item in items {
+        for piece in pieces {
             self.begin_lines();
-            text::append(&mut self.lines.text, item, &self.speaker);
-            self.lines.items += 1;
+            self.append(piece);
             if self.lines.text.len() > 64 * 1024 {
                 self.write_lines();
             }
@@ -146,20 +228,44 @@ impl Sink {
         self.write_lines();
     }
 
+    fn append(&mut self, piece: &Piece<'_>) {
+        self.lines.items += 1;
+        let (out, date) = (&mut self.lines.text, self.dress.date.as_deref());
+        match piece {
+            Piece::Access { bytes, form: Form::Ready, .. } => out.extend_from_slice(bytes),
+            _ if !self.dress.encoders.is_empty() => {
+                encode(&self.dress.encoders, &piece.message(), out);
+            }
+            Piece::Entry(entry) => text::append(out, entry, date, &self.speaker),
+            Piece::Access { bytes, form, .. } => {
+                if *form == Form::Prefixed {
+                    text::prefix(out, date, &self.speaker);
+                }
+                out.extend_from_slice(bytes);
+                out.push(b'\n');
+            }
+        }
+    }
+
     fn begin_lines(&mut self) {
         if let Some(entry) = self.loss.entry().filter(|_| self.lines.text.is_empty()) {
             if self.lines.is_torn {
-                self.lines.text.push('\n');
+                self.lines.text.push(b'\n');
             }
-            text::append(&mut self.lines.text, &Item::Entry(entry), &self.speaker);
+            self.append(&Piece::Entry(&entry));
+            self.lines.items = 0;
             self.lines.tells_loss = true;
         }
     }
 
     fn write_lines(&mut self) {
-        let (Kind::Stderr(stream) | Kind::File { stream, .. }) = &mut self.kind else { return };
+        let mut stream = match &self.kind {
+            Kind::Stderr(stream) => stream.clone(),
+            Kind::File(log) => log.stream(),
+            Kind::Journal(_) | Kind::Syslog(_) | Kind::Datagram { .. } => return,
+        };
         let lines = &mut self.lines;
-        match stream.write_all(lines.text.as_bytes()) {
+        match stream.write_all(&lines.text) {
             Ok(()) if lines.tells_loss => {
                 self.loss.clear();
                 lines.is_torn = false;
@@ -167,7 +273,7 @@ impl Sink {
             Ok(()) => {}
             Err((written, error)) => {
                 if written > 0 {
-                    lines.is_torn = !lines.text.as_bytes()[..written].ends_with(b"\n");
+                    lines.is_torn = !lines.text[..written].ends_with(b"\n");
                 }
                 // What was lost before and has perhaps been told just now counts again rather than
                 // not at all.
@@ -179,83 +285,82 @@ impl Sink {
         lines.tells_loss = false;
     }
 
-    fn hand_over_all(&mut self, items: &[Item]) {
+    fn hand_over_all(&mut self, pieces: &[Piece<'_>]) {
         self.tell_losses();
-        for (index, item) in items.iter().enumerate() {
-            if let Err(why) = self.hand_over(item) {
+        for (index, piece) in pieces.iter().enumerate() {
+            if let Err(why) = self.hand_over(piece) {
                 // Who is not there will not be there for the next one.
-                return self.loss.add((items.len() - index) as u64, why);
+                return self.loss.add((pieces.len() - index) as u64, why);
             }
         }
     }
 
     /// To who keeps the log for us.
-    fn hand_over(&mut self, item: &Item) -> Result<(), String> {
+    fn hand_over(&mut self, piece: &Piece<'_>) -> Result<(), String> {
         match &mut self.kind {
             Kind::Journal(journal) => journal
-                .write(item, &self.speaker)
+                .write(piece, &self.speaker)
                 .map_err(|error| format!("journald takes none: {error}")),
             Kind::Syslog(syslog) => {
-                if write_syslog(syslog, item, &self.speaker).is_err() {
-                    // It may have been started anew, with a socket of the same name.
-                    *syslog = open_syslog(&self.speaker)?;
-                    write_syslog(syslog, item, &self.speaker)
-                        .map_err(|error| format!("syslog takes none: {error}"))?;
+                let message = piece.message();
+                let (level, event, entry) = match piece {
+                    Piece::Entry(entry) => (entry.level, entry.event.name(), Some(*entry)),
+                    Piece::Access { level, .. } => (*level, Event::Access.name(), None),
+                };
+                syslog
+                    .write(Said { level, event, text: &message, entry }, &self.speaker)
+                    .map_err(|error| format!("syslog takes none: {error}"))
+            }
+            Kind::Datagram { to, wire } => {
+                let mut line = Vec::new();
+                encode(&self.dress.encoders, &piece.message(), &mut line);
+                if wire.send(&line).is_err() {
+                    let failure = |error| format!("{to} takes none: {error}");
+                    *wire = Wire::open(&datagrams(to)).map_err(failure)?;
+                    wire.send(&line).map_err(failure)?;
                 }
                 Ok(())
             }
-            Kind::Stderr(_) | Kind::File { .. } => Ok(()),
+            Kind::Stderr(_) | Kind::File(_) => Ok(()),
         }
     }
+}
+
+fn open(
+    target: &LogTarget,
+    log: &Log,
+    speaker: &Speaker,
+    file: Option<OwnedFd>,
+) -> Result<Kind, String> {
+    Ok(match super::resolve_target(target) {
+        LogTarget::Auto | LogTarget::Stderr => Kind::Stderr(Stream::stderr()),
+        LogTarget::Journal => Kind::Journal(Journal::open().map_err(|error| error.to_string())?),
+        LogTarget::Syslog(target) => {
+            let syslog = Syslog::open(&target, speaker);
+            Kind::Syslog(Box::new(syslog.map_err(|error| format!("syslog: {error}"))?))
+        }
+        LogTarget::File(path) => {
+            let stream = LogStream::open(&path, &log.file, file.map(File::from));
+            Kind::File(stream.map_err(|error| format!("{}: {error}", path.display()))?)
+        }
+        LogTarget::Datagram(to) => {
+            let wire = Wire::open(&datagrams(&to)).map_err(|error| format!("{to}: {error}"))?;
+            Kind::Datagram { to, wire }
+        }
+    })
+}
+
+fn datagrams(to: &str) -> Transport {
+    if to.starts_with('/') { Transport::Unix(to.into()) } else { Transport::Udp(to.to_owned()) }
 }
 
 /// The file of this process's log, as it was opened last.
 static FILE: Mutex<Option<Arc<File>>> = Mutex::new(None);
 
-fn note(file: File) -> Stream {
-    let file = Arc::new(file);
-    *FILE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&file));
-    Stream::File(file)
-}
-
 /// The file that the log goes to, if it goes to one.
 pub(super) fn file() -> Option<OwnedFd> {
     let file = FILE.lock().unwrap_or_else(PoisonError::into_inner);
     file.as_ref()?.try_clone().ok().map(OwnedFd::from)
-}
-
-fn open_file(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
-}
-
-fn open_syslog(speaker: &Speaker) -> Result<Box<Syslog>, String> {
-    let formatter = syslog::Formatter3164 {
-        facility: syslog::Facility::LOG_DAEMON,
-        hostname: None,
-        process: format!("rwsgi@{}", speaker.instance),
-        pid: std::process::id(),
-    };
-    syslog::unix(formatter).map(Box::new).map_err(|error| format!("syslog: {error}"))
-}
-
-fn write_syslog(syslog: &mut Syslog, item: &Item, speaker: &Speaker) -> syslog::Result<()> {
-    let who = speaker.worker.map(|worker| format!("worker {worker}: ")).unwrap_or_default();
-    let (level, message) = match item {
-        Item::Access(access) => (Level::Info, access.line()),
-        Item::Entry(Entry { level, message, .. }) => (*level, message.clone()),
-    };
-    // RFC 3164 knows no line breaks; one message for each line, as rsyslog would make of it.
-    message.lines().try_for_each(|line| {
-        let text = format!("{who}{line}");
-        match level {
-            Level::Critical => syslog.crit(text),
-            Level::Error => syslog.err(text),
-            Level::Warning => syslog.warning(text),
-            Level::Notice => syslog.notice(text),
-            Level::Info => syslog.info(text),
-            Level::Debug => syslog.debug(text),
-        }
-    })
 }
 
 #[cfg(test)]

@@ -1,18 +1,35 @@
+use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use super::*;
+use crate::config::logging::LogFile;
 
 fn speaker() -> Speaker {
     Speaker { instance: "shop".into(), worker: Some(2) }
 }
 
 fn say(sink: &mut Sink, text: &str) {
-    sink.write(&Item::Entry(super::super::info(Event::Ready, text)));
+    sink.write(&super::super::info(Event::Ready, text));
 }
 
 fn sink(path: &Path, stream: File) -> Sink {
-    let kind = Kind::File { path: path.into(), stream: Stream::File(stream.into()) };
-    Sink { speaker: speaker(), kind, lines: Lines::default(), loss: Loss::default() }
+    of(Kind::File(LogStream::open(path, &LogFile::default(), Some(stream)).unwrap()))
+}
+
+fn of(kind: Kind) -> Sink {
+    Sink {
+        speaker: speaker(),
+        kind,
+        dress: Dress::default(),
+        lines: Lines::default(),
+        loss: Loss::default(),
+        is_noted: false,
+    }
+}
+
+fn open_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
 }
 
 /// A pipe that holds one page, its reading end, and nobody waits for it.
@@ -102,9 +119,7 @@ fn a_journald_that_goes_and_comes_back_is_told_what_it_missed() {
     use std::os::unix::net::UnixDatagram;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
-    let kind = Kind::Journal(Journal::to(&path).unwrap());
-    let (lines, loss) = (Lines::default(), Loss::default());
-    let mut sink = Sink { speaker: speaker(), kind, lines, loss };
+    let mut sink = of(Kind::Journal(Journal::to(&path).unwrap()));
     say(&mut sink, "before it is there");
     let receive = |journald: &UnixDatagram| {
         let mut bytes = [0; 4096];

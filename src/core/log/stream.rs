@@ -25,7 +25,7 @@ pub fn stderr() -> Option<&'static OwnedFd> {
 }
 
 /// Where lines go.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Stream {
     /// This process's own stderr.
     Stderr,

@@ -242,7 +242,8 @@ fn tell(py: Python<'_>, call: &Call, reply: &Reply, failure: &Failure) {
         }
     };
     let entry = reply.worker().about_request(entry, &call.request);
-    entry.field("REMOTE_ADDR", record::client(&call.connection, &call.request)).send();
+    let client = record::client(&call.connection, &call.request).into_owned();
+    entry.field("REMOTE_ADDR", client).send();
 }
 
 /// Ends the response; says so in the log when it was not what its head promised.

@@ -1,0 +1,204 @@
+//! A log file: opened, opened anew, and begun anew when it is large.
+//!
+//! All processes of an instance append to it, each with one write for many lines. Whoever finds it
+//! too large renames it, under a lock of the file itself, so that only one does; the others see by
+//! its name that it is another one.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::stream::Stream;
+use super::{Entry, Event, clock};
+use crate::config::logging::LogFile;
+
+/// An open log file.
+#[derive(Debug)]
+pub(super) struct LogStream {
+    path: PathBuf,
+    rules: LogFile,
+    file: Arc<File>,
+}
+
+impl LogStream {
+    /// Opens the file at `path`, or takes one that is open.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub(super) fn open(path: &Path, rules: &LogFile, file: Option<File>) -> io::Result<Self> {
+        let file = match file {
+            Some(file) => file,
+            None => open(path, rules)?,
+        };
+        Ok(Self { path: path.to_owned(), rules: rules.clone(), file: Arc::new(file) })
+    }
+
+    /// The same as what lines are written to.
+    pub(super) fn stream(&self) -> Stream {
+        Stream::File(Arc::clone(&self.file))
+    }
+
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens it anew. When that fails, the one that is open is better than none.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        self.file = Arc::new(open(&self.path, &self.rules)?);
+        Ok(())
+    }
+
+    /// Before lines are written: somebody has removed or renamed the file, or it has become too
+    /// large. `None`: it is the one that it was.
+    pub(super) fn follow(&mut self) -> Option<io::Result<()>> {
+        let Ok(ours) = self.file.metadata() else { return None };
+        if ours.nlink() == 0 {
+            // What is written to it nobody will see. A failure was told when it began.
+            return self.reopen().ok().map(Ok);
+        }
+        let limit = self.rules.max_bytes?;
+        let there = std::fs::metadata(&self.path).ok();
+        let is_ours =
+            there.is_some_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()));
+        match (is_ours, ours.len() >= limit && ours.is_file()) {
+            (true, false) => None,
+            (true, true) => Some(self.rotate()),
+            (false, _) => self.reopen().ok().map(Ok),
+        }
+    }
+
+    /// Renames the file and begins another one.
+    ///
+    /// # Errors
+    /// Those of rename(2) and open(2); lines go on to the file that is open.
+    pub(super) fn rotate(&mut self) -> io::Result<()> {
+        let lock = Flock::lock(self.file.try_clone()?, FlockArg::LockExclusive);
+        let _lock = lock.map_err(|(_, error)| error)?;
+        self.rename()?;
+        self.reopen()
+    }
+
+    fn rename(&self) -> io::Result<()> {
+        let (ours, there) = (self.file.metadata()?, std::fs::metadata(&self.path)?);
+        if (there.dev(), there.ino()) != (ours.dev(), ours.ino()) {
+            // Somebody else has done it meanwhile.
+            return Ok(());
+        }
+        std::fs::rename(&self.path, self.backup())
+    }
+
+    /// `log-backupname`, or the name with the seconds of the epoch, as uWSGI has it; of two in a
+    /// second the first is kept.
+    fn backup(&self) -> PathBuf {
+        if let Some(name) = &self.rules.backup {
+            return name.clone();
+        }
+        let second = clock::now() / 1_000_000;
+        let name = |suffix: String| {
+            let mut name = self.path.clone().into_os_string();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let plain = name(format!(".{second}"));
+        if !plain.exists() {
+            return plain;
+        }
+        (1..)
+            .map(|number| name(format!(".{second}.{number}")))
+            .find(|name| !name.exists())
+            .unwrap_or(plain)
+    }
+}
+
+/// What is said of a file that cannot be renamed.
+pub(super) fn complaint(path: &str, error: &io::Error) -> Entry {
+    let message = format!(
+        "cannot rotate the log {path}: {error}; writing goes on to the same file. The user that the \
+         server runs as must be able to write to its directory"
+    );
+    super::error(Event::SystemError, message)
+}
+
+fn open(path: &Path, rules: &LogFile) -> io::Result<File> {
+    let is_new = !path.exists();
+    let file = OpenOptions::new().append(true).create(true).mode(rules.mode).open(path)?;
+    if is_new {
+        // Whatever umask says. Who may not do this has made the file as well as it could be.
+        if rules.mode != LogFile::default().mode {
+            let _ = file.set_permissions(std::fs::Permissions::from_mode(rules.mode));
+        }
+        if let Some((user, group)) = rules.owner {
+            let _ = fchown(&file, Some(user), group);
+        }
+    }
+    Ok(file)
+}
+
+/// Discards what is in the file, at the start of the instance (`log-truncate`).
+pub(super) fn truncate(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).truncate(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_too_large_is_renamed_once_by_all_who_write_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let rules = LogFile { max_bytes: Some(4), ..LogFile::default() };
+        let mut writers: Vec<_> =
+            (0..3).map(|_| LogStream::open(&path, &rules, None).unwrap()).collect();
+        for writer in &mut writers {
+            drop(writer.follow());
+            writer.stream().write_all(b"12345\n").unwrap();
+        }
+        // The second found large what the first had written; the third went on where the second is.
+        let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
+        assert_eq!(files.len(), 2);
+        let mut total = 0;
+        for file in files {
+            total += std::fs::read(file.unwrap().path()).unwrap().len();
+        }
+        assert_eq!(total, 18);
+        assert!(writers[0].follow().is_some() && writers[1].follow().is_some());
+    }
+
+    #[test]
+    fn a_backup_has_the_name_that_was_asked_for_and_the_new_file_its_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, backup) = (directory.path().join("log"), directory.path().join("old"));
+        let rules = LogFile { mode: 0o604, backup: Some(backup.clone()), ..LogFile::default() };
+        let mut log = LogStream::open(&path, &rules, None).unwrap();
+        log.stream().write_all(b"one\n").unwrap();
+        log.rotate().unwrap();
+        assert_eq!(std::fs::read(backup).unwrap(), b"one\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o604);
+    }
+
+    #[test]
+    fn what_cannot_be_renamed_is_written_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let rules = LogFile { backup: Some("/nonexistent/old".into()), ..LogFile::default() };
+        let mut log = LogStream::open(&path, &rules, None).unwrap();
+        assert!(log.rotate().is_err());
+        log.stream().write_all(b"on\n").unwrap();
+        assert_eq!(std::fs::read(path).unwrap(), b"on\n");
+    }
+}
