@@ -15,6 +15,11 @@ def application(environ, start_response):
         raise ValueError('raised on purpose')
     elif path == '/segfault':
         ctypes.string_at(0)
+    elif path == '/freeze':
+        # A mutex that is locked twice, by PyDLL: without giving Python's lock back. No signal interrupts that.
+        mutex = ctypes.create_string_buffer(64)
+        ctypes.PyDLL(None).pthread_mutex_lock(mutex)
+        ctypes.PyDLL(None).pthread_mutex_lock(mutex)
     elif path == '/eat':
         # More than any limit of the scenario, and touched.
         b'x' * (1 << 30)
