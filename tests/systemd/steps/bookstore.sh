@@ -35,7 +35,13 @@ django_traceback_is_one_entry() {
     fetch 8001 /boom/ >/dev/null
     eventually journal_has bookstore PRIORITY=3
     equal "$(journal bookstore | grep -c 'raised on purpose by /boom/')" 1
-    contains "$(journal bookstore PRIORITY=3 | field MESSAGE)" Boom
+    local entry
+    entry=$(journal bookstore PRIORITY=3)
+    contains "$(field MESSAGE <<<"$entry")" Boom
+    contains "$(field PYTHON_EXCEPTION <<<"$entry")" Boom
+    equal "$(field CODE_FILE <<<"$entry")" /srv/bookstore/books/demo.py
+    equal "$(field LOGGER <<<"$entry")" django.request
+    [[ $(field REQUEST_ID <<<"$entry") =~ ^[0-9a-f]{32}$ ]]
 }
 
 # ------------------------------------------------------------------ behind nginx

@@ -50,6 +50,7 @@ traceback_is_one_entry() {
     [ "$(field RWSGI_WORKER <<<"$entry")" -ge 1 ]
     contains "$(field MESSAGE <<<"$entry")" 'ValueError: raised on purpose'
     equal "$(journal probe | grep -c 'raised on purpose')" 1
+    [[ $(field REQUEST_ID <<<"$entry") =~ ^[0-9a-f]{32}$ ]]
 }
 
 theme_journal() {
