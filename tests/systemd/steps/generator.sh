@@ -106,7 +106,8 @@ umbrella_tells_of_a_failed_reload() {
 
 umbrella_stops_and_starts_all() {
     inside systemctl stop rwsgi
-    equal "$(property probe ActiveState) $(property port ActiveState)" 'inactive inactive'
+    eventually has_condition probe inactive/success/0
+    eventually has_condition port inactive/success/0
     # What starts with the system, and nothing else.
     inside systemctl start rwsgi
     eventually port_answers
