@@ -138,9 +138,10 @@ pub(crate) fn main(
             ExitCode::Application
         }
     };
-    log::finish();
+    log::flush();
     end_in_time(code);
     api::at_exit(py);
+    log::finish();
     code
 }
 

@@ -135,6 +135,9 @@ impl LogStream {
     fn _finish(&self) {
         if self.give(true) {
             log::finish();
+        } else {
+            // What hooks have logged that ran before this one.
+            log::flush();
         }
     }
 
