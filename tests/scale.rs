@@ -45,7 +45,7 @@ fn numbers_that_cannot_be_are_refused() {
     let server = server("processes=2");
     scale(&server, "0").refuses(1, &["not 0 workers: a number from 1 to 2048 is possible"]);
     scale(&server, "5000").refuses(1, &["from 1 to 2048"]);
-    scale(&server, "many").refuses(64, &["[NAME | PATH | --pidfile FILE] N`"]);
+    scale(&server, "many").refuses(64, &["[INSTANCE] N`"]);
     assert_eq!(server.workers().len(), 2);
 }
 

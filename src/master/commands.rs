@@ -78,7 +78,7 @@ impl Flag {
     /// As one writes it, and what it does.
     fn describe(self) -> (&'static str, &'static str) {
         match self {
-            Json => ("--json", "print the answer as JSON, as docs/control.md describes it"),
+            Json => ("--json", "print the answer as JSON; control.md describes it"),
             Timeout => ("--timeout SECONDS", "do not wait longer; what was asked for goes on"),
             Wait => ("--wait", "wait until no request runs, as `drain` does"),
             Worker => ("--worker N", "replace worker N, its successor first; nothing is paused"),
@@ -120,7 +120,7 @@ pub const COMMANDS: &[Command] = &[
         "pause",
         Verb::Pause,
         &[Json, Timeout, Wait],
-        "Let nothing new reach the application; who connects waits. Requests that run go on.",
+        "Let nothing new reach the application; who connects waits. What runs goes on.",
     )
     .within(10),
     command("resume", Verb::Resume, &[Json, Timeout], "End a pause.").within(10),
@@ -134,7 +134,7 @@ pub const COMMANDS: &[Command] = &[
         "scale",
         Verb::Scale,
         &[Json, Timeout],
-        "Have N workers until the next reload, with `cheaper` no fewer; wait until they serve.",
+        "Have N workers until the next reload, with `cheaper` no fewer; wait for them.",
     ),
     command("list", Verb::List, &[Json], "Tell which instances run."),
 ];
@@ -333,7 +333,7 @@ fn usage_of(command: &Command) -> String {
         });
     }
     if command.verb != Verb::List {
-        usage.push_str(" [NAME | PATH | --pidfile FILE]");
+        usage.push_str(" [INSTANCE]");
     }
     if command.verb == Verb::Scale {
         usage.push_str(" N");
@@ -346,8 +346,8 @@ pub fn help(command: &Command) -> String {
     let mut text = format!("Usage: {}\n\n{}\n", usage_of(command), command.does);
     if command.verb != Verb::List {
         text.push_str(
-            "\nThe instance is named by its NAME, by the PATH of its control socket, or by its pid file. Without,\n\
-             the only one that runs is meant.\n",
+            "\nINSTANCE is its name, the path of its control socket, or --pidfile FILE.\n\
+             Without, the only one that runs is meant.\n",
         );
     }
     for option in command.options {
@@ -396,13 +396,22 @@ mod tests {
     }
 
     #[test]
+    fn help_fits_a_terminal() {
+        for command in COMMANDS {
+            for line in help(command).lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
+        }
+    }
+
+    #[test]
     fn scale_needs_a_number_and_perhaps_a_name() {
         let scaled = call("scale shop 4").unwrap();
         assert_eq!(scaled.workers, Some(4));
         assert_eq!(scaled.instance, Some(Instance::Name("shop".into())));
         assert_eq!(call("scale 4").unwrap().instance, None);
         let error = call("scale shop").unwrap_err();
-        assert!(error.contains("FILE] N`") && error.contains("how many"), "{error}");
+        assert!(error.contains("[INSTANCE] N`") && error.contains("how many"), "{error}");
         assert!(call("scale shop many").is_err());
     }
 
@@ -432,7 +441,7 @@ mod tests {
         assert!(call("status --worker 3").unwrap_err().contains("--worker"));
         assert!(call("drain --worker 0").unwrap_err().contains("the number of a worker"));
         assert!(call("drain --timeout soon").unwrap_err().contains("seconds are expected"));
-        assert!(call("status -p 4").unwrap_err().contains("rwsgi status [--json] [NAME"));
+        assert!(call("status -p 4").unwrap_err().contains("rwsgi status [--json] [INSTANCE]"));
     }
 
     #[test]

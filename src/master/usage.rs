@@ -22,8 +22,9 @@ pub struct Help {
 /// `rwsgi check`.
 pub const CHECK: Help = Help {
     usage: "rwsgi check NAME|FILE [--json]",
-    does: "Looks at an instance before it starts, as the user that serves: configuration, unit and what the\n\
-           generator makes of it, sockets, permissions, what the application writes, import. Serves nothing.",
+    does: "Looks at an instance before it starts, as the user that serves: configuration,\n\
+           unit and what the generator makes of it, sockets, permissions, what the\n\
+           application writes, import. Serves nothing.",
     arguments: &[
         ("NAME", "the instance of /etc/rwsgi/NAME.ini, with its unit"),
         ("FILE", "an INI file anywhere, without a unit; the same as `rwsgi --check FILE`"),
@@ -47,8 +48,9 @@ pub const CHECK: Help = Help {
 /// `rwsgi convert`.
 pub const CONVERT: Help = Help {
     usage: "rwsgi convert NAME|FILE",
-    does: "Prints the same configuration in rwsgi's own words: what is included, repeated, computed or referred to\n\
-           is written out with the line that it comes from; what rwsgi does not obey is a comment with the reason.",
+    does: "Prints the same configuration in rwsgi's own words: what is included, repeated,\n\
+           computed or referred to is written out with the line that it comes from; what\n\
+           rwsgi does not obey is a comment with the reason.",
     arguments: &[
         ("NAME", "the instance of /etc/rwsgi/NAME.ini"),
         ("FILE", "an INI file of uWSGI or rwsgi anywhere; `-` for standard input"),
@@ -63,8 +65,9 @@ pub const CONVERT: Help = Help {
 /// `rwsgi doctor`.
 pub const DOCTOR: Help = Help {
     usage: "rwsgi doctor [NAME] [--json]",
-    does: "Looks at the machine (versions, clock, kernel, disks, journal, denials), at each instance and its limits,\n\
-           and for what is left over from instances that are gone. Changes nothing, and asks nobody on the network.",
+    does: "Looks at the machine (versions, clock, kernel, disks, journal, denials), at each\n\
+           instance and its limits, and for what is left over from instances that are gone.\n\
+           Changes nothing, and asks nobody on the network.",
     arguments: &[
         ("NAME", "look at this instance only; without it, at all of /etc/rwsgi"),
         ("--json", "print all findings as JSON"),
@@ -84,16 +87,17 @@ pub const DOCTOR: Help = Help {
 
 /// `rwsgi new`.
 pub const NEW: Help = Help {
-    usage: "rwsgi new NAME --django DIR | --flask DIR|MODULE[:CALLABLE] | --wsgi FILE|MODULE[:CALLABLE]",
-    does: "Looks at a project (settings, virtual environment, static files) and writes /etc/rwsgi/NAME.ini.",
+    usage: "rwsgi new NAME --django DIR|--flask PROJECT|--wsgi PROJECT [OPTION]...",
+    does: "Looks at a project (settings, virtual environment, static files) and writes\n\
+           /etc/rwsgi/NAME.ini.",
     arguments: &[
-        (
-            "--http ADDRESS",
-            "listen there; without this and --socket, a free port from 127.0.0.1:8000 on",
-        ),
+        ("--django DIR", "the directory of manage.py"),
+        ("--flask PROJECT", "a directory, or MODULE[:CALLABLE]"),
+        ("--wsgi PROJECT", "a Python file, or MODULE[:CALLABLE]"),
+        ("--http ADDRESS", "listen there (a free port from 127.0.0.1:8000 on)"),
         ("--socket PATH", "listen there, with the uwsgi protocol, for nginx"),
-        ("--processes N", "so many workers; as many as there are processors (auto)"),
-        ("--user USER", "who serves; the user of the unit (rwsgi)"),
+        ("--processes N", "so many workers (auto: as many as there are processors)"),
+        ("--user USER", "who serves (rwsgi, the user of the unit)"),
         ("-o, --output FILE", "write to FILE instead, - is stdout"),
         ("--dry-run", "write nothing, show it"),
     ],
@@ -143,13 +147,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_help_has_all_parts_and_fits_a_wide_terminal() {
+    fn each_help_has_all_parts_and_fits_a_terminal() {
         for help in [&CHECK, &CONVERT, &DOCTOR, &NEW] {
             let text = help.text();
             for part in ["Usage: rwsgi ", "\nExamples:\n", "\nExit codes:\n   0  done"] {
                 assert!(text.contains(part), "{part}: {text}");
             }
-            assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         }
     }
 }

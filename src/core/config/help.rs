@@ -5,32 +5,35 @@ use std::fmt::Write as _;
 use super::lookup::{Lookup, lookup};
 use super::options::{Group, OPTIONS, OptionSpec};
 use super::raw::RawConfig;
+use super::value::{Kind, range};
 
 const USAGE: &str = "\
 rwsgi: WSGI application server, native to systemd
 
 Usage:
   rwsgi --ini FILE[:SECTION] [OPTION]...   serve
-  rwsgi FILE [OPTION]...                   serve; the file counts more than the options
-  rwsgi new NAME --django DIR              write /etc/rwsgi/NAME.ini; see `rwsgi new --help`
-  rwsgi check NAME|FILE [--json]           look at configuration, unit, sockets, rights and import
-  rwsgi doctor [NAME] [--json]             look at the machine, and at all instances or one
+  rwsgi FILE [OPTION]...                   serve; the file wins over options
+  rwsgi new NAME --django DIR              write /etc/rwsgi/NAME.ini
+  rwsgi check NAME|FILE                    tell what is wrong, before a start
+  rwsgi doctor [NAME]                      look at the machine and its instances
+  rwsgi convert NAME|FILE                  print the same in rwsgi's own words
   rwsgi --show-config [FILE]               print the configuration that counts
   rwsgi --get KEY [FILE]                   print the value of one key
   rwsgi --dump-options                     print the names of all options
-  rwsgi convert NAME|FILE                  print the same configuration in rwsgi's own words
   rwsgi --stop PIDFILE                     stop, and wait until it has stopped
-  rwsgi --reload PIDFILE                   load configuration and application anew
-  rwsgi COMMAND [NAME]                     ask an instance that runs; `rwsgi COMMAND --help`
-    status, workers, top, list             its state, that of its workers, live; which run
+  rwsgi --reload PIDFILE                   load configuration and code anew
+  rwsgi COMMAND [NAME]                     ask an instance that runs:
+    status, workers, top                   its state, that of its workers, live
+    list                                   which instances run
     stacks (--stacks PIDFILE)              where its Python threads are
-    reload, stop                           load configuration and application anew; stop
+    reload, stop                           load anew; stop
     scale N                                N workers, until the next reload
     pause, resume, drain                   let nothing new reach the application
   rwsgi --help | --version
 
-Every option is also a key of the INI file, and a variable: --foo-bar=1 is `foo-bar = 1`
-and UWSGI_FOO_BAR=1 or RWSGI_FOO_BAR=1.
+`rwsgi COMMAND --help`, also of new, check, doctor and convert, tells more.
+Every option is also a key of the INI file, and a variable: --foo-bar=1 is
+`foo-bar = 1`, UWSGI_FOO_BAR=1 and RWSGI_FOO_BAR=1.
 ";
 
 const GROUPS: [Group; 9] = [
@@ -235,7 +238,8 @@ fn man_entry(out: &mut String, spec: &OptionSpec) {
     let value = spec.kind.placeholder().unwrap_or("true|false");
     let _ = writeln!(out, ".TP\n\\fB{}\\fR = \\fI{}\\fR", roff(spec.name), roff(value));
     let _ = writeln!(out, "{}", roff_text(spec.doc));
-    let mut facts = vec![format!("Example: `{} = {}`.", spec.name, spec.example)];
+    let mut facts: Vec<String> = takes(spec.kind).into_iter().collect();
+    facts.push(format!("Example: `{} = {}`.", spec.name, spec.example));
     if !spec.default.is_empty() {
         facts.push(format!("Default: `{}`.", spec.default));
     }
@@ -250,6 +254,22 @@ fn man_entry(out: &mut String, spec: &OptionSpec) {
         facts.push("A change takes a restart.".to_owned());
     }
     let _ = writeln!(out, ".br\n{}", roff_text(&facts.join(" ")));
+}
+
+/// What the placeholder does not tell: a range, or the words to choose from.
+fn takes(kind: Kind) -> Option<String> {
+    match kind {
+        Kind::Bytes { min, max } => {
+            Some(format!("Takes a number of bytes from {}.", range(min, max)))
+        }
+        Kind::Number { .. }
+        | Kind::NumberOrWord { .. }
+        | Kind::Seconds { .. }
+        | Kind::SecondsOrSwitch { .. }
+        | Kind::Choice(_)
+        | Kind::Words(_) => Some(format!("Takes {}.", kind.expected())),
+        _ => None,
+    }
 }
 
 /// A text with `code` in it.
@@ -285,7 +305,7 @@ mod tests {
             assert!(help.contains(&format!("--{}", spec.name)), "{}", spec.name);
         }
         for line in help.lines() {
-            assert!(line.chars().count() <= 100, "{line}");
+            assert!(line.chars().count() <= 80, "{line}");
         }
     }
 
@@ -298,6 +318,20 @@ mod tests {
         assert!(help.contains("      --http ADDRESS\n"));
         assert!(help.contains("      --http-keepalive[=SECONDS]\n"));
         assert!(help.contains("  -L, --disable-logging\n"));
+    }
+
+    #[test]
+    fn the_manual_tells_ranges_and_words() {
+        let manual = man_ini();
+        for fact in [
+            "\nTakes a number of processes from 1 to 2048, or \\fBauto\\fR. ",
+            "\nTakes a number of seconds from 1 to 86400. Example: \\fBhttp\\-timeout = 120\\fR.",
+            "\nTakes one of \\fBspare\\fR, \\fBspare2\\fR, ",
+            "\nTakes a number of bytes from 1024 to 1048576. Example: \\fBbuffer\\-size",
+            "\nTakes a number of bytes from 0 up. ",
+        ] {
+            assert!(manual.contains(fact), "{fact}");
+        }
     }
 
     #[test]

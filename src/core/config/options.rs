@@ -2,7 +2,7 @@
 //! page and `--show-config` all come from it; the order here is the order there.
 
 use super::lookup::{Lookup, lookup};
-use super::value::Kind;
+use super::value::{Kind, MANY};
 
 /// The most workers.
 const WORKERS: u64 = super::sizing::MOST_WORKERS as u64;
@@ -152,8 +152,6 @@ pub fn excludes_comments(key: &str) -> bool {
 
 const DAY: u64 = 24 * 60 * 60;
 const YEAR: u64 = 365 * DAY;
-/// More than is ever counted to.
-const MANY: u64 = 1 << 48;
 const PERCENT: Kind = Kind::Number { min: 0, max: 100, unit: "percent" };
 const MEGABYTES: Kind = Kind::Number { min: 0, max: 1 << 30, unit: "megabytes" };
 
@@ -982,8 +980,8 @@ pub static OPTIONS: &[OptionSpec] = &[
             "Where the log goes, in uWSGI's form: `file:PATH`, `stdio` (standard error), `journal` (or \
              `systemd`), `syslog[:TAG[,FACILITY]]` (RFC 3164 to /dev/log), `rsyslog:HOST[:PORT][,TAG]` (the \
              same by UDP), `socket:HOST:PORT` or `socket:PATH` (each line a datagram), and, only in rwsgi, \
-             `syslog5424:[udp://HOST[:PORT]|tcp://HOST[:PORT]|PATH][,TAG[,FACILITY]]` (RFC 5424; TCP with \
-             octet counting). Of several, each gets everything. With a name and a blank before it, it gets \
+             `syslog5424:[TARGET][,TAG[,FACILITY]]` (RFC 5424 to `udp://HOST[:PORT]`, `tcp://HOST[:PORT]`, with \
+             octet counting, or a path). Of several, each gets everything. With a name and a blank before it, it gets \
              what `log-route` sends there.",
         ),
     option("log-route", Group::Log, Kind::Route)
@@ -1067,7 +1065,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         .doc("With `disable-logging`: log requests with a status of 500 to 599."),
     option("log-slow", Group::Log, Kind::Number { min: 1, max: MANY, unit: "milliseconds" })
         .example("500")
-        .doc("With `disable-logging`: log requests that took at least so long."),
+        .doc("With `disable-logging`: log requests that took at least so many milliseconds."),
     option("log-big", Group::Log, Kind::Bytes { min: 1, max: MANY })
         .example("10m")
         .doc("With `disable-logging`: log requests whose response has at least so many bytes."),

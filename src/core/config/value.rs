@@ -12,6 +12,9 @@ use super::reloading::{self, Probe};
 use super::{files, logger};
 use crate::address::ListenAddr;
 
+/// More than is ever counted to.
+pub(super) const MANY: u64 = 1 << 48;
+
 /// What the value of an option can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -192,9 +195,11 @@ impl Kind {
             Self::Switch | Self::Always(_) => {
                 "`true`, `yes`, `on`, `1`, or `false`, `no`, `off`, `0`".to_owned()
             }
-            Self::Number { min, max, unit } => format!("a number of {unit} from {min} to {max}"),
+            Self::Number { min, max, unit } => {
+                format!("a number of {unit} from {}", range(min, max))
+            }
             Self::NumberOrWord { min, max, unit, word } => {
-                format!("a number of {unit} from {min} to {max}, or `{word}`")
+                format!("a number of {unit} from {}, or `{word}`", range(min, max))
             }
             Self::Seconds { min, max } => format!("a number of seconds from {min} to {max}"),
             Self::SecondsOrSwitch { max, .. } => {
@@ -343,8 +348,9 @@ fn list(words: &[&str]) -> String {
     words.join(", ")
 }
 
-fn range(min: u64, max: u64) -> String {
-    if max == u64::MAX { format!("{min} up") } else { format!("{min} to {max}") }
+/// Both ends, or the lower one where the other is beyond what anybody writes.
+pub(super) fn range(min: u64, max: u64) -> String {
+    if max >= MANY { format!("{min} up") } else { format!("{min} to {max}") }
 }
 
 fn is_quoted(text: &str) -> bool {
