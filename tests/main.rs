@@ -109,6 +109,8 @@ mod log_sinks;
 mod master_killed;
 // Memory that is short.
 mod memory_pressure;
+// Several applications, and what is done around their import.
+mod mounts;
 // What a supervisor is told, and when.
 mod notify_ready;
 mod notify_socket;

@@ -32,8 +32,10 @@ _rwsgi() {
             --ini --check --show-config --get --dump-options --stop --reload --stacks --help --version --http
             --socket --uwsgi-socket --protocol --proxy-protocol --trusted-proxies --trusted-proxy-count
             --trusted-proxy-headers --max-connections --listen --chmod-socket --chown-socket --chdir --wsgi-file
-            --module --callable --pythonpath --virtualenv --python --env --uwsgi-module --processes --threads
-            --cheaper --cheaper-initial --cheaper-step --cheaper-algo --cheaper-overload --cheaper-idle
+            --module --mount --manage-script-name --no-default-app --eval --paste --paste-logger --callable
+            --pythonpath --virtualenv --python --env --envdir --unenv --pyargv --import --shared-import
+            --pymodule-alias --post-pymodule-alias --chdir2 --uwsgi-module --processes --threads --cheaper
+            --cheaper-initial --cheaper-step --cheaper-algo --cheaper-overload --cheaper-idle
             --cheaper-busyness-max --cheaper-busyness-min --cheaper-busyness-multiplier
             --cheaper-busyness-penalty --cheaper-busyness-backlog-alert --cheaper-busyness-backlog-step
             --cheaper-busyness-backlog-nonzero --cheaper-rss-limit-soft --cheaper-rss-limit-hard --idle
@@ -81,11 +83,22 @@ _rwsgi() {
         --chdir) _rwsgi_files directory; return ;;
         --wsgi-file) _rwsgi_files; return ;;
         -w | --module) :; return ;;
+        --mount) :; return ;;
+        --eval) :; return ;;
+        --paste) :; return ;;
         --callable) :; return ;;
         --pythonpath) _rwsgi_files; return ;;
         -H | --virtualenv) _rwsgi_files directory; return ;;
         --python) _rwsgi_files; return ;;
         --env) :; return ;;
+        --envdir) _rwsgi_files directory; return ;;
+        --unenv) :; return ;;
+        --pyargv) :; return ;;
+        --import) :; return ;;
+        --shared-import) :; return ;;
+        --pymodule-alias) :; return ;;
+        --post-pymodule-alias) :; return ;;
+        --chdir2) _rwsgi_files; return ;;
         -p | --processes) :; return ;;
         --threads) :; return ;;
         --cheaper) :; return ;;

@@ -277,8 +277,10 @@ impl<'a> Scene<'a> {
         let base = application.chdir.clone().unwrap_or_default();
         let mut wishes: Vec<(&'static str, std::path::PathBuf, Wish)> = Vec::new();
         wishes.extend(application.chdir.clone().map(|path| ("project", path, Wish::Enter)));
-        if let Target::File { path, .. } = &application.target {
-            wishes.push(("project", base.join(path), Wish::Read));
+        for target in application.targets() {
+            if let Target::File { path, .. } = target {
+                wishes.push(("project", base.join(path), Wish::Read));
+            }
         }
         wishes.extend(
             application.pythonpath.iter().map(|path| ("project", path.clone(), Wish::Enter)),

@@ -121,13 +121,11 @@ mod tests {
     use super::*;
 
     fn application(python: Option<&str>, home: Option<&Path>) -> Application {
+        let module = Target::Module { module: "m".into(), callable: "application".into() };
         Application {
-            target: Target::Module { module: "m".into(), callable: "application".into() },
-            chdir: None,
-            pythonpath: Vec::new(),
             virtualenv: home.map(Into::into),
             python: python.map(Into::into),
-            env: Vec::new(),
+            ..Application::new(module)
         }
     }
 

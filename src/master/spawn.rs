@@ -65,6 +65,9 @@ pub fn template(
         command.env("VIRTUAL_ENV", home).env("PATH", path_with(&home.join("bin")));
         command.env_remove("PYTHONHOME");
     }
+    for name in &config.application.unset {
+        command.env_remove(name);
+    }
     command.envs(config.application.env.iter().map(|(name, value)| (name, value)));
     sys::ignore_terminal_signals(&mut command);
     let child = command.spawn().map_err(trouble)?;

@@ -9,11 +9,16 @@ use rwsgi_core::reach::{self, Wish};
 const SCRIPT: &str = include_str!("advice.py");
 
 /// Lines of advice for people; empty when there is none.
-pub(crate) fn about(py: Python<'_>, error: &PyErr, application: &Application) -> String {
+pub(crate) fn about(
+    py: Python<'_>,
+    error: &PyErr,
+    application: &Application,
+    target: &Target,
+) -> String {
     let asked = script(py).and_then(|script| {
-        let module = match &application.target {
+        let module = match target {
             Target::Module { module, .. } => Some(module.as_str()),
-            Target::File { .. } => None,
+            Target::File { .. } | Target::Code { .. } | Target::Paste { .. } => None,
         };
         let home = application.virtualenv.as_deref().map(Path::as_os_str);
         let root = root(application);

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use rwsgi_reactor::Hands;
 
 use crate::request::{self, Call, Content};
 use crate::worker::Worker;
+use crate::wsgi::application::Callables;
 use crate::wsgi::body::Failure;
 use crate::wsgi::environ::Environ;
 use crate::wsgi::input::Input;
@@ -19,7 +21,9 @@ pub(crate) struct Hand<'py> {
     /// Its number in the crew, 1 or more.
     pub(crate) id: u16,
     pub(crate) worker: Arc<Worker>,
+    /// Of [`Callables`], the one at the root, and all.
     application: Bound<'py, PyAny>,
+    applications: Vec<Bound<'py, PyAny>>,
     environ: Environ<'py>,
     no_input: Bound<'py, Input>,
 }
@@ -29,14 +33,17 @@ impl<'py> Hand<'py> {
         py: Python<'py>,
         id: u16,
         worker: &Arc<Worker>,
-        application: &Py<PyAny>,
+        applications: &Callables,
     ) -> PyResult<Self> {
         worker.desks.occupy(py, id)?;
+        let applications: Vec<_> = applications.iter().map(|one| one.bind(py).clone()).collect();
+        let none = || PyRuntimeError::new_err("there is no application");
         Ok(Self {
             py,
             id,
             worker: Arc::clone(worker),
-            application: application.bind(py).clone(),
+            application: applications.first().ok_or_else(none)?.clone(),
+            applications,
             environ: Environ::new(py, worker)?,
             no_input: Bound::new(py, Input::empty())?,
         })
@@ -61,8 +68,13 @@ impl<'py> Hand<'py> {
             }
         };
         let environ = self.environ.build(call, input)?;
+        let mut application = &self.application;
+        if let Some(place) = self.worker.mounts.find(&call.request) {
+            application = self.applications.get(place.mounted.index).unwrap_or(application);
+            self.environ.mount(call, place, &environ)?;
+        }
         let start_response = StartResponse::new(Arc::clone(reply));
-        Ok(self.application.call1((environ, Bound::new(self.py, start_response)?))?)
+        Ok(application.call1((environ, Bound::new(self.py, start_response)?))?)
     }
 }
 
@@ -81,13 +93,13 @@ impl Hands<Call> for Hand<'_> {
 pub(crate) struct HandMain {
     pub(crate) id: u16,
     pub(crate) worker: Arc<Worker>,
-    pub(crate) application: Py<PyAny>,
+    pub(crate) applications: Callables,
 }
 
 #[pymethods]
 impl HandMain {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        Hand::new(py, self.id, &self.worker, &self.application)?.serve();
+        Hand::new(py, self.id, &self.worker, &self.applications)?.serve();
         Ok(())
     }
 }

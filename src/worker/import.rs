@@ -13,19 +13,19 @@ use rwsgi_core::ipc::{Channel, Failure};
 use rwsgi_core::{log, sys};
 
 use crate::stacks;
-use crate::wsgi::application;
+use crate::wsgi::application::{self, Callables};
 
 /// Says to the master, on a channel of its own, why the application cannot be used.
 pub(crate) type Report = fn(&Channel, Failure);
 
-/// Imports the application, or ends the process with the reason when that takes too long. No thread
+/// Imports the applications, or ends the process with the reason when that takes too long. No thread
 /// is left of it.
 pub(crate) fn load(
     py: Python<'_>,
     config: &Config,
     channel: &Channel,
     report: Report,
-) -> Result<(Py<PyAny>, u64), Failure> {
+) -> Result<(Callables, u64), Failure> {
     let watch = ident(py).ok().and_then(|ident| {
         let time = config.reloading.import_timeout;
         let channel = channel.as_fd().try_clone_to_owned().ok()?;

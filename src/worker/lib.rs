@@ -29,6 +29,7 @@ mod inheritance;
 mod inquirer;
 mod intake;
 mod logging;
+mod mounts;
 mod origin;
 mod overload;
 mod overtime;

@@ -187,6 +187,10 @@ impl Asked for Record {
         }
     }
 
+    fn application(&self) -> u64 {
+        self.worker.mounts.find(&self.request).map_or(0, |place| place.mounted.number)
+    }
+
     fn counts(&self) -> (u64, u64) {
         self.worker.answered()
     }

@@ -153,6 +153,12 @@ fn own_answer(worker: &Worker, request: &Request) -> Option<OwnAnswer> {
     if request.method == Method::OPTIONS && &*request.target() == b"*" {
         return Some(OwnAnswer::Options);
     }
+    own_file(worker, request).or_else(|| {
+        worker.mounts.misses(request).then_some(OwnAnswer::Refusal(StatusCode::NOT_FOUND))
+    })
+}
+
+fn own_file(worker: &Worker, request: &Request) -> Option<OwnAnswer> {
     if worker.files.is_empty() {
         return None;
     }

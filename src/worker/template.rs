@@ -15,6 +15,7 @@ use crate::fork::fork;
 use crate::inheritance::{self, Inheritance};
 use crate::relay::Relay;
 use crate::witness::Witness;
+use crate::wsgi::application::Callables;
 use crate::wsgi::stream;
 use crate::{api, django, import, uncaught, worker};
 
@@ -29,8 +30,8 @@ pub(crate) struct Generation {
     /// Who sees what is imported, if that is wanted.
     pub(crate) witness: Option<Witness>,
     pub(crate) relay: Relay,
-    /// The application, unless every worker imports it for itself.
-    pub(crate) application: Option<Py<PyAny>>,
+    /// The applications, unless every worker imports them for itself.
+    pub(crate) applications: Option<Callables>,
     /// What workers cannot use of what the import has left behind; told by the first of them.
     pub(crate) inheritance: Option<Inheritance>,
 }
@@ -105,7 +106,7 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
         scoreboard,
         listeners: fds,
         kept,
-        application: None,
+        applications: None,
         inheritance: None,
         witness,
         relay: Relay::new().map_err(|error| system(&error))?,
@@ -115,8 +116,8 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
         let before = inheritance::open();
         let report: import::Report =
             |channel, failure| drop(channel.send(&FromTemplate::Failed(failure), &[]));
-        let (callable, took) = import::load(py, &generation.config, channel, report)?;
-        generation.application = Some(callable);
+        let (callables, took) = import::load(py, &generation.config, channel, report)?;
+        generation.applications = Some(callables);
         micros = took;
         django::close_connections(py);
         generation.inheritance =

@@ -28,9 +28,11 @@ impl Witness {
         let tell = teller(py, channel, |channel, file| {
             drop(channel.send(&FromTemplate::Module { file }, &[]));
         })?;
-        if let Target::File { path, .. } = &config.application.target {
-            let chdir = config.application.chdir.clone().unwrap_or_default();
-            tell.call1((std::path::absolute(chdir.join(path))?.to_string_lossy(),))?;
+        let chdir = config.application.chdir.clone().unwrap_or_default();
+        for target in config.application.targets() {
+            if let Target::File { path, .. } = target {
+                tell.call1((std::path::absolute(chdir.join(path))?.to_string_lossy(),))?;
+            }
         }
         let code = CString::new(FINDER)?;
         let module = PyModule::from_code(py, &code, c"<rwsgi>", c"_rwsgi_witness")?;

@@ -31,6 +31,7 @@ use crate::hand::{Hand, HandMain};
 use crate::identity::Names;
 use crate::import;
 use crate::inquirer::Inquirer;
+use crate::mounts::Mounts;
 use crate::origin::Origins;
 use crate::overtime::Overtime;
 use crate::pause::Held;
@@ -43,6 +44,7 @@ use crate::spool::Spool;
 use crate::stacks;
 use crate::template::{Generation, name_process, speaker};
 use crate::traceback;
+use crate::wsgi::application::Callables;
 
 /// Descriptors that a worker needs beside those of its connections, until the application opens some.
 const RESERVE: u64 = 64;
@@ -62,6 +64,7 @@ pub(crate) struct Worker {
     pub(crate) relay: Relay,
     pub(crate) deadlines: Deadlines,
     pub(crate) files: Files,
+    pub(crate) mounts: Mounts,
     pub(crate) spool: Spool,
     pub(crate) origins: Origins,
     pub(crate) names: Names,
@@ -128,8 +131,8 @@ pub(crate) fn main(
     let pid = nix::unistd::getpid().as_raw();
     let _ = channel.send(&FromWorker::Forked { pid }, &[]);
     let code = match start(py, channel, generation, slot, requests) {
-        Ok((worker, application)) => {
-            let code = serve(py, &worker, &application, probing);
+        Ok((worker, applications)) => {
+            let code = serve(py, &worker, &applications, probing);
             worker.requests.close();
             code
         }
@@ -164,7 +167,7 @@ fn end_in_time(code: ExitCode) {
     });
 }
 
-type Started = (Arc<Worker>, Py<PyAny>);
+type Started = (Arc<Worker>, Callables);
 
 fn start(
     py: Python<'_>,
@@ -176,13 +179,13 @@ fn start(
     if let Some(Err(error)) = generation.witness.as_ref().map(|one| one.move_to(py, &channel)) {
         traceback::entry(py, &error, "changes of modules are not noticed: ").send();
     }
-    let application = match &generation.application {
-        Some(application) => application.clone_ref(py),
+    let applications = match &generation.applications {
+        Some(applications) => Arc::clone(applications),
         None => {
             let report: import::Report =
                 |channel, failure| drop(channel.send(&FromWorker::Failed(failure), &[]));
             match import::load(py, &generation.config, &channel, report) {
-                Ok((application, _)) => application,
+                Ok((applications, _)) => applications,
                 Err(failure) => return Err((channel, failure)),
             }
         }
@@ -197,7 +200,7 @@ fn start(
     }
     let spare = channel.as_fd().try_clone_to_owned();
     let worker = Worker::create(channel, generation, slot, requests);
-    worker.map(|worker| (worker, application)).map_err(|error| {
+    worker.map(|worker| (worker, applications)).map_err(|error| {
         let summary = format!("the worker cannot start: {error}");
         let failure = Failure::plain(summary);
         match spare {
@@ -211,10 +214,10 @@ fn start(
 fn serve(
     py: Python<'_>,
     worker: &Arc<Worker>,
-    application: &Py<PyAny>,
+    applications: &Callables,
     probing: Probing,
 ) -> ExitCode {
-    match serve_with_threads(py, worker, application, probing) {
+    match serve_with_threads(py, worker, applications, probing) {
         Ok(()) => ExitCode::Ok,
         Err(error) => {
             traceback::entry(py, &error, "the worker cannot serve: ").send();
@@ -226,7 +229,7 @@ fn serve(
 fn serve_with_threads(
     py: Python<'_>,
     worker: &Arc<Worker>,
-    application: &Py<PyAny>,
+    applications: &Callables,
     probing: Probing,
 ) -> PyResult<()> {
     let watching = Arc::clone(worker);
@@ -234,10 +237,10 @@ fn serve_with_threads(
         .name("rwsgi-watch".into())
         .stack_size(1 << 20)
         .spawn(move || watching.crew().watch())?;
-    let mut hand = Hand::new(py, 1, worker, application)?;
+    let mut hand = Hand::new(py, 1, worker, applications)?;
     let mut threads = Vec::new();
     for id in 2..=u16::try_from(worker.config.threads).unwrap_or(u16::MAX - 1) {
-        threads.push(start_thread(py, id, worker, application)?);
+        threads.push(start_thread(py, id, worker, applications)?);
     }
     if worker.overtime.watches() {
         // Later an application that is stuck in an import could be in the way.
@@ -266,9 +269,9 @@ fn start_thread<'py>(
     py: Python<'py>,
     id: u16,
     worker: &Arc<Worker>,
-    application: &Py<PyAny>,
+    applications: &Callables,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let main = HandMain { id, worker: Arc::clone(worker), application: application.clone_ref(py) };
+    let main = HandMain { id, worker: Arc::clone(worker), applications: Arc::clone(applications) };
     let arguments = PyDict::new(py);
     arguments.set_item("target", Bound::new(py, main)?)?;
     arguments.set_item("name", format!("rwsgi-{id}"))?;
@@ -320,6 +323,7 @@ impl Worker {
         reactor.watch(signals.as_fd(), SIGNAL, false)?;
         let worker = Arc::new(Self {
             files: Files::new(&config.files),
+            mounts: Mounts::new(&config.application),
             spool: Spool::new(),
             origins: Origins::new(&config.proxies),
             names,

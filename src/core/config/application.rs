@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 pub(super) use super::Application;
 use super::error::{Findings, Report, quoted};
 use super::settings::{Setting, Settings};
+use super::target::{Mount, Named};
 use super::value::Value;
-use super::{Context, Target, paths};
+use super::{Context, Listen, Protocol, Target, paths, startup};
 
 /// The working directory, absolute.
 pub(super) fn chdir(
@@ -30,59 +31,167 @@ pub(super) fn application(
     settings: &Settings<'_>,
     chdir: Option<PathBuf>,
     base: &Path,
+    listeners: &[Listen],
     findings: &mut Findings,
 ) -> Option<Application> {
     // When the directory is wrong, nothing in it can be found: one error is enough.
     let usable = base.is_dir();
-    let target = target(settings, base, usable, findings);
+    let mounts = mounts(settings, base, usable, findings);
+    let has_root = SOURCES.iter().any(|name| settings.last(name).is_some())
+        || mounts.iter().any(|(_, mount)| mount.prefix.is_empty());
+    let target = target(settings, &mounts, base, usable, findings);
     let virtualenv = virtualenv(settings, base, findings);
-    let mut pythonpath: Vec<PathBuf> = settings
-        .all(&["pythonpath"])
-        .filter_map(|setting| match &setting.value {
-            Value::Path(path) => Some(paths::absolute(base, path)),
-            _ => None,
-        })
-        .collect();
-    // uWSGI puts each before those it has put there already.
-    pythonpath.reverse();
-    let env = settings.all(&["env"]).filter_map(|setting| match &setting.value {
-        Value::Variable(name, value) => Some((name.clone(), value.clone())),
-        _ => None,
-    });
-    Some(Application {
-        target: target?,
+    let (env, unset) = startup::environment(settings, base, findings);
+    let application = Application {
+        mounts: mounts.iter().map(|(_, mount)| mount.clone()).collect(),
+        manage_script_name: settings.switch("manage-script-name"),
+        only_mounts: settings.switch("no-default-app") && !has_root,
+        startup: startup::startup(settings, base, findings),
         chdir,
-        pythonpath,
+        pythonpath: startup::pythonpath(settings, base),
         virtualenv,
         python: python(settings, base, findings),
-        env: env.collect(),
-    })
+        env,
+        unset,
+        ..Application::new(target?)
+    };
+    explain(&application, &mounts, has_root, listeners, findings);
+    Some(application)
 }
+
+/// The options that name the application at the root.
+const SOURCES: [&str; 4] = ["wsgi-file", "module", "eval", "paste"];
 
 fn target(
     settings: &Settings<'_>,
+    mounts: &[(&Setting<'_>, Mount)],
     base: &Path,
     usable: bool,
     findings: &mut Findings,
 ) -> Option<Target> {
-    match (settings.last("wsgi-file"), settings.last("module")) {
-        (Some(file), Some(module)) => {
-            let first = format!("{} and {} contradict", quoted(file.raw), quoted(module.raw));
-            let report = Report::new(format!("{first} each other")).at_key(&module.raw.origin);
-            findings.error(report.help("an instance has one application: remove one of the lines"));
-            None
-        }
-        (Some(file), None) => self::file(file, settings, base, usable, findings),
-        (None, Some(module)) => self::module(module, settings, findings),
-        (None, None) => {
-            if !settings.failed("wsgi-file") && !settings.failed("module") {
-                findings.error(Report::new("there is no application to serve").help(
-                    "add two lines such as\nchdir = /srv/bookstore\nwsgi-file = BookStore/wsgi.py",
-                ));
-            }
-            None
-        }
+    let mut sources = SOURCES.iter().filter_map(|name| settings.last(name));
+    let source = sources.next();
+    if let (Some(first), Some(second)) = (source, sources.next()) {
+        contradiction(first, second, findings);
+        return None;
     }
+    let at_root = mounts.iter().find(|(_, mount)| mount.prefix.is_empty());
+    let Some(source) = source else {
+        if let Some((_, mount)) = at_root.or(mounts.first()) {
+            return Some(mount.target.clone());
+        }
+        if !SOURCES.iter().chain(&["mount"]).any(|name| settings.failed(name)) {
+            findings.error(Report::new("there is no application to serve").help(
+                "add two lines such as\nchdir = /srv/bookstore\nwsgi-file = BookStore/wsgi.py",
+            ));
+        }
+        return None;
+    };
+    if let Some((root, _)) = at_root {
+        contradiction(source, root, findings);
+        return None;
+    }
+    match source.spec.name {
+        "wsgi-file" => file(source, settings, base, usable, findings),
+        "module" => module(source, settings, findings),
+        "eval" => {
+            let Value::Text(text) = &source.value else { return None };
+            Some(Target::Code { text: text.clone(), callable: callable(settings) })
+        }
+        _ => paste(source, settings, base, findings),
+    }
+}
+
+fn contradiction(first: &Setting<'_>, second: &Setting<'_>, findings: &mut Findings) {
+    let pair = format!("{} and {} contradict", quoted(first.raw), quoted(second.raw));
+    let report = Report::new(format!("{pair} each other")).at_key(&second.raw.origin);
+    findings.error(
+        report.help("there is one application at the root: remove one of the lines, or give one a prefix by `mount`"),
+    );
+}
+
+/// What is mounted where, with its place in the configuration.
+fn mounts<'s, 'a>(
+    settings: &'s Settings<'a>,
+    base: &Path,
+    usable: bool,
+    findings: &mut Findings,
+) -> Vec<(&'s Setting<'a>, Mount)> {
+    let mut all: Vec<(&Setting<'_>, Mount)> = Vec::new();
+    for setting in settings.each("mount") {
+        let Value::Mount(prefix, named) = &setting.value else { continue };
+        if let Some((other, _)) = all.iter().find(|(_, mount)| mount.prefix == *prefix) {
+            let pair = format!("{} and {}", quoted(other.raw), quoted(setting.raw));
+            let report = Report::new(format!("{pair} have the same prefix"));
+            findings.error(report.at_value(&setting.raw.origin).help("remove one of the lines"));
+            continue;
+        }
+        if let (Named::File(path, _), true) = (named, usable)
+            && let Err(obstacle) = paths::readable_file(&paths::absolute(base, path))
+        {
+            let subject = format!("{} cannot be read", quoted(setting.raw));
+            let report = obstacle.report(&subject, &setting.raw.origin);
+            let report = report.expected("a Python file, relative to `chdir`");
+            let text = path.to_string_lossy();
+            let is_dotted = !text.contains('/') && text.ends_with(".wsgi");
+            findings.error(if is_dotted {
+                report.help(format!("if it is a module, write `{text}:{}`", callable(settings)))
+            } else {
+                report
+            });
+        }
+        let target = named.target(&callable(settings));
+        all.push((setting, Mount { prefix: prefix.clone(), target }));
+    }
+    all
+}
+
+/// Says what becomes of requests for which a reader may expect another application.
+fn explain(
+    application: &Application,
+    mounts: &[(&Setting<'_>, Mount)],
+    has_root: bool,
+    listeners: &[Listen],
+    findings: &mut Findings,
+) {
+    let Some((first, _)) = mounts.iter().find(|(_, mount)| !mount.prefix.is_empty()) else {
+        return;
+    };
+    let origin = &first.raw.origin;
+    let by_variable = listeners.iter().any(|listen| listen.protocol == Protocol::Uwsgi);
+    if !application.manage_script_name && !by_variable {
+        let report = Report::new("`mount` is not obeyed for requests by HTTP").at_key(origin);
+        findings.warn(report.help("add `manage-script-name = true`: their path tells the mount"));
+    }
+    if !has_root && !application.only_mounts {
+        let report = Report::new(format!("requests for no mount go to {}", quoted(first.raw)));
+        findings.inform(report.at_key(origin).help(
+            "`no-default-app = true` answers them with 404; `mount = /=APPLICATION` has them served",
+        ));
+    }
+}
+
+fn paste(
+    setting: &Setting<'_>,
+    settings: &Settings<'_>,
+    base: &Path,
+    findings: &mut Findings,
+) -> Option<Target> {
+    let Value::Text(text) = &setting.value else { return None };
+    let (kind, rest) = text.split_once(':').unwrap_or(("config", text));
+    if kind != "config" {
+        return Some(Target::Paste { uri: text.clone(), logging: None });
+    }
+    let (file, name) = rest.split_once('#').map_or((rest, None), |(file, name)| (file, Some(name)));
+    let path = paths::absolute(base, Path::new(file));
+    if let Err(obstacle) = paths::readable_file(&path) {
+        let subject = format!("{} cannot be read", quoted(setting.raw));
+        let report = obstacle.report(&subject, &setting.raw.origin);
+        findings.error(report.expected("`config:FILE`, an INI file of PasteDeploy"));
+    }
+    let name = name.map(|name| format!("#{name}")).unwrap_or_default();
+    let uri = format!("config:{}{name}", path.display());
+    Some(Target::Paste { uri, logging: settings.switch("paste-logger").then_some(path) })
 }
 
 fn callable(settings: &Settings<'_>) -> String {

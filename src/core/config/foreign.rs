@@ -286,7 +286,6 @@ pub(super) const MISSED: &[Known] = &[
         &["reload-on-fd", "brutal-reload-on-fd", "fs-brutal-reload", "fs-signal"],
         NotYet("`touch-reload` reloads, `systemctl reload` and SIGHUP too"),
     ),
-    flag(&["reload-os-env"], NotYet("the environment stays that of the start")),
     flag(
         &[
             "refork",
@@ -301,9 +300,9 @@ pub(super) const MISSED: &[Known] = &[
     valued(&["safe-fd", "fd-safe"], NotYet("descriptors of the start are not for the application")),
     valued(&["notify-socket"], NotYet("it is not opened: commands come by `control-socket`")),
     valued(&["fallback-config"], NotYet("nothing takes its place: use OnFailure= of the service")),
-    valued(&["early-envdir"], NotYet("the environment stays: use `env`")),
+    valued(&["early-envdir"], NotYet("the environment stays: use `envdir`")),
     valued(&["log-prefix"], NotYet("the log has rwsgi's format and one destination")),
-    flag(&["logformat-strftime", "paste-logger"], NotYet("the log has rwsgi's format")),
+    flag(&["logformat-strftime"], NotYet("the log has rwsgi's format")),
     valued(&["exception-handler"], NotYet("an exception is answered with 500 and is in the log")),
     valued(&["profiler"], NotYet("nothing is profiled; `rwsgi stacks` shows where threads are")),
     flag(
@@ -312,11 +311,7 @@ pub(super) const MISSED: &[Known] = &[
     ),
     flag(&["ignore-script-name"], NotYet("SCRIPT_NAME is what the web server says")),
     valued(
-        &["python-import", "shared-python-import"],
-        NotYet("the module is only imported if the application does"),
-    ),
-    valued(
-        &["py-programname", "py-sys-executable", "post-pymodule-alias", "threads-stack-size"],
+        &["py-sys-executable", "threads-stack-size"],
         NotYet("the interpreter is started without it"),
     ),
     valued(

@@ -155,13 +155,20 @@ const UNNECESSARY: &[Known] = &[
             "ksm",
             "skip-atexit",
             "no-threads-wait",
-            "no-default-app",
             "wsgi-disable-file-wrapper",
             "show-config",
         ],
         Ignored("it makes no difference to what is served"),
     ),
-    flag(&["manage-script-name"], Ignored("there is one application, at the root")),
+    valued(
+        &["wsgi-env-behaviour", "wsgi-env-behavior"],
+        Ignored("every request has an environ of its own"),
+    ),
+    valued(
+        &["py-program-name", "py-programname", "py-executable"],
+        Ignored("sys.executable is the interpreter, as programs expect"),
+    ),
+    flag(&["reload-os-env"], Ignored("each generation starts with the environment as it is")),
     valued(&["print", "iprint"], Class::Message),
     valued(
         &["procname-prefix", "procname-prefix-spaced", "procname-append", "procname"],
@@ -230,17 +237,6 @@ const LATER: &[Known] = &[
         NotYet("there are no mules: their jobs are not done"),
     ),
     valued(
-        &[
-            "import",
-            "py-import",
-            "shared-import",
-            "shared-py-import",
-            "shared-pyimport",
-            "pyimport",
-        ],
-        NotYet("the module is only imported if the application does"),
-    ),
-    valued(
         &["gevent", "async", "asyncio", "loop"],
         NotYet("requests run in `threads`: set them to as many as have to wait at once"),
     ),
@@ -249,19 +245,7 @@ const LATER: &[Known] = &[
         &["cpu-affinity", "prio", "threads-stacksize", "thread-stacksize", "thread-stack-size"],
         NotYet("workers keep the settings of the service"),
     ),
-    valued(
-        &[
-            "py-tracebacker",
-            "pyargv",
-            "py-program-name",
-            "py-executable",
-            "optimize",
-            "pymodule-alias",
-            "wsgi-env-behaviour",
-            "wsgi-env-behavior",
-        ],
-        NotYet("the interpreter is started without it"),
-    ),
+    valued(&["py-tracebacker", "optimize"], NotYet("the interpreter is started without it")),
     flag(&["no-site", "wsgi-strict", "early-pythonpath"], NotYet("it has no effect")),
     flag(
         &["catch-exceptions"],
@@ -302,10 +286,8 @@ const LATER: &[Known] = &[
     ),
     flag(&["enable-metrics"], NotYet("no metrics are published")),
     valued(&["subscribe-to", "legion*", "subscribe*"], NotYet("there are no subscriptions")),
-    valued(&["chdir2"], NotYet("the working directory stays `chdir`: set that instead")),
     flag(&["exit-on-reload"], NotYet("a reload is a reload")),
     valued(&["upload-progress"], NotYet("the progress of uploads is not told")),
-    valued(&["envdir", "unenv"], NotYet("the environment stays: use `env`")),
 ];
 
 /// Without them the instance would be unreachable, unprotected, or not what was meant.
@@ -363,24 +345,18 @@ const NEVER_SILENT: &[Known] = &[
         Refused("internal routing is not in this version: rules that protect something would not"),
     ),
     valued(
-        &["mount", "vhost*"],
-        Refused("there is one application for each instance: its others would be missing"),
+        &["vhost-*"],
+        Refused("applications are not chosen by the host: run an instance for each"),
     ),
-    flag(&["vhost"], Refused("there is one application for each instance")),
+    flag(&["vhost"], Refused("applications are not chosen by the host: run an instance for each")),
     valued(
-        &[
-            "paste",
-            "ini-paste",
-            "ini-paste-logged",
-            "pecan",
-            "web3",
-            "pump",
-            "wsgi-lite",
-            "eval",
-            "pyrun",
-            "pyshell",
-        ],
-        Refused("applications come from `wsgi-file` or `module`"),
+        &["pecan", "web3", "pump", "wsgi-lite", "pyrun", "pyshell"],
+        Refused("applications come from `wsgi-file`, `module`, `mount`, `eval` or `paste`"),
+    ),
+    valued(&["ini-paste"], Refused("write `ini = FILE` and `paste = config:FILE`")),
+    valued(
+        &["ini-paste-logged"],
+        Refused("write `ini = FILE`, `paste = config:FILE` and `paste-logger = true`"),
     ),
     valued(
         &["config", "config-py"],

@@ -12,6 +12,7 @@
 //! - [`raw`]: keys and values with their places;
 //! - [`options`]: the table of options; [`known`], `foreign`: uWSGI's others; [`lookup`]: from name to option;
 //! - [`value`]: from text to typed value; [`pattern`]: regular expressions;
+//!   `target`: what names an application; `startup`: what is done around its import;
 //! - [`resolve`](mod@resolve): the rules between options, and what the system has to say;
 //!   [`mod@files`]: the same for static files; [`mod@recycling`]: for the renewal of workers;
 //! - [`exported`]: what an application sees of it;
@@ -54,6 +55,8 @@ mod resource;
 pub mod service;
 mod settings;
 pub mod sizing;
+mod startup;
+mod target;
 pub mod value;
 pub mod vars;
 
@@ -77,6 +80,8 @@ pub use resolve::needs_restart;
 pub use resource::Stdin;
 pub use service::Service;
 pub use sizing::Sizing;
+pub use startup::{Import, Startup};
+pub use target::{Mount, Target};
 
 /// What a configuration is seen from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,8 +228,17 @@ impl Default for Proxies {
 /// What to serve, and with which interpreter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Application {
-    /// The callable.
+    /// The callable for every request that is for no other: the only one, or, where there are but
+    /// mounts, the first of them.
     pub target: Target,
+    /// Callables below a prefix (`mount`), in the order of the configuration.
+    pub mounts: Vec<Mount>,
+    /// Which of them is asked is in the path, and not in SCRIPT_NAME (`manage-script-name`).
+    pub manage_script_name: bool,
+    /// What is for no mount is not found (`no-default-app`).
+    pub only_mounts: bool,
+    /// What is done around the import.
+    pub startup: Startup,
     /// Working directory, absolute (`chdir`); as started when `None`.
     pub chdir: Option<PathBuf>,
     /// Directories put before `sys.path`, in this order, absolute (`pythonpath`).
@@ -233,27 +247,34 @@ pub struct Application {
     pub virtualenv: Option<PathBuf>,
     /// The interpreter, an absolute path or a name to look up (`python`).
     pub python: Option<PathBuf>,
-    /// Variables added to the application's environment (`env`).
+    /// Variables added to the application's environment (`env`, `envdir`).
     pub env: Vec<(String, String)>,
+    /// Variables taken from it (`unenv`).
+    pub unset: Vec<String>,
 }
 
-/// The WSGI callable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Target {
-    /// `wsgi-file`, relative to `chdir`.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The name in it, `application` by default; `name()` is called once to make the callable.
-        callable: String,
-    },
-    /// `module = package.module:callable`.
-    Module {
-        /// The module's dotted name.
-        module: String,
-        /// As for a file.
-        callable: String,
-    },
+impl Application {
+    /// An application of which nothing else is said.
+    pub fn new(target: Target) -> Self {
+        Self {
+            target,
+            mounts: Vec::new(),
+            manage_script_name: false,
+            only_mounts: false,
+            startup: Startup::default(),
+            chdir: None,
+            pythonpath: Vec::new(),
+            virtualenv: None,
+            python: None,
+            env: Vec::new(),
+            unset: Vec::new(),
+        }
+    }
+
+    /// All callables: the one at the root, then those of the mounts.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        std::iter::once(&self.target).chain(self.mounts.iter().map(|mount| &mount.target))
+    }
 }
 
 /// Process and privileges.

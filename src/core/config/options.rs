@@ -297,6 +297,44 @@ pub static OPTIONS: &[OptionSpec] = &[
             "The Python module that defines the WSGI application, with the callable after a \
              colon if it is not `application`. Either this or `wsgi-file`.",
         ),
+    option("mount", Group::Application, Kind::Mount)
+        .list()
+        .example("/shop=shop/wsgi.py")
+        .doc(
+            "An application below a prefix of paths: a file, `module:callable` or `file.py:callable`; \
+             may be given several times, and beside `module` or `wsgi-file`, which then serve the rest. \
+             The longest prefix counts; `/shop` is not a prefix of `/shopping`. The prefix becomes SCRIPT_NAME \
+             with `manage-script-name`; without it, the SCRIPT_NAME (or UWSGI_APPID) of a web server \
+             that speaks the uwsgi protocol names the mount. All are imported into one interpreter, and one that \
+             cannot be imported is a failed start. `/` is the root.",
+        ),
+    option("manage-script-name", Group::Application, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc(
+            "The path of a request tells which `mount` it is for: the prefix is taken off PATH_INFO and is \
+             SCRIPT_NAME.",
+        ),
+    option("no-default-app", Group::Application, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc(
+            "A request that is for no `mount` is answered with 404; otherwise it goes to `module` or \
+             `wsgi-file`, or, where there are but mounts, to the first of them.",
+        ),
+    option("eval", Group::Application, Kind::Text)
+        .example("from shop.app import create_app; application = create_app('production')")
+        .doc("Python code that defines the application under the name of `callable`, in one line."),
+    option("paste", Group::Application, Kind::Text)
+        .example("config:production.ini")
+        .doc(
+            "The application is the one that PasteDeploy makes of this: `config:FILE`, with `#NAME` for one \
+             that is not `main`, or `egg:PACKAGE`.",
+        ),
+    option("paste-logger", Group::Application, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc("The file of `paste` configures `logging`, by its sections `loggers`, `handlers` and `formatters`."),
     option("callable", Group::Application, Kind::Callable)
         .default("application")
         .example("app")
@@ -309,8 +347,8 @@ pub static OPTIONS: &[OptionSpec] = &[
         .list()
         .example("lib")
         .doc(
-            "A directory to put before sys.path; may be given several times. Of several, the \
-             last is searched first, as in uWSGI.",
+            "A directory to put before sys.path; may be given several times, and be a pattern such as \
+             `libs/*`. Of several, the last is searched first, as in uWSGI.",
         ),
     option("virtualenv", Group::Application, Kind::Path)
         .aliases(&["home", "venv", "pyhome"])
@@ -328,6 +366,48 @@ pub static OPTIONS: &[OptionSpec] = &[
             "A variable for the application's environment; may be given several times. \
              Everything after the first `=` is the value, comment signs too.",
         ),
+    option("envdir", Group::Application, Kind::Path)
+        .list()
+        .example("/etc/bookstore/env")
+        .doc(
+            "A directory of files, each named after a variable of the application's environment and with its \
+             value in the first line, as envdir(8) has it; an empty file takes the variable away. Counts after \
+             `env`.",
+        ),
+    option("unenv", Group::Application, Kind::Text)
+        .list()
+        .example("PYTHONDONTWRITEBYTECODE")
+        .doc("A variable that the application's environment is not to have."),
+    option("pyargv", Group::Application, Kind::Text)
+        .example("--settings production")
+        .doc(
+            "What sys.argv has after its first element, `rwsgi`, with blanks between; nothing else is split, and \
+             there are no quotes.",
+        ),
+    option("import", Group::Application, Kind::Text)
+        .aliases(&["pyimport", "py-import", "python-import"])
+        .list()
+        .example("shop.tasks")
+        .doc(
+            "A module, or a file, that is imported after the application; one that cannot be is a failed \
+             start. With `lazy-apps`, every worker imports it.",
+        ),
+    option("shared-import", Group::Application, Kind::Text)
+        .aliases(&["shared-pyimport", "shared-py-import", "shared-python-import"])
+        .list()
+        .example("shop.signals")
+        .doc("The same as `import`: what is imported is in all workers."),
+    option("pymodule-alias", Group::Application, Kind::Variable)
+        .list()
+        .example("settings=shop.settings.production")
+        .doc("A name under which the application finds a module, or a file; made before it is imported."),
+    option("post-pymodule-alias", Group::Application, Kind::Variable)
+        .list()
+        .example("api=shop.api.v2")
+        .doc("The same as `pymodule-alias`, made after the application is imported."),
+    option("chdir2", Group::Application, Kind::Path)
+        .example("/var/lib/bookstore")
+        .doc("The working directory after the application is imported, relative to `chdir`."),
     option("uwsgi-module", Group::Application, Kind::Switch)
         .default("true")
         .example("false")

@@ -37,7 +37,7 @@ pub fn resolve(
     let base = chdir.clone().unwrap_or_else(|| context.cwd.clone());
     let listeners = listening::listeners(&settings, context, &base, &mut findings);
     let proxy_protocol = listening::proxy_protocol(&settings, &listeners, &base, &mut findings);
-    let application = application::application(&settings, chdir, &base, &mut findings);
+    let application = application::application(&settings, chdir, &base, &listeners, &mut findings);
     let process = process(&settings, context, &mut findings);
     let log = logging::log(&settings, context, &mut findings);
     let files = files::files(&settings, &base, &mut findings);

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::pattern::{self, Pattern};
 use super::reloading::{self, Probe};
-use super::{files, logger};
+use super::target::Named;
+use super::{files, logger, target};
 use crate::address::ListenAddr;
 
 /// More than is ever counted to.
@@ -81,6 +82,8 @@ pub enum Kind {
     Module,
     /// The name of the callable.
     Callable,
+    /// `/prefix=application`.
+    Mount,
     /// Where to listen, or a switch: everywhere, or nowhere.
     AddressOrSwitch,
     /// Addresses of peers: a network, `unix`, or `*`.
@@ -134,6 +137,8 @@ pub enum Value {
     Words(Vec<String>),
     /// Of [`Kind::Module`]: the module, and the callable if it was named.
     Module(String, Option<String>),
+    /// Of [`Kind::Mount`]: the prefix without a slash at its end, and the application.
+    Mount(String, Named),
     /// Of [`Kind::Callable`], [`Kind::Choice`], [`Kind::Name`] and [`Kind::Text`], and the word of
     /// [`Kind::NumberOrWord`].
     Text(String),
@@ -230,6 +235,10 @@ impl Kind {
             Self::Words(words) => format!("some of {}", list(words)),
             Self::Module => "`package.module` or `package.module:callable`".to_owned(),
             Self::Callable => "the name of the WSGI callable, such as `application`".to_owned(),
+            Self::Mount => {
+                "a prefix and an application, `/shop=shop.wsgi:application` or `/shop=shop/wsgi.py`"
+                    .to_owned()
+            }
             Self::Choice(words) => format!("one of {}", list(words)),
             Self::Variable => "`NAME=value`".to_owned(),
             Self::Name => "a file name, or the end of one, without slashes".to_owned(),
@@ -266,6 +275,7 @@ impl Kind {
             Self::Words(_) => Some("WORDS"),
             Self::Module => Some("MODULE[:CALLABLE]"),
             Self::Callable => Some("NAME"),
+            Self::Mount => Some("/PREFIX=APPLICATION"),
             Self::Choice(_) => Some("WORD"),
             Self::Variable => Some("NAME=VALUE"),
             Self::Name => Some("NAME"),
@@ -324,8 +334,9 @@ impl Kind {
             Self::Owner => owner(text),
             Self::Path => path(text),
             Self::Address => address(text),
-            Self::Module => module(text),
-            Self::Callable => callable(text).map(Value::Text),
+            Self::Module => target::module(text),
+            Self::Callable => target::callable(text).map(Value::Text),
+            Self::Mount => target::mount(text),
             Self::Choice(words) => choice(text, words),
             Self::Words(words) => some_words(text, words),
             Self::Network => network(text),
@@ -474,32 +485,6 @@ fn address(text: &str) -> Result<Value, Invalid> {
         problem: format!("is not an address: {error}"),
         help: error.remedy().map(str::to_owned),
     })
-}
-
-fn module(text: &str) -> Result<Value, Invalid> {
-    let (name, call) = match text.split_once(':') {
-        Some((name, call)) => (name, Some(callable(call)?)),
-        None => (text, None),
-    };
-    if name.contains('/') || name.ends_with(".py") {
-        return Err(Invalid::new("is the name of a file, not of a module")
-            .help(format!("write `wsgi-file = {name}`, or the module's dotted name")));
-    }
-    let legal = |part: &str| !part.is_empty() && !part.contains(char::is_whitespace);
-    if !name.split('.').all(legal) || name.contains('\0') {
-        return Err(Invalid::new("is not the dotted name of a module"));
-    }
-    Ok(Value::Module(name.to_owned(), call))
-}
-
-fn callable(text: &str) -> Result<String, Invalid> {
-    let name = text.strip_suffix("()").unwrap_or(text);
-    let legal = |c: char| c == '_' || c == '.' || c.is_alphanumeric();
-    if name.is_empty() || !name.chars().all(legal) || name.starts_with(|c: char| c.is_numeric()) {
-        return Err(Invalid::new("does not name a callable")
-            .help("write `name`, or `name()` for a function that returns the application"));
-    }
-    Ok(text.to_owned())
 }
 
 fn choice(text: &str, words: &[&str]) -> Result<Value, Invalid> {

@@ -35,6 +35,8 @@ pub trait Asked {
     fn request_id(&self, out: &mut Vec<u8>);
     /// How many variables of CGI there are, and their size as a packet of the uwsgi protocol.
     fn variables(&self) -> (u64, u64);
+    /// The number of the application that it is for, from 0.
+    fn application(&self) -> u64;
     /// Requests that this worker has answered, and those of all workers.
     fn counts(&self) -> (u64, u64);
 }
@@ -153,6 +155,10 @@ pub(super) mod tests {
 
         fn variables(&self) -> (u64, u64) {
             (13, 287)
+        }
+
+        fn application(&self) -> u64 {
+            0
         }
 
         fn counts(&self) -> (u64, u64) {

@@ -114,11 +114,13 @@ fn uwsgi(out: &mut Vec<u8>, access: &Access<'_>, scene: &Scene<'_>, micros: bool
     let ran = access.thread.is_some();
     out.extend_from_slice(b"[pid: ");
     number(out, scene.pid.into());
-    out.extend_from_slice(if ran { b"|app: 0|req: " } else { b"|app: -1|req: " });
+    out.extend_from_slice(b"|app: ");
     if ran {
+        number(out, access.request.application());
+        out.extend_from_slice(b"|req: ");
         number(out, here);
     } else {
-        out.extend_from_slice(b"-1");
+        out.extend_from_slice(b"-1|req: -1");
     }
     out.push(b'/');
     number(out, all);

@@ -1,38 +1,129 @@
-//! From configuration to the callable.
+//! From configuration to the callables.
 
+use std::ffi::CString;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use rwsgi_core::config::{Application, Target};
+use rwsgi_core::config::{Application, Import, Target};
 use rwsgi_core::ipc::Failure;
 
 use crate::{advice, traceback};
 
-/// Imports the application. Returns the callable and the time it took, in microseconds.
-pub(crate) fn load(py: Python<'_>, application: &Application) -> Result<(Py<PyAny>, u64), Failure> {
+/// The callables, in the order of [`Application::targets`].
+pub(crate) type Callables = Arc<[Py<PyAny>]>;
+
+/// Imports the applications. Returns the callables and the time it took, in microseconds.
+pub(crate) fn load(py: Python<'_>, application: &Application) -> Result<(Callables, u64), Failure> {
     let began = Instant::now();
-    let callable = import(py, application).map_err(|error| {
-        let summary = format!("the application cannot be imported: {}", describe(application));
+    prepare(py, application).map_err(|error| {
+        traceback::failure(py, &error, "the application cannot be imported".to_owned())
+    })?;
+    let startup = &application.startup;
+    aliases(py, &startup.aliases, "pymodule-alias")?;
+    let mut loaded: Vec<(&Target, Py<PyAny>)> = Vec::new();
+    for target in application.targets() {
+        // One that is mounted twice is one application.
+        let known = loaded.iter().find(|(other, _)| *other == target);
+        let callable = match known {
+            Some((_, callable)) => callable.clone_ref(py),
+            None => callable(py, application, target)?.unbind(),
+        };
+        loaded.push((target, callable));
+    }
+    for one in &startup.imports {
+        module(py, one)
+            .map_err(|error| import_failed(py, &error, &format!("import={}", text(one))))?;
+    }
+    aliases(py, &startup.late_aliases, "post-pymodule-alias")?;
+    if let Some(directory) = &startup.chdir {
+        std::env::set_current_dir(directory).map_err(|error| {
+            Failure::plain(format!("chdir2={} cannot be entered: {error}", directory.display()))
+        })?;
+    }
+    let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    Ok((loaded.into_iter().map(|(_, callable)| callable).collect(), micros))
+}
+
+/// Where modules are looked for, from where, and what they find in `sys.argv`.
+fn prepare(py: Python<'_>, application: &Application) -> PyResult<()> {
+    if let Some(directory) = &application.chdir {
+        py.import("os")?.call_method1("chdir", (directory.as_os_str(),))?;
+    }
+    let sys = py.import("sys")?;
+    let path = sys.getattr("path")?.cast_into::<PyList>()?;
+    for directory in application.pythonpath.iter().rev() {
+        path.insert(0, directory.as_os_str())?;
+    }
+    let argv = sys.getattr("argv")?.cast_into::<PyList>()?;
+    application.startup.arguments.iter().try_for_each(|argument| argv.append(argument))
+}
+
+fn aliases(py: Python<'_>, aliases: &[(String, Import)], option: &str) -> Result<(), Failure> {
+    for (alias, import) in aliases {
+        let made = module(py, import)
+            .and_then(|module| py.import("sys")?.getattr("modules")?.set_item(alias, module));
+        made.map_err(|error| {
+            import_failed(py, &error, &format!("{option}={alias}={}", text(import)))
+        })?;
+    }
+    Ok(())
+}
+
+fn import_failed(py: Python<'_>, error: &PyErr, option: &str) -> Failure {
+    traceback::failure(py, error, format!("a module cannot be imported: {option}"))
+}
+
+fn text(import: &Import) -> String {
+    match import {
+        Import::Module(name) => name.clone(),
+        Import::File(path) => path.display().to_string(),
+    }
+}
+
+fn module<'py>(py: Python<'py>, import: &Import) -> PyResult<Bound<'py, PyAny>> {
+    match import {
+        Import::Module(name) => Ok(py.import(name.as_str())?.into_any()),
+        Import::File(path) => execute_file(py, path),
+    }
+}
+
+fn callable<'py>(
+    py: Python<'py>,
+    application: &Application,
+    target: &Target,
+) -> Result<Bound<'py, PyAny>, Failure> {
+    let callable = import(py, target).map_err(|error| {
+        let what = describe(application, target);
+        let summary = format!("the application cannot be imported: {what}");
         let mut failure = traceback::failure(py, &error.exception, summary);
-        failure.traceback.push_str(&error.advice(py, application));
+        failure.traceback.push_str(&error.advice(py, application, target));
         failure
     })?;
     if !callable.is_callable() {
-        let summary = format!("{} is not callable; name the WSGI callable", describe(application));
-        return Err(Failure::plain(summary));
+        let what = describe(application, target);
+        return Err(Failure::plain(format!("{what} is not callable; name the WSGI callable")));
     }
-    let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Ok((callable.unbind(), micros))
+    Ok(callable)
 }
 
 /// The application in the words of the configuration.
-fn describe(application: &Application) -> String {
-    match &application.target {
+fn describe(application: &Application, target: &Target) -> String {
+    let mount = application.mounts.iter().find(|mount| mount.target == *target);
+    let mount = mount.map(|mount| match mount.prefix.as_str() {
+        "" => "mount=/, ".to_owned(),
+        prefix => format!("mount={prefix}, "),
+    });
+    let mount = mount.unwrap_or_default();
+    match target {
         Target::File { path, callable } => {
-            format!("wsgi-file={}, callable={callable}", path.display())
+            format!("{mount}wsgi-file={}, callable={callable}", path.display())
         }
-        Target::Module { module, callable } => format!("module={module}:{callable}"),
+        Target::Module { module, callable } => format!("{mount}module={module}:{callable}"),
+        Target::Code { callable, .. } => format!("eval, callable={callable}"),
+        Target::Paste { uri, .. } => format!("paste={uri}"),
     }
 }
 
@@ -50,53 +141,55 @@ impl From<PyErr> for Unusable<'_> {
 }
 
 impl Unusable<'_> {
-    fn advice(&self, py: Python<'_>, application: &Application) -> String {
+    fn advice(&self, py: Python<'_>, application: &Application, target: &Target) -> String {
         match &self.without {
             Some((module, name)) => advice::about_callable(module, name),
-            None => advice::about(py, &self.exception, application),
+            None => advice::about(py, &self.exception, application, target),
         }
     }
 }
 
-fn import<'py>(
-    py: Python<'py>,
-    application: &Application,
-) -> Result<Bound<'py, PyAny>, Unusable<'py>> {
-    let (module, name) = module(py, application)?;
+fn import<'py>(py: Python<'py>, target: &Target) -> Result<Bound<'py, PyAny>, Unusable<'py>> {
+    let (module, name) = match target {
+        Target::Module { module, callable } => (py.import(module.as_str())?.into_any(), callable),
+        Target::File { path, callable } => (execute_file(py, path)?, callable),
+        Target::Code { text, callable } => (evaluate(py, text)?, callable),
+        Target::Paste { uri, logging } => return Ok(deploy(py, uri, logging.as_deref())?),
+    };
     let (plain, is_factory) = match name.strip_suffix("()") {
         Some(factory) => (factory, true),
-        None => (name, false),
+        None => (name.as_str(), false),
     };
-    let found = module.getattr(plain).map_err(|exception| {
-        let without = Some((module.clone(), plain.to_owned()));
-        Unusable { exception, without }
-    })?;
+    let mut found = module.clone();
+    for part in plain.split('.') {
+        found = found.getattr(part).map_err(|exception| {
+            let without = Some((module.clone(), plain.to_owned()));
+            Unusable { exception, without }
+        })?;
+    }
     Ok(if is_factory { found.call0()? } else { found })
 }
 
-/// The module with the callable, and the name of that.
-fn module<'py, 'a>(
-    py: Python<'py>,
-    application: &'a Application,
-) -> PyResult<(Bound<'py, PyAny>, &'a str)> {
-    if let Some(directory) = &application.chdir {
-        py.import("os")?.call_method1("chdir", (directory.as_os_str(),))?;
+/// Runs the code of `eval` as a module.
+fn evaluate<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
+    let code = CString::new(text)?;
+    Ok(PyModule::from_code(py, &code, c"<eval>", c"uwsgi_eval")?.into_any())
+}
+
+/// What PasteDeploy makes of `uri`.
+fn deploy<'py>(py: Python<'py>, uri: &str, logging: Option<&Path>) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(file) = logging {
+        let defaults = PyDict::new(py);
+        defaults.set_item("__file__", file.as_os_str())?;
+        defaults.set_item("here", file.parent().unwrap_or(file).as_os_str())?;
+        py.import("logging.config")?.call_method1("fileConfig", (file.as_os_str(), defaults))?;
     }
-    let path = py.import("sys")?.getattr("path")?.cast_into::<PyList>()?;
-    for directory in application.pythonpath.iter().rev() {
-        path.insert(0, directory.as_os_str())?;
-    }
-    Ok(match &application.target {
-        Target::Module { module, callable } => {
-            (py.import(module.as_str())?.into_any(), callable.as_str())
-        }
-        Target::File { path, callable } => (execute_file(py, path)?, callable.as_str()),
-    })
+    py.import("paste.deploy")?.call_method1("loadapp", (uri,))
 }
 
 /// Runs a file as a module of its own. Its name is made of the path, as uWSGI's is, and its
 /// directory is not put into `sys.path`.
-fn execute_file<'py>(py: Python<'py>, path: &std::path::Path) -> PyResult<Bound<'py, PyAny>> {
+fn execute_file<'py>(py: Python<'py>, path: &Path) -> PyResult<Bound<'py, PyAny>> {
     let stem = path.with_extension("");
     // Absolute in tracebacks, wherever the application goes.
     let path = std::path::absolute(path)?.into_os_string();

@@ -16,6 +16,7 @@ use rwsgi_protocol::uwsgi::Vars;
 
 use crate::accept::Listener;
 use crate::ffi::latin1;
+use crate::mounts::Place;
 use crate::origin::Forwarding;
 use crate::request::Call;
 use crate::worker::Worker;
@@ -113,6 +114,24 @@ impl<'py> Environ<'py> {
             self.origin(&request.origin, &environ)?;
         }
         Ok(environ)
+    }
+
+    /// Takes the prefix of its mount off the path, if it is in there.
+    pub(crate) fn mount(
+        &mut self,
+        call: &Call,
+        place: Place<'_>,
+        environ: &Bound<'py, PyDict>,
+    ) -> PyResult<()> {
+        if !place.splits {
+            return Ok(());
+        }
+        let prefix = &place.mounted.prefix;
+        let path = call.request.path_info();
+        let rest = path.get(prefix.len()..).unwrap_or_default();
+        environ.set_item(intern!(self.py, "PATH_INFO"), latin1(self.py, rest)?)?;
+        // As PATH_INFO: each byte is a character.
+        environ.set_item(intern!(self.py, "SCRIPT_NAME"), latin1(self.py, prefix.as_bytes())?)
     }
 
     /// Request line and peer.
