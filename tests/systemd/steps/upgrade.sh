@@ -81,6 +81,8 @@ unit_files_raise_no_warning() {
 }
 
 removal_stops_and_keeps_what_is_not_its_own() {
+    # A setting that lies elsewhere than those of systemctl edit, for purge to find.
+    inside systemctl set-property rwsgi@probe.service CPUWeight=50
     apt_get remove rwsgi
     equal "$(inside systemctl list-units --state=active --no-legend 'rwsgi*')" ''
     fails get /
