@@ -53,10 +53,19 @@ traceback_is_one_entry() {
     [[ $(field REQUEST_ID <<<"$entry") =~ ^[0-9a-f]{32}$ ]]
 }
 
+# It says what it does not know where nobody in a box can read it. Its table of settings is in the program.
+journald_knows_the_settings_of_its_example() {
+    local key
+    while IFS='=' read -r key _; do
+        inside grep --quiet --text --fixed-strings "Journal.$key" /lib/systemd/systemd-journald || { echo "$key"; return 1; }
+    done < <(grep '^[A-Z]' "$root/packaging/examples/journald.conf")
+}
+
 theme_journal() {
     probe_serves
     check 'a request is a journal entry with fields' request_is_an_entry_with_fields
     check 'readiness is a journal entry with an identity' readiness_is_an_entry
     check 'a traceback is one entry with the place in the code' traceback_is_one_entry
     check 'journalctl -x explains every event' journal_explains_entries
+    check 'journald knows the settings of its example' journald_knows_the_settings_of_its_example
 }
