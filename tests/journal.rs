@@ -327,14 +327,16 @@ fn outside_of_rwsgi_a_record_is_text_on_standard_error() {
     assert!(ended.stderr.ends_with("KeyError: 'book'\n"), "{}", ended.stderr);
 }
 
+/// As by the script of `Journal`, and standard error counts as connected to it.
+const CONNECTED: &str = "exec unshare --user --map-root-user --mount sh -c '\
+    mount -t tmpfs none /run && mkdir -p /run/systemd/journal && \
+    mount --bind \"$PWD/journal\" /run/systemd/journal && \
+    JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$@\"' sh \"$@\"";
+
 #[test]
 fn outside_of_rwsgi_a_record_is_an_entry_where_standard_error_is_the_journal() {
     let Some((setup, journal)) = Journal::of(outside(SCRIPT)) else { return };
-    let script = "exec unshare --user --map-root-user --mount sh -c '\
-        mount -t tmpfs none /run && mkdir -p /run/systemd/journal && \
-        mount --bind \"$PWD/journal\" /run/systemd/journal && \
-        JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$@\"' sh \"$@\"";
-    let ended = setup.shell(script, Stdio::null()).run();
+    let ended = setup.shell(CONNECTED, Stdio::null()).run();
     assert_eq!((ended.code(), ended.stderr.as_str()), (0, ""));
     let entry = journal.wait_for("LOGGER", "cron");
     assert_eq!((entry.get("PRIORITY"), entry.get("BOOK")), ("3", "7"));
@@ -354,4 +356,22 @@ fn the_reason_of_a_failed_start_is_read_while_its_process_is_there() {
     let reason = journal.wait_for("PYTHON_EXCEPTION", "ModuleNotFoundError");
     assert!(reason.has_sender && reason.get("RWSGI_EVENT") == "failed", "{reason:?}");
     assert_eq!(reason.get("CODE_LINE"), "1");
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_an_error_in_the_journal_of_a_service() {
+    let setup = Setup::classic(
+        "[rwsgi]\nhttp = app.sock\nprocesess = 2\nthreads = none\nwsgi-file = app.py\n",
+    );
+    let Some((setup, journal)) = Journal::of(setup) else { return };
+    let ended = setup.shell(CONNECTED, Stdio::null()).run();
+    assert_eq!((ended.code(), ended.stderr.as_str()), (78, ""));
+    journal.wait_for("RWSGI_EVENT", "config_error");
+    let entries = journal.all("RWSGI_EVENT", "config_error");
+    assert_eq!(entries.len(), 2, "{entries:?}");
+    for (entry, problem) in entries.iter().zip(["option `procesess`", "threads = none"]) {
+        assert!(entry.get("MESSAGE").contains(problem), "{entry:?}");
+        assert_eq!((entry.get("PRIORITY"), entry.get("RWSGI_APP")), ("3", "app"));
+        assert!(entry.has_sender, "{entry:?}");
+    }
 }

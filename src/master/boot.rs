@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rwsgi_core::config::sizing::MOST_WORKERS;
 use rwsgi_core::config::{
-    self, Config, ConfigError, Context, LogTarget, Process, Severity, Sources, Warning,
+    self, Config, ConfigError, Context, Log, LogTarget, Process, Severity, Sources, Warning,
 };
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Failure, Place};
@@ -59,7 +59,7 @@ pub fn serve(sources: &Sources) -> ExitCode {
     let (config, warnings) = match config::load(sources, &context) {
         Ok(loaded) => loaded,
         Err(errors) => {
-            print_errors(&errors);
+            log_errors(&errors, sources);
             let first = errors.first().map(ToString::to_string).unwrap_or_default();
             tell_refusal(ExitCode::Config, &format!("the configuration is wrong: {first}"));
             return ExitCode::Config;
@@ -287,6 +287,22 @@ pub fn print_errors(errors: &[ConfigError]) {
     for error in errors {
         let _ = writeln!(io::stderr(), "{error}");
     }
+}
+
+/// The same where there is no configuration that says where the log goes: if standard error is connected to the
+/// journal, each is an entry with its level there, so that `journalctl -p err -x` shows it.
+fn log_errors(errors: &[ConfigError], sources: &Sources) {
+    let log = Log::to(LogTarget::Auto);
+    if log::resolve_target(&LogTarget::Auto) != LogTarget::Journal {
+        return print_errors(errors);
+    }
+    let instance = sources.file_stem().unwrap_or_else(|| "rwsgi".to_owned());
+    log::init_direct(&log, &Speaker { instance, worker: None });
+    for error in errors {
+        let message = error.to_string();
+        log::error(Event::ConfigError, message.trim_start_matches("error: ")).send();
+    }
+    log::finish();
 }
 
 /// What the configuration is seen from, in this process.

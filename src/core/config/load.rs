@@ -2,6 +2,7 @@
 //! named. Reading them again is what a reload does.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use super::error::{ConfigError, Findings, Warning};
 use super::raw::{RawConfig, RawOption};
@@ -29,6 +30,17 @@ pub enum Argument {
     Option(RawOption),
     /// `--ini FILE`, or a file alone; its value is the file, with `:section` if one is asked.
     File(RawOption),
+}
+
+impl Sources {
+    /// The name of the file that counts last, without directory and ending; `None` if there is none.
+    pub fn file_stem(&self) -> Option<String> {
+        let file = self.arguments.iter().rev().find_map(|argument| match argument {
+            Argument::File(file) => Some(&file.value),
+            Argument::Option(_) => None,
+        })?;
+        Some(Path::new(file).file_stem()?.to_string_lossy().into_owned())
+    }
 }
 
 /// Reads and resolves everything.
