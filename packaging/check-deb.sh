@@ -6,6 +6,7 @@
 set -euo pipefail
 
 [ $# -ge 1 ] || { echo "usage: $0 DEB…" >&2; exit 64; }
+here=$(cd "$(dirname "$0")" && pwd)
 status=0
 
 # shellcheck disable=SC2317  # lists are called by name
@@ -106,6 +107,21 @@ check_files() {
     [ -z "$odd" ] || complain "odd modes or owners: $odd"
 }
 
+# They are for the machines that the package is for, and run with the oldest glibc. Nothing is executed: it may be another
+# architecture than this one's.
+check_programs() {
+    local file machine
+    case $(dpkg-deb --field "$deb" Architecture) in
+        amd64) machine=X86-64 ;;
+        arm64) machine=AArch64 ;;
+        *) complain "an architecture that packaging/check-deb.sh does not know"; return ;;
+    esac
+    for file; do
+        readelf --file-header "$file" | grep -q "Machine:.* $machine\$" || complain "$file is not for $machine"
+    done
+    "$here/check-glibc.sh" "$@" || complain "needs a newer glibc"
+}
+
 # What only an administrator would find broken, by its own reader.
 check_parts() {
     local root said
@@ -119,6 +135,7 @@ check_parts() {
     # This machine does not have the user.
     sed -i 's/su rwsgi rwsgi/su root root/' "$root/etc/logrotate.d/rwsgi"
     said=$(logrotate --debug --state "$root/state" "$root/etc/logrotate.d/rwsgi" 2>&1) || complain "logrotate: $said"
+    check_programs "$root/usr/bin/rwsgi" "$root/usr/lib/rwsgi/python/_rwsgi.abi3.so"
     python3 -m json.tool "$root/usr/share/doc/rwsgi/sbom.cdx.json" >/dev/null || complain "the bill of materials is no JSON"
     ! grep -aoE '/[.](cargo|rustup)/[[:graph:]]{,40}|/tmp/tmp[.][[:graph:]]{,40}|registry/src/[[:graph:]]{,40}' \
         "$root"/usr/bin/rwsgi "$root"/usr/lib/rwsgi/python/* | sort -u | head -n 3 | grep . ||
