@@ -98,7 +98,7 @@ impl Sink {
         sink
     }
 
-    /// From now on it is the one that [`file`] is about.
+    /// From now on it is the one that [`file()`] is about.
     pub(super) fn noted(mut self) -> Self {
         self.is_noted = true;
         self.note();
