@@ -87,7 +87,9 @@ fn load(name: &str) -> Result<Config, String> {
     let file = Argument::File(RawOption::argument("ini", &path, 1, &path));
     let sources = Sources { arguments: vec![file], ..Sources::default() };
     let cwd = Path::new("/var/lib/rwsgi").join(name);
-    let context = Context { cwd, inherited: vec!["http".into()], ..Context::default() };
+    // They are those of others, and this may be root.
+    let inherited = vec!["http".into()];
+    let context = Context { cwd, inherited, without_commands: true, ..Context::default() };
     let first =
         |errors: Vec<ConfigError>| errors.first().map(ToString::to_string).unwrap_or_default();
     config::load(&sources, &context).map(|(config, _)| config).map_err(first)

@@ -141,7 +141,9 @@ pub fn plan(name: &str, file: &Path) -> Plan {
         arguments: vec![Argument::File(RawOption::argument("ini", &path, 1, &path))],
         ..Sources::default()
     };
-    let context = Context { cwd: Path::new("/var/lib/rwsgi").join(name), ..Context::default() };
+    let cwd = Path::new("/var/lib/rwsgi").join(name);
+    // This is root, at a time when nothing is there that a command could need.
+    let context = Context { cwd, without_commands: true, ..Context::default() };
     let refused = |why: &str, autostart: bool| {
         let trouble = Some(format!("its unit is left as it is: {}", why.trim()));
         Plan { autostart, trouble, ..Plan::default() }

@@ -172,3 +172,27 @@ fn a_file_that_was_changed_since_is_told_from_one_that_was_read() {
     fs::write(scratch.0.join("ini/shop.ini"), "[rwsgi]\nhttp = :8000\nmemory-max = 1g\n").unwrap();
     assert_eq!(outdated(), ["rwsgi@shop.service", "rwsgi@shop.socket"]);
 }
+
+#[test]
+fn no_command_is_run_at_boot_and_only_a_unit_that_depends_on_one_is_left_as_it_is() {
+    let scratch = Scratch::new("commands");
+    let trace = scratch.0.join("trace").display().to_string();
+    let text = format!(
+        "[rwsgi]\nhttp = :80\nenv = SECRET=@(exec://touch {trace}; echo 1)\n\
+         n = @(exec://touch {trace}; nproc)\nprocesses = %(n * 2)\nthreads = %(n)\n"
+    );
+    let scratch = scratch
+        .ini("good.ini", &text)
+        .ini("port.ini", &format!("[rwsgi]\nhttp = :@(exec://touch {trace}; echo 81)\n"))
+        .ini("file.ini", &format!("[rwsgi]\nini = exec://touch {trace}\n"))
+        .ini("lines.ini", &format!("[rwsgi]\nfor-readline = exec://touch {trace}\nendfor =\n"));
+    let (troubles, written) = scratch.generate();
+    assert!(!Path::new(&trace).exists());
+    let units = ["service.d", "socket.d"].map(|kind| format!("rwsgi@good.{kind}/50-ini.conf"));
+    assert_eq!(written, units, "{troubles:?}");
+    assert_eq!(troubles.len(), 3, "{troubles:?}");
+    let about = |name: &str| troubles.iter().find(|trouble| trouble.contains(name)).unwrap();
+    assert!(about("port.ini").contains("the unit depends on `http`, and no command is run for it"));
+    assert!(about("file.ini").contains("commands are not run"));
+    assert!(about("lines.ini").contains("commands are not run"));
+}

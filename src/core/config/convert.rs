@@ -1,6 +1,7 @@
 //! `rwsgi convert`: the same configuration in rwsgi's own words. What was included, repeated,
 //! computed or referred to is written out, with the line that it comes from.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::Context;
@@ -40,12 +41,13 @@ struct Converted<'a> {
 impl<'a> Converted<'a> {
     fn of(raw: &'a RawConfig, findings: &mut Findings) -> Self {
         let mut converted = Self::default();
-        let names: Vec<&str> =
-            raw.options.iter().filter_map(|o| Some(spec(&o.key)?.name)).collect();
-        for (index, option) in raw.options.iter().enumerate() {
-            if let Some(spec) = spec(&option.key) {
-                let later = raw.options.iter().skip(index + 1);
-                if !spec.list && later.clone().any(|o| self::spec(&o.key) == Some(spec)) {
+        let specs: Vec<_> = raw.options.iter().map(|option| spec(&option.key)).collect();
+        let named = specs.iter().enumerate().filter_map(|(at, spec)| Some(((*spec)?.name, at)));
+        let last: BTreeMap<&str, usize> = named.collect();
+        let names: Vec<&str> = last.keys().copied().collect();
+        for (index, (option, spec)) in raw.options.iter().zip(specs).enumerate() {
+            if let Some(spec) = spec {
+                if !spec.list && last.get(spec.name) != Some(&index) {
                     continue;
                 }
                 match value(spec, option, &names) {

@@ -8,7 +8,7 @@ use super::error::{ConfigError, Findings, Warning};
 use super::raw::{RawConfig, RawOption};
 use super::reading::Reading;
 use super::resolve::resolve;
-use super::resource::Stdin;
+use super::resource::{Stdin, is_unrun};
 use super::settings::Settings;
 use super::{Config, Context};
 
@@ -52,7 +52,10 @@ pub fn load(
     context: &Context,
 ) -> Result<(Config, Vec<Warning>), Vec<ConfigError>> {
     let mut findings = Findings::default();
-    let raw = collect(sources, context, &mut findings);
+    let mut raw = collect(sources, context, &mut findings);
+    if context.without_commands {
+        raw.options.retain(|option| !is_unrun(&option.value));
+    }
     if raw.is_partial {
         // What is missing is no mistake of its own.
         Settings::read(&raw, &mut findings);

@@ -95,6 +95,9 @@ pub struct Context {
     /// A reload reads the configuration (`if-reload`).
     #[serde(default)]
     pub is_reload: bool,
+    /// Commands (`exec://`) are not run: who reads only looks at the instances of others.
+    #[serde(default)]
+    pub without_commands: bool,
 }
 
 /// Everything that was configured, valid and complete.

@@ -76,7 +76,10 @@ impl<'a> Reading<'a> {
             inherited: VecDeque::new(),
             used: HashSet::new(),
             left: MOST,
-            allowance: Allowance::default(),
+            allowance: match context.without_commands {
+                true => Allowance::without_commands(),
+                false => Allowance::default(),
+            },
             is_over: false,
         }
     }
@@ -95,12 +98,12 @@ impl<'a> Reading<'a> {
                 self.include(option);
             }
         }
-        let Self { mut raw, sources, context, findings, used, .. } = self;
+        let Self { mut raw, sources, context, findings, used, allowance, .. } = self;
         for option in &mut raw.options {
             option.placeholder |= used.contains(&option.key);
         }
         let environment = |name: &str| sources.variable(name);
-        vars::expand(&mut raw.options, &environment, &context.cwd, findings);
+        vars::expand(&mut raw.options, &environment, &context.cwd, &allowance, findings);
         raw
     }
 
@@ -112,9 +115,9 @@ impl<'a> Reading<'a> {
             }
             match item {
                 Item::Option(option) => {
-                    let mut option = option.clone();
-                    substitute(&mut option, each);
-                    self.obey(option);
+                    if let Some(option) = self.substituted(option, each) {
+                        self.obey(option);
+                    }
                 }
                 Item::Block(block) => self.block(block, each),
             }
@@ -122,8 +125,7 @@ impl<'a> Reading<'a> {
     }
 
     fn block(&mut self, block: &Block, each: Option<&str>) {
-        let mut head = block.head.clone();
-        substitute(&mut head, each);
+        let Some(mut head) = self.substituted(&block.head, each) else { return };
         self.spend(1, &head.origin);
         self.expand(&mut head);
         if let ("if-opt" | "if-not-opt", Some(key)) =
@@ -166,6 +168,25 @@ impl<'a> Reading<'a> {
                     .expected(format!("{MOST} options at most, what loops make of them included")),
             );
         }
+    }
+
+    /// A copy in which `%(_)` is `each`; `None` if that is too much, and the end of it all.
+    fn substituted(&mut self, option: &RawOption, each: Option<&str>) -> Option<RawOption> {
+        const EACH: &str = "%(_)";
+        let times = each.map_or(0, |_| option.value.matches(EACH).count());
+        let more = times.saturating_mul(each.map_or(0, str::len));
+        // What is not in a loop was counted when its file was read.
+        let bytes = each.map_or(0, |_| option.value.len()).saturating_add(more);
+        if let Err(missing) = self.allowance.spend(bytes) {
+            self.stop();
+            self.findings.error(missing.report(&format!("`{}`", option.key), &option.origin));
+            return None;
+        }
+        let mut option = option.clone();
+        if let Some(each) = each.filter(|_| times > 0) {
+            option.value = option.value.replace(EACH, each);
+        }
+        Some(option)
     }
 
     fn stop(&mut self) {
@@ -339,15 +360,6 @@ impl std::fmt::Display for Open {
             Some(section) => write!(f, ":{section}"),
             None => Ok(()),
         }
-    }
-}
-
-/// `%(_)` becomes `each`.
-fn substitute(option: &mut RawOption, each: Option<&str>) {
-    if let Some(each) = each
-        && option.value.contains("%(_)")
-    {
-        option.value = option.value.replace("%(_)", each);
     }
 }
 

@@ -265,3 +265,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_few_lines_cannot_fill_the_memory() {
+    let place = tempfile::tempdir().unwrap();
+    let context = Context { cwd: place.path().into(), ..Context::default() };
+    let word = "x".repeat(1 << 20);
+    let big = format!("[uwsgi]\n;{}\n", "x".repeat(4_000_000));
+    std::fs::write(place.path().join("big"), big).unwrap();
+    let texts = [
+        format!("for = {word}\nset-ph = a={}\nendfor =", "%(_)".repeat(100_000)),
+        format!("for-times = 9999\nset-ph = a={word}\nendfor ="),
+        "for-times = 9999\nini = big\nendfor =".to_owned(),
+    ];
+    for text in texts {
+        std::fs::write(place.path().join("a.ini"), format!("[uwsgi]\n{text}\n")).unwrap();
+        let sources = Sources { arguments: vec![ini("a.ini")], ..Sources::default() };
+        let errors = read(&sources, &context).unwrap_err();
+        let shown = errors[0].to_string();
+        assert!(shown.contains("the configuration becomes larger than 64 MiB"), "{shown:.300}");
+        assert!(errors.len() < 3, "{}", errors.len());
+    }
+}

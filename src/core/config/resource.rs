@@ -2,22 +2,30 @@
 
 use std::cell::Cell;
 use std::io::Read as _;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, OnceLock};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::error::Report;
 use super::paths::{self, LARGEST};
 use super::raw::Origin;
 
-/// How long the commands of one reading may take together: systemd's boot may wait for them.
+/// How long the commands of one reading may take together: a start or a reload waits for them.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of all that one reading reads, repeats and replaces. A few lines could ask for more than
+/// there is memory.
+const MOST: usize = 64 << 20;
+/// How `@(exec://COMMAND)` begins, which stays as it is where no command is run.
+const UNRUN: &str = "@(exec://";
 
 /// Where a text is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,14 +53,49 @@ pub struct Stdin {
     text: Arc<OnceLock<Result<Vec<u8>, String>>>,
 }
 
-/// The time that is left for commands.
+/// What one reading may still cost.
 #[derive(Debug)]
-pub struct Allowance(Cell<Duration>);
+pub struct Allowance {
+    /// Time for commands; `None`: none is run.
+    time: Cell<Option<Duration>>,
+    bytes: Cell<usize>,
+}
 
 impl Default for Allowance {
     fn default() -> Self {
-        Self(Cell::new(PATIENCE))
+        Self { time: Cell::new(Some(PATIENCE)), bytes: Cell::new(MOST) }
     }
+}
+
+impl Allowance {
+    /// One for a reading that runs no commands: of who looks only, and as root.
+    pub fn without_commands() -> Self {
+        Self { time: Cell::new(None), ..Self::default() }
+    }
+
+    /// Whether no commands are run.
+    pub fn is_without_commands(&self) -> bool {
+        self.time.get().is_none()
+    }
+
+    /// Takes `bytes` of it.
+    ///
+    /// # Errors
+    /// There is less left, and from now on nothing.
+    pub fn spend(&self, bytes: usize) -> Result<(), Missing> {
+        let left = self.bytes.get().checked_sub(bytes);
+        self.bytes.set(left.unwrap_or_default());
+        left.map(drop).ok_or_else(|| {
+            let help = "see what is read or repeated many times";
+            Missing::new(format!("the configuration becomes larger than {} MiB", MOST >> 20))
+                .help(help)
+        })
+    }
+}
+
+/// Whether a value has the output of a command in it that was not run.
+pub fn is_unrun(value: &str) -> bool {
+    value.contains(UNRUN)
 }
 
 impl Stdin {
@@ -77,7 +120,7 @@ impl Stdin {
                 return Err("there is none here".to_owned());
             }
             let mut text = Vec::new();
-            let input = std::io::stdin().lock().take(LARGEST + 1).read_to_end(&mut text);
+            let input = io::stdin().lock().take(LARGEST + 1).read_to_end(&mut text);
             input.map(|_| text).map_err(|error| error.to_string())
         };
         let text = self.text.get_or_init(read).clone();
@@ -135,12 +178,8 @@ impl Resource {
     /// A sentence that names the file or the command.
     pub fn read(&self, cwd: &Path, stdin: &Stdin, left: &Allowance) -> Result<Vec<u8>, Missing> {
         let text = match self {
-            Self::File(path) => {
-                return paths::read(&paths::absolute(cwd, path)).map_err(|obstacle| Missing {
-                    problem: obstacle.problem,
-                    help: obstacle.help,
-                });
-            }
+            Self::File(path) => paths::read(&paths::absolute(cwd, path))
+                .map_err(|obstacle| Missing { problem: obstacle.problem, help: obstacle.help })?,
             Self::Stdin => stdin.read()?,
             Self::Command(command) => run(command, cwd, left)?,
         };
@@ -151,15 +190,20 @@ impl Resource {
             };
             return Err(Missing::new(format!("`{shown}`: more than {} MiB", LARGEST >> 20)));
         }
+        left.spend(text.len())?;
         Ok(text)
     }
 }
 
 /// What `command` prints. It is ended when it prints too much or takes too long.
 fn run(command: &str, cwd: &Path, left: &Allowance) -> Result<Vec<u8>, Missing> {
-    let began = Instant::now();
     let failed = |why: String| Missing::new(format!("`{command}`: {why}"));
-    let mut child = Command::new("/bin/sh")
+    let Some(time) = left.time.get() else {
+        let missing = failed("commands are not run by who only looks at the configuration".into());
+        return Err(missing.help("have it write a file, and name that"));
+    };
+    let began = Instant::now();
+    let child = Command::new("/bin/sh")
         .args(["-c", command])
         .current_dir(cwd)
         .stdin(Stdio::null())
@@ -167,29 +211,62 @@ fn run(command: &str, cwd: &Path, left: &Allowance) -> Result<Vec<u8>, Missing> 
         .process_group(0)
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
-    let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut text = Vec::new();
-        let read = match child.stdout.take() {
-            Some(output) => output.take(LARGEST + 1).read_to_end(&mut text),
-            None => Ok(0),
-        };
-        let ended = read.and_then(|_| child.wait());
-        let _ = sender.send(ended.map(|status| (text, status)));
-    });
-    let received = receiver.recv_timeout(left.0.get());
-    left.0.set(left.0.get().saturating_sub(began.elapsed()));
-    match received {
-        Ok(Ok((text, status))) if status.success() || text.len() as u64 > LARGEST => Ok(text),
-        Ok(Ok((_, status))) => Err(failed(format!("it ended with {status}"))),
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            let _ = killpg(group, Signal::SIGKILL);
+    let printed = printed(child, began + time);
+    left.time.set(Some(time.saturating_sub(began.elapsed())));
+    match printed {
+        Ok(Some((text, status))) if status.success() || text.len() as u64 > LARGEST => Ok(text),
+        Ok(Some((_, status))) => Err(failed(format!("it ended with {status}"))),
+        Ok(None) => {
             let limit = PATIENCE.as_secs();
             Err(failed(format!("commands took more than {limit} seconds together")))
         }
+        Err(error) => Err(failed(error.to_string())),
     }
+}
+
+/// What `child` prints, and how it ends; `None` if it has not by `until`: then it is killed. Somebody
+/// else may have its output, whom that does not reach, so nobody reads on.
+fn printed(mut child: Child, until: Instant) -> io::Result<Option<(Vec<u8>, ExitStatus)>> {
+    let number = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+    let text = child.stdout.take().map_or(Ok(Some(Vec::new())), |out| read_until(out, until));
+    let (sender, ended) = mpsc::channel();
+    thread::Builder::new().name("rwsgi-command".into()).stack_size(1 << 16).spawn(move || {
+        let _ = sender.send(child.wait());
+    })?;
+    if let Ok(Some(text)) = text {
+        let left = until.saturating_duration_since(Instant::now());
+        if let Ok(status) = ended.recv_timeout(left) {
+            return status.map(|status| Some((text, status)));
+        }
+    } else if text.is_err() {
+        let _ = killpg(number, Signal::SIGKILL);
+        return text.map(|_| None);
+    }
+    let _ = killpg(number, Signal::SIGKILL);
+    // It may have left its group.
+    let _ = kill(number, Signal::SIGKILL);
+    Ok(None)
+}
+
+/// What comes until its end, or more than [`LARGEST`]; `None` if neither has been by then.
+fn read_until(mut output: impl io::Read + AsFd, until: Instant) -> io::Result<Option<Vec<u8>>> {
+    let mut text = Vec::new();
+    let mut part = [0; 8192];
+    while text.len() as u64 <= LARGEST {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(output.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(0) => return Ok(None),
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        match output.read(&mut part)? {
+            0 => break,
+            length => text.extend_from_slice(&part[..length]),
+        }
+    }
+    Ok(Some(text))
 }
 
 #[cfg(test)]
@@ -222,10 +299,43 @@ mod tests {
 
     #[test]
     fn commands_have_a_time_that_they_share() {
-        let left = Allowance(Cell::new(Duration::from_millis(50)));
+        let time = Cell::new(Some(Duration::from_millis(50)));
+        let left = Allowance { time, ..Allowance::default() };
         let run = |command: &str| run(command, Path::new("/"), &left);
         assert!(run("sleep 60").unwrap_err().problem.contains("5 seconds together"));
-        assert_eq!(left.0.get(), Duration::ZERO);
+        assert_eq!(left.time.get(), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn who_leaves_the_group_of_a_command_and_keeps_its_output_holds_nobody_up() {
+        let place = tempfile::tempdir().unwrap();
+        let time = Cell::new(Some(Duration::from_millis(500)));
+        let left = Allowance { time, ..Allowance::default() };
+        let command = "setsid sh -c 'echo $$ > pid.new; mv pid.new pid; exec sleep 60'; cat pid";
+        let failed = run(command, place.path(), &left).unwrap_err();
+        assert!(failed.problem.contains("5 seconds together"));
+        // Nobody here waits for its output: to end it is up to the test.
+        if let Ok(pid) = std::fs::read_to_string(place.path().join("pid")) {
+            let _ = kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL);
+        }
+    }
+
+    #[test]
+    fn who_only_looks_runs_no_command() {
+        let place = tempfile::tempdir().unwrap();
+        let left = Allowance::without_commands();
+        let failed = run("touch trace", place.path(), &left).unwrap_err();
+        assert!(failed.problem.contains("commands are not run"), "{failed:?}");
+        assert!(!place.path().join("trace").exists());
+    }
+
+    #[test]
+    fn all_that_is_read_is_bounded() {
+        let left = Allowance::default();
+        assert_eq!(left.spend(MOST - 1), Ok(()));
+        let problem = left.spend(2).unwrap_err().problem;
+        assert_eq!(problem, "the configuration becomes larger than 64 MiB");
+        assert!(left.spend(1).is_err());
     }
 
     #[test]

@@ -3,9 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::{ConfigError, Findings};
+use super::error::{ConfigError, Findings, Report};
 use super::load::{Sources, collect};
-use super::raw::RawOption;
+use super::lookup::{Lookup, lookup};
+use super::raw::{RawConfig, RawOption};
+use super::resource::is_unrun;
 use super::settings::Settings;
 use super::value::Value;
 use super::{Context, Listen, LogTarget, listening, paths};
@@ -79,21 +81,67 @@ pub fn names_home(text: &str) -> bool {
     text.contains('~') || HOMES.iter().any(named)
 }
 
+/// Other options that the unit depends on.
+const FITTED: [&str; 18] = [
+    "autostart",
+    "socket-activation",
+    "http",
+    "socket",
+    "uwsgi-socket",
+    "protocol",
+    "chmod-socket",
+    "chown-socket",
+    "listen",
+    "uid",
+    "gid",
+    "chdir",
+    "max-connections",
+    "memory-high",
+    "memory-max",
+    "cpu-quota",
+    "tasks-max",
+    "proxy-protocol",
+];
+
+/// Takes away what is known only when commands are run. The unit must not depend on it.
+fn drop_unrun(raw: &mut RawConfig, findings: &mut Findings) {
+    let is_needed = |option: &RawOption| match lookup(&option.key) {
+        Lookup::Exact(spec) | Lookup::Prefix(spec) => {
+            [&FITTED[..], &FILES, &CODE].iter().any(|names| names.contains(&spec.name))
+        }
+        _ => false,
+    };
+    raw.options.retain(|option| {
+        let is_unrun = is_unrun(&option.value);
+        if is_unrun && is_needed(option) {
+            let what =
+                format!("the unit depends on `{}`, and no command is run for it", option.key);
+            let report = Report::new(what).at_value(&option.origin);
+            findings.error(report.help("have the command write a file, and name that: `@(PATH)`"));
+        }
+        !is_unrun
+    });
+}
+
 /// Reads what the unit has to fit. Whether directories exist and modules can be found is not asked.
 ///
 /// # Errors
 /// What is written wrongly: the instance would not start.
 pub fn service(sources: &Sources, context: &Context) -> Result<Service, Vec<ConfigError>> {
     let mut findings = Findings::default();
-    let raw = collect(sources, context, &mut findings);
+    let mut raw = collect(sources, context, &mut findings);
+    // The line, too: of `@(/home/al/secret)` the value is what that file says.
+    let is_home = |option: &RawOption| names_home(&option.value) || names_home(&option.origin.text);
+    let names_home = raw.options.iter().any(is_home);
+    if context.without_commands {
+        drop_unrun(&mut raw, &mut findings);
+    }
     let settings = Settings::read(&raw, &mut findings);
     if !findings.errors.is_empty() {
         return Err(findings.errors);
     }
     let mut service = derive(&settings, context);
-    // The line, too: of `@(/home/al/secret)` the value is what that file says.
-    let is_home = |option: &RawOption| names_home(&option.value) || names_home(&option.origin.text);
-    service.names_home = raw.options.iter().any(is_home);
+    service.names_home = names_home;
     Ok(service)
 }
 

@@ -2,13 +2,13 @@
 //! the content of a file, `%(key)` by the first value of another key, `%(key * 2)` by what that gives.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use super::arithmetic::{self, Problem};
 use super::error::{Findings, Report};
 use super::raw::RawOption;
-use super::resource::{Allowance, Resource, Stdin};
+use super::resource::{Allowance, Resource, Stdin, is_unrun};
 
 /// Replaces all three in every value, one after the other, and marks the keys that are only there
 /// to be referred to.
@@ -16,13 +16,13 @@ pub fn expand(
     options: &mut [RawOption],
     environment: &dyn Fn(&str) -> Option<String>,
     cwd: &Path,
+    left: &Allowance,
     findings: &mut Findings,
 ) {
     let assigned = assigned(options);
-    let left = Allowance::default();
     for option in options.iter_mut() {
-        expand_environment(option, environment, &assigned, findings);
-        expand_files(option, cwd, &left, findings);
+        expand_environment(option, environment, &assigned, left, findings);
+        expand_files(option, cwd, left, findings);
     }
     expand_placeholders(options, findings);
 }
@@ -42,7 +42,7 @@ pub fn expand_now(
     }
     let resolver = Resolver::new(known);
     option.value = resolver.value(usize::MAX, option, findings);
-    expand_environment(option, environment, &assigned(known), findings);
+    expand_environment(option, environment, &assigned(known), left, findings);
     expand_files(option, cwd, left, findings);
     resolver.used.into_inner()
 }
@@ -61,47 +61,62 @@ fn expand_environment(
     option: &mut RawOption,
     environment: &dyn Fn(&str) -> Option<String>,
     assigned: &[(String, String)],
+    left: &Allowance,
     findings: &mut Findings,
 ) {
-    let value = replaced(&option.value, "$(", |name| {
+    let mut missed = BTreeSet::new();
+    let mut too_much = None;
+    option.value = replaced(&option.value, "$(", |name| {
         let own = assigned.iter().rev().find(|(known, _)| known == name);
         let value = own.map(|(_, value)| value.clone()).or_else(|| environment(name));
-        if value.is_none() {
-            findings.warn(
-                Report::new(format!("the environment has no variable `{name}`"))
-                    .at_value(&option.origin)
-                    .help(format!("`$({name})` stays as it is written")),
-            );
-        }
-        value
+        let Some(value) = value else {
+            missed.insert(name.to_owned());
+            return None;
+        };
+        left.spend(value.len()).map_err(|missing| too_much = Some(missing)).ok().map(|()| value)
     });
-    option.value = value;
+    for name in missed {
+        findings.warn(
+            Report::new(format!("the environment has no variable `{name}`"))
+                .at_value(&option.origin)
+                .help(format!("`$({name})` stays as it is written")),
+        );
+    }
+    if let Some(missing) = too_much {
+        findings.error(missing.report("`$(…)`", &option.origin));
+    }
 }
 
 fn expand_files(option: &mut RawOption, cwd: &Path, left: &Allowance, findings: &mut Findings) {
-    let value = replaced(&option.value, "@(", |name| {
-        let read = Resource::parse(name).and_then(|resource| match resource {
-            Resource::Stdin => Resource::File("-".into()).read(cwd, &Stdin::default(), left),
-            other => other.read(cwd, &Stdin::default(), left),
-        });
-        match read.map(String::from_utf8) {
-            Ok(Ok(text)) => Some(text.strip_suffix('\n').unwrap_or(&text).to_owned()),
-            Ok(Err(_)) => {
-                let report = Report::new(format!("`@({name})` is not UTF-8 text"));
-                findings.error(report.at_value(&option.origin));
-                None
-            }
-            Err(missing) => {
-                findings.error(missing.report(&format!("`@({name})`"), &option.origin));
-                None
-            }
+    let mut missed = BTreeMap::new();
+    option.value = replaced(&option.value, "@(", |name| {
+        if missed.contains_key(name) {
+            return None;
         }
+        let read = Resource::parse(name).and_then(|resource| match resource {
+            Resource::Command(_) if left.is_without_commands() => Ok(None),
+            Resource::Stdin => {
+                Resource::File("-".into()).read(cwd, &Stdin::default(), left).map(Some)
+            }
+            other => other.read(cwd, &Stdin::default(), left).map(Some),
+        });
+        let report = match read.map(|text| text.map(String::from_utf8).transpose()) {
+            Ok(Ok(text)) => {
+                return text.map(|text| text.strip_suffix('\n').unwrap_or(&text).to_owned());
+            }
+            Ok(Err(_)) => {
+                Report::new(format!("`@({name})` is not UTF-8 text")).at_value(&option.origin)
+            }
+            Err(missing) => missing.report(&format!("`@({name})`"), &option.origin),
+        };
+        missed.insert(name.to_owned(), report);
+        None
     });
-    option.value = value;
+    missed.into_values().for_each(|report| findings.error(report));
 }
 
 fn expand_placeholders(options: &mut [RawOption], findings: &mut Findings) {
-    let resolver = Resolver::new(options);
+    let resolver = Resolver::indexed(options);
     let mut values = Vec::with_capacity(options.len());
     for (index, option) in options.iter().enumerate() {
         values.push(resolver.value(index, option, findings));
@@ -122,6 +137,8 @@ const MOST: usize = 16 << 20;
 
 struct Resolver<'a> {
     options: &'a [RawOption],
+    /// Where each key is first; `None`: it is looked for, because few are asked for.
+    places: Option<HashMap<&'a str, usize>>,
     used: RefCell<HashSet<String>>,
     /// Bytes of the value that is being made, with all that it is made of.
     spent: Cell<usize>,
@@ -138,17 +155,46 @@ enum Reference {
     Bad(String, Problem),
 }
 
+impl Reference {
+    fn name(&self) -> &str {
+        match self {
+            Self::Value(name)
+            | Self::Unknown(name)
+            | Self::Circular(name)
+            | Self::TooLarge(name)
+            | Self::Bad(name, _) => name,
+        }
+    }
+}
+
 impl<'a> Resolver<'a> {
     fn new(options: &'a [RawOption]) -> Self {
-        Self { options, used: RefCell::default(), spent: Cell::new(0), total: Cell::new(0) }
+        let (spent, total) = (Cell::new(0), Cell::new(0));
+        Self { options, places: None, used: RefCell::default(), spent, total }
+    }
+
+    fn indexed(options: &'a [RawOption]) -> Self {
+        let keys = options.iter().enumerate().rev().map(|(index, o)| (o.key.as_str(), index));
+        Self { places: Some(keys.collect()), ..Self::new(options) }
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        match &self.places {
+            Some(places) => places.get(name).copied(),
+            None => self.options.iter().position(|option| option.key == name),
+        }
     }
 
     fn value(&self, index: usize, option: &RawOption, findings: &mut Findings) -> String {
         let mut missed = Vec::new();
         self.total.set(self.total.get().saturating_add(self.spent.take()));
         let value = self.resolve(&option.value, &mut vec![index], &mut missed);
+        let mut told = HashSet::new();
         for reference in missed {
-            report(reference, option, findings);
+            // Once for each name, however often it stands there.
+            if told.insert(reference.name().to_owned()) {
+                report(reference, option, findings);
+            }
         }
         value
     }
@@ -187,6 +233,8 @@ impl<'a> Resolver<'a> {
         match (failed, result) {
             (Some(failed), _) => failed,
             (None, Ok(value)) => Reference::Value(value),
+            // It is known only where commands are run.
+            (None, Err(Problem::NoNumber(text))) if is_unrun(&text) => Reference::Value(text),
             (None, Err(problem)) if arithmetic::has_sign(name) => {
                 Reference::Bad(name.to_owned(), problem)
             }
@@ -195,7 +243,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn named(&self, name: &str, path: &mut Vec<usize>, missed: &mut Vec<Reference>) -> Reference {
-        let Some(target) = self.options.iter().position(|option| option.key == name) else {
+        let Some(target) = self.place(name) else {
             return Reference::Unknown(name.to_owned());
         };
         if path.contains(&target) {
@@ -284,7 +332,8 @@ mod tests {
         let mut options: Vec<_> =
             pairs.iter().map(|(key, value)| RawOption::variable("X", key, value)).collect();
         let environment = |name: &str| (name == "HOME").then(|| "/root".to_owned());
-        expand(&mut options, &environment, Path::new("/"), &mut findings);
+        let left = Allowance::default();
+        expand(&mut options, &environment, Path::new("/"), &left, &mut findings);
         (options, findings)
     }
 
@@ -368,6 +417,26 @@ mod tests {
         assert_eq!(run(&[("env", "K=@(/no/such/file)")]).1.errors.len(), 1);
         assert_eq!(run(&[("env", "K=@(fd://3)")]).1.errors.len(), 1);
         assert_eq!(values(&[("env", "K=@(exec://echo 4)")]), ["K=4"]);
+    }
+
+    #[test]
+    fn files_and_variables_do_not_fill_the_memory_and_are_told_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), vec![b'x'; 4 << 20]).unwrap();
+        let files = format!("@({})", file.path().display()).repeat(100);
+        let variable = format!("A={}", "x".repeat(4 << 20));
+        for pairs in
+            [vec![("a", files.as_str())], vec![("env", &variable), ("a", &"$(A)".repeat(100))]]
+        {
+            let (options, findings) = run(&pairs);
+            assert_eq!(findings.errors.len(), 1);
+            assert!(findings.errors[0].to_string().contains("becomes larger than 64 MiB"));
+            assert!(options.iter().map(|option| option.value.len()).sum::<usize>() < 70 << 20);
+        }
+        for text in ["$(N)", "%(N)", "@(/no/such)"] {
+            let (_, findings) = run(&[("a", &text.repeat(10_000))]);
+            assert_eq!(findings.errors.len() + findings.warnings.len(), 1, "{text}");
+        }
     }
 
     #[test]
