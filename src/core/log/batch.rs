@@ -8,6 +8,7 @@ pub(super) struct Batch {
     items: Vec<Item>,
     bytes: Vec<u8>,
     entries: usize,
+    text: usize,
 }
 
 #[derive(Debug)]
@@ -64,6 +65,11 @@ impl Batch {
         self.entries
     }
 
+    /// Memory that entries take: their texts and fields.
+    pub(super) fn text(&self) -> usize {
+        self.text
+    }
+
     /// Memory that requests take.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.len()
@@ -71,6 +77,7 @@ impl Batch {
 
     pub(super) fn push(&mut self, entry: Entry) {
         self.entries += 1;
+        self.text += entry.size();
         self.items.push(Item::Entry(entry));
     }
 
@@ -94,7 +101,7 @@ impl Batch {
     pub(super) fn clear(&mut self) {
         self.items.clear();
         self.bytes.clear();
-        self.entries = 0;
+        (self.entries, self.text) = (0, 0);
     }
 }
 

@@ -136,6 +136,12 @@ impl Entry {
         self.fields.iter().any(|(one, _)| one == name)
     }
 
+    /// Bytes of its text and fields.
+    pub(crate) fn size(&self) -> usize {
+        let fields = self.fields.iter().map(|(name, value)| name.len() + value.len());
+        self.message.len() + fields.sum::<usize>()
+    }
+
     /// Says first whom it is about.
     #[must_use]
     pub fn about(mut self, who: &str) -> Self {

@@ -16,6 +16,8 @@ use super::{Entry, Level};
 
 /// Entries that may wait, beside requests.
 const ENTRIES: usize = 65_536;
+/// Bytes of their texts and fields. One that has more may wait alone.
+const TEXT: usize = 64 << 20;
 /// Bytes of requests that may wait.
 const BYTES: usize = 16 << 20;
 /// How long the first entry of a burst waits for others.
@@ -34,6 +36,7 @@ struct State {
     reopen: bool,
 }
 
+#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     arrived: Condvar,
@@ -51,11 +54,7 @@ impl Queue {
     /// # Errors
     /// EAGAIN: too many threads, no memory.
     pub(super) fn start(outlets: Outlets) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            arrived: Condvar::new(),
-            written: Condvar::new(),
-        });
+        let shared = Arc::<Shared>::default();
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new().name("rwsgi-log".into()).stack_size(1 << 20).spawn(
             move || {
@@ -70,7 +69,8 @@ impl Queue {
     pub(super) fn push(&self, entry: Entry) {
         let urgent = entry.level <= Level::Notice;
         self.put(urgent, |batch| {
-            let has_room = batch.entries() < ENTRIES;
+            let has_text = batch.text() == 0 || batch.text() + entry.size() <= TEXT;
+            let has_room = batch.entries() < ENTRIES && has_text;
             if has_room {
                 batch.push(entry);
             }
@@ -168,6 +168,20 @@ mod tests {
     use super::*;
     use crate::config::LogTarget;
     use crate::config::logging::{Log, Sinks};
+
+    #[test]
+    fn no_size_of_entries_fills_the_memory() {
+        let mut batch = Batch::default();
+        let large = || Entry::new(Level::Info, Event::ApplicationLog, "x".repeat(TEXT / 4));
+        let queue = Queue { shared: Arc::default() };
+        (0..9).for_each(|_| queue.push(large()));
+        let mut state = queue.shared.lock();
+        std::mem::swap(&mut state.batch, &mut batch);
+        assert_eq!((batch.entries(), state.lost), (4, 5));
+        drop(state);
+        queue.push(Entry::new(Level::Info, Event::ApplicationLog, "x".repeat(TEXT + 1)));
+        assert_eq!(queue.shared.lock().batch.entries(), 1);
+    }
 
     #[test]
     fn no_number_of_requests_costs_an_error() {

@@ -17,6 +17,10 @@ const MARK: &str = "\x1e";
 /// Bytes of the longest line with all fields.
 const LONGEST: usize = 48 * 1024;
 
+/// Fields that every entry has by itself.
+const OURS: [&str; 6] =
+    ["MESSAGE", "MESSAGE_ID", "PRIORITY", "RWSGI_APP", "RWSGI_EVENT", "RWSGI_WORKER"];
+
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
     level: u8,
@@ -53,7 +57,8 @@ pub fn relayed(line: &str) -> Option<Entry> {
     let event = Event::ALL.iter().copied().find(|one| one.name() == event)?;
     let mut entry = Entry::new(Level::of(level), event, message);
     let is_name = |name: &str| {
-        name.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
+        !OURS.contains(&name)
+            && name.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
             && name.starts_with(|first: char| first.is_ascii_uppercase())
     };
     // The application can write such lines, too.
@@ -96,7 +101,7 @@ mod tests {
 
     #[test]
     fn nobody_forges_a_field_by_its_name() {
-        let line = r#"{"level":6,"event":"status","message":"m","fields":[["A\nB","1"],["_PID","1"],["OK","1"]]}"#;
+        let line = r#"{"level":6,"event":"status","message":"m","fields":[["A\nB","1"],["_PID","1"],["OK","1"],["PRIORITY","0"]]}"#;
         let entry = relayed(&format!("{MARK}{line}")).unwrap();
         assert_eq!(entry.fields.len(), 1);
         for bad in ["", "{}", "[1]", r#"{"level":6,"event":"no","message":"","fields":[]}"#] {
