@@ -13,7 +13,7 @@ use std::mem;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -27,11 +27,13 @@ use crate::boot::with_place;
 use crate::event::{Generation, Key};
 use crate::signals;
 
-/// How long text waits for lines that belong to it, in milliseconds.
-const GATHER: u16 = 20;
-/// How long a line without an end waits for it, in milliseconds: who wrote it may be gone, while the
-/// pipe is still that of others.
-const REST: u16 = 1000;
+/// How long text waits for lines that belong to it, while nothing comes.
+const GATHER: Duration = Duration::from_millis(20);
+/// How long lines wait at most, from who never pauses for as long as that.
+const LONGEST: Duration = Duration::from_millis(200);
+/// How long a line without an end waits for it: who wrote it may be gone, while the pipe is still that
+/// of others.
+const REST: Duration = Duration::from_secs(1);
 /// What is read at once, and the longest line.
 const PART: usize = 64 * 1024;
 /// Parts of last words; who writes more than this is not dead.
@@ -144,17 +146,12 @@ struct Reader {
 impl Reader {
     fn run(mut self) {
         loop {
-            match self.wait() {
-                Some(ready) => {
-                    for (pipe, _) in self.pipes.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
-                        pipe.read();
-                    }
-                }
-                None => {
-                    let all = !self.pipes.iter().any(Pipe::has_lines);
-                    self.pipes.iter_mut().for_each(|pipe| pipe.tell(all));
-                }
+            let ready = self.wait();
+            for (pipe, _) in self.pipes.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
+                pipe.read();
             }
+            let now = Instant::now();
+            self.pipes.iter_mut().for_each(|pipe| pipe.tell_what_is_due(now));
             self.pipes.retain(|pipe| !pipe.is_over);
             let _ = (&self.woken).read(&mut [0; 64]);
             loop {
@@ -167,21 +164,19 @@ impl Reader {
         }
     }
 
-    /// Which pipes have something; `None` when text has waited long enough for more.
-    fn wait(&self) -> Option<Vec<bool>> {
+    /// Which pipes have something, as soon as one has, or text has waited long enough for more.
+    fn wait(&self) -> Vec<bool> {
         let mut fds = vec![PollFd::new(self.woken.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.pipes.iter().map(|p| PollFd::new(p.file.as_fd(), PollFlags::POLLIN)));
-        let timeout = if self.pipes.iter().any(Pipe::has_lines) {
-            PollTimeout::from(GATHER)
-        } else if self.pipes.iter().any(|pipe| !pipe.text.is_empty()) {
-            PollTimeout::from(REST)
-        } else {
-            PollTimeout::NONE
-        };
+        let due = self.pipes.iter().filter_map(Pipe::due).min();
+        let timeout = due.map_or(PollTimeout::NONE, |due| {
+            let left = due.saturating_duration_since(Instant::now());
+            // Not a moment too early: it would be for nothing.
+            PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX)
+        });
         match poll(&mut fds, timeout) {
-            Ok(0) => None,
-            Ok(_) => Some(fds.iter().skip(1).map(|fd| fd.any().unwrap_or(false)).collect()),
-            Err(_) => Some(Vec::new()),
+            Ok(_) => fds.iter().skip(1).map(|fd| fd.any().unwrap_or(false)).collect(),
+            Err(_) => Vec::new(),
         }
     }
 
@@ -216,13 +211,17 @@ pub struct Pipe {
     pub file: File,
     /// What was not told yet.
     pub text: Vec<u8>,
+    /// When the first and the last of it came.
+    came: Option<(Instant, Instant)>,
     is_over: bool,
 }
 
 impl Pipe {
     /// One whose end for reading is `fd`, of which `text` was read and not told.
     pub fn new(source: Source, fd: OwnedFd, text: Vec<u8>) -> Self {
-        Self { source, file: fd.into(), text, is_over: false }
+        let now = Instant::now();
+        let came = (!text.is_empty()).then_some((now, now));
+        Self { source, file: fd.into(), text, came, is_over: false }
     }
 
     /// Reads once. Whether there was something.
@@ -231,6 +230,10 @@ impl Pipe {
         self.text.resize(before + PART, 0);
         let read = self.file.read(&mut self.text[before..]);
         self.text.truncate(before + *read.as_ref().unwrap_or(&0));
+        if self.text.len() > before {
+            let now = Instant::now();
+            self.came = Some((self.came.map_or(now, |(first, _)| first), now));
+        }
         match read {
             Ok(0) => {
                 self.tell(true);
@@ -255,6 +258,19 @@ impl Pipe {
             }
         }
         self.tell(true);
+    }
+
+    /// When what is there has waited long enough.
+    fn due(&self) -> Option<Instant> {
+        let (first, last) = self.came.filter(|_| !self.text.is_empty())?;
+        Some(if self.has_lines() { (last + GATHER).min(first + LONGEST) } else { last + REST })
+    }
+
+    fn tell_what_is_due(&mut self, now: Instant) {
+        if self.due().is_some_and(|due| due <= now) {
+            let all = !self.has_lines();
+            self.tell(all);
+        }
     }
 
     fn has_lines(&self) -> bool {
@@ -287,6 +303,8 @@ impl Pipe {
 
     fn tell_up_to(&mut self, end: usize) {
         let text: Vec<u8> = self.text.drain(..end).collect();
+        // What is left came last.
+        self.came = self.came.map(|(_, last)| (last, last));
         for mut record in output::split(&String::from_utf8_lossy(&text)) {
             if let Some(entry) = log::relayed(&record.text) {
                 about(self.source, entry).send();
@@ -338,6 +356,25 @@ mod tests {
         let fields: Vec<_> = entries[1].fields.iter().map(|(n, v)| format!("{n}={v}")).collect();
         assert!(fields.contains(&"CODE_FILE=/srv/a.py".into()), "{fields:?}");
         assert!(fields.contains(&"RWSGI_WORKER=2".into()), "{fields:?}");
+    }
+
+    #[test]
+    fn who_never_pauses_is_told_and_keeps_nobody_waiting() {
+        let (ours, theirs) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
+        let mut pipe = Pipe::new(Source::Worker(7, 2), ours, Vec::new());
+        File::from(theirs).write_all(b"one\ntw").unwrap();
+        assert!(pipe.due().is_none() && pipe.read());
+        let (first, last) = pipe.came.unwrap();
+        assert_eq!(pipe.due(), Some(last + GATHER));
+        pipe.came = Some((first, first + LONGEST * 9));
+        assert_eq!(pipe.due(), Some(first + LONGEST));
+        pipe.tell_what_is_due(first + LONGEST);
+        assert_eq!(
+            (pipe.text.as_slice(), pipe.due()),
+            (&b"tw"[..], Some(first + LONGEST * 9 + REST))
+        );
+        pipe.tell_what_is_due(first + LONGEST * 9 + REST);
+        assert!(pipe.text.is_empty() && pipe.due().is_none());
     }
 
     #[test]
