@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  what does not answer            for                     then
-//!  the loop of a worker            two looks               stacks; it is killed and replaced
+//!  the loop of a worker            two looks, a second     stacks; it is killed and replaced
 //!  Python, in one of several       two looks, or as long   a warning: `harakiri` is for that
 //!  Python, in all of them          as `harakiri` allows    stacks; WATCHDOG=trigger
 //! ```
@@ -29,9 +29,11 @@ use crate::state::WorkerPhase;
 
 /// Looks in the time that systemd allows.
 const LOOKS: u32 = 4;
-/// Questions without an answer that are too many.
+/// Questions without an answer that are too many, if they have waited for [`FAIR`].
 const MISSES: u32 = 2;
-/// A look that is late by more says that this process has not run.
+/// Nobody is judged by less: on a machine that is busy, who is well may have to wait for a processor.
+const FAIR: Duration = Duration::from_secs(1);
+/// A look that is late by more, or by a step, says that this process has not run.
 const LATE: Duration = Duration::from_secs(1);
 /// The shortest time between two looks, whatever systemd wants.
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -85,6 +87,12 @@ struct Findings {
     none: bool,
 }
 
+/// Questions without an answer that are too many, `step` after another.
+fn misses(step: Duration) -> u32 {
+    let fair = FAIR.as_millis().div_ceil(step.as_millis().max(1));
+    u32::try_from(fair).unwrap_or(u32::MAX).max(MISSES)
+}
+
 impl Watchdog {
     /// `allowed` is the time of systemd; workers up to generation `unaware` are not asked.
     pub(crate) fn new(allowed: Option<Duration>, now: Duration, unaware: Generation) -> Self {
@@ -116,7 +124,7 @@ impl Watchdog {
     /// Looks at who has answered; all of `asked` are asked again. `patience` is how many questions
     /// Python may leave open.
     fn look(&mut self, step: Duration, now: Duration, asked: &[Key], patience: u32) -> Findings {
-        let late = now > self.next + LATE;
+        let (late, misses) = (now > self.next + step.min(LATE), misses(step));
         self.next = now + step;
         self.watched.retain(|key, _| asked.contains(key));
         let mut found = Findings::default();
@@ -126,7 +134,7 @@ impl Watchdog {
             if watched.condemned {
                 continue;
             }
-            if watched.of_loop >= MISSES && !late {
+            if watched.of_loop >= misses && !late {
                 found.loops.push(*key);
                 continue;
             }
@@ -173,7 +181,7 @@ impl Master {
         let (asked, patience) = (self.to_be_asked(), self.patience_with_python(step));
         let found = self.watchdog.look(step, now, &asked, patience);
         for key in found.loops {
-            self.condemn(key, step * MISSES);
+            self.condemn(key, step * misses(step));
         }
         let silence = step * patience;
         match (found.none, self.watchdog.silent) {
@@ -231,7 +239,7 @@ impl Master {
         let harakiri = &self.instance.config.harakiri;
         let longest = harakiri.deadline.map_or(Duration::ZERO, |time| time + harakiri.grace * 2);
         let looks = longest.as_millis().div_ceil(step.as_millis().max(1));
-        u32::try_from(looks).unwrap_or(u32::MAX).saturating_add(1).max(MISSES)
+        u32::try_from(looks).unwrap_or(u32::MAX).saturating_add(1).max(misses(step))
     }
 
     /// A worker whose loop does not answer is killed, after it has said where it is if it can.

@@ -93,6 +93,19 @@ fn time_in_which_nobody_looked_does_not_count() {
 }
 
 #[test]
+fn nobody_is_judged_by_less_than_a_second() {
+    assert_eq!(
+        [50, 300, 500, 30_000].map(|step| misses(Duration::from_millis(step))),
+        [20, 4, 2, 2]
+    );
+    let step = SHORTEST;
+    let mut dog = Watchdog::new(Some(step * LOOKS), Duration::ZERO, 0);
+    let mut found = (0..=20).map(|look| dog.look(step, step * look, &[1], misses(step)).loops);
+    assert!(found.by_ref().take(20).all(|loops| loops.is_empty()));
+    assert_eq!(found.next(), Some(vec![1]));
+}
+
+#[test]
 fn without_a_watchdog_there_is_nothing_to_do() {
     let mut dog = Watchdog::new(None, Duration::ZERO, 0);
     dog.hear(1, Part::Loop);
