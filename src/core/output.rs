@@ -30,19 +30,33 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct Gather {
     pending: String,
+    /// So much of it was looked at for what is still to come.
+    seen: usize,
+    awaited: Awaited,
+}
+
+/// What has to come before text is complete.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    #[default]
+    Nothing,
+    /// A traceback has begun: the exception.
+    Exception,
+    /// One of a group has: the rule below its last exception.
+    Rule,
 }
 
 impl Gather {
     /// Takes what was written; returns the entries that are complete.
     pub fn feed(&mut self, text: &str) -> Vec<Record> {
         self.pending.push_str(text);
-        let complete = self.pending.ends_with('\n') && !in_traceback(&self.pending);
+        let complete = self.pending.ends_with('\n') && !self.in_traceback();
         if complete || self.pending.len() > LONGEST { self.flush() } else { Vec::new() }
     }
 
     /// Returns what is there, complete or not.
     pub fn flush(&mut self) -> Vec<Record> {
-        let text = std::mem::take(&mut self.pending);
+        let text = std::mem::take(self).pending;
         let mut rest = text.trim_end_matches('\n');
         let mut records = Vec::new();
         while !rest.is_empty() {
@@ -55,6 +69,17 @@ impl Gather {
             rest = &rest[end..];
         }
         records
+    }
+
+    /// Whether a traceback has begun whose last line has not come. Looks at each line once: an
+    /// application may write as many as it likes.
+    fn in_traceback(&mut self) -> bool {
+        let new = self.pending.get(self.seen..).unwrap_or_default();
+        for line in new.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+            self.awaited = self.awaited.after(line);
+            self.seen += line.len() + 1;
+        }
+        self.awaited != Awaited::Nothing
     }
 
     /// Whether there is anything that waits for its end.
@@ -70,7 +95,7 @@ pub fn split(text: &str) -> Vec<Record> {
     let mut records = Vec::new();
     for line in text.split_inclusive('\n') {
         let is_whole = gather.pending.starts_with(RELAYED);
-        if is_whole || !line.starts_with([' ', '\t', '\n']) && !in_traceback(&gather.pending) {
+        if is_whole || !line.starts_with([' ', '\t', '\n']) && !gather.in_traceback() {
             records.extend(gather.flush());
         }
         gather.pending.push_str(line);
@@ -79,22 +104,22 @@ pub fn split(text: &str) -> Vec<Record> {
     records
 }
 
-/// Whether a traceback has begun whose last line has not come: the exception, or, of a group, a rule
-/// below its last exception.
-fn in_traceback(text: &str) -> bool {
-    let text = match text.rfind(GROUP) {
-        Some(start) => {
-            let mut lines = text[start..].lines();
-            if !lines.by_ref().any(is_rule) {
-                return true;
-            }
-            &text[text.len() - lines.map(|line| line.len() + 1).sum::<usize>().min(text.len())..]
+impl Awaited {
+    /// What is to come after `line`.
+    fn after(self, line: &str) -> Self {
+        match line.split_once(TRACEBACK) {
+            Some((before, _)) if before.ends_with(GROUP) => return Self::Rule,
+            // Those of its exceptions have a margin.
+            Some((_, rest)) if self != Self::Rule => return Self::Exception.after(rest),
+            _ => {}
         }
-        None => text,
-    };
-    let Some(start) = text.rfind(TRACEBACK) else { return false };
-    let after = text[start + TRACEBACK.len()..].trim_start_matches('\n');
-    !after.lines().any(|line| !line.is_empty() && !line.starts_with(' '))
+        let ends = match self {
+            Self::Nothing => true,
+            Self::Exception => !line.is_empty() && !line.starts_with(' '),
+            Self::Rule => is_rule(line) || !line.trim_start().starts_with(['|', '+']),
+        };
+        if ends { Self::Nothing } else { self }
+    }
 }
 
 /// `    +------------------------------------`
@@ -286,6 +311,23 @@ mod tests {
             let records = gather.feed(&format!("<{digit}>x\n"));
             assert_eq!(records[0].level.unwrap() as u8, level, "{digit}");
         }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_group_holds_back_nothing_and_long_ones_take_no_time() {
+        let mut gather = Gather::default();
+        for text in ["see + Exception Group now\n", "+ Exception Group Traceback\n", "next\n"] {
+            assert_eq!(texts(gather.feed(text)), [text.trim_end()]);
+        }
+        let group = GROUPED.lines().next().unwrap();
+        assert!(gather.feed(&format!("{group}\n")).is_empty());
+        assert_eq!(texts(gather.feed("no margin\n")).len(), 1);
+        // Each line looked at again and again would take minutes.
+        let lines = format!("{group}\n{}", "  | x\n".repeat(40_000));
+        let records: usize = lines.split_inclusive('\n').map(|line| gather.feed(line).len()).sum();
+        assert_eq!(records, 0);
+        assert_eq!(gather.flush().len(), 1);
+        assert_eq!(split(&lines).len(), 1);
     }
 
     proptest::proptest! {
