@@ -104,16 +104,21 @@ impl State {
         if lasting - ready >= at_once {
             return None;
         }
-        let old = self.current.wanted as usize;
-        let staying = old.saturating_sub(self.current.released.len());
-        let room = old.max(next.wanted as usize) + next.plan.overlap as usize;
-        if staying + lasting < room {
+        if self.has_room_beside(next) {
             Some(Step::Fork(next.generation, number))
         } else if self.current.released.len() < ready {
             self.first_to_release().map(Step::Release)
         } else {
             None
         }
+    }
+
+    /// Whether there may be one more, of either generation.
+    pub(crate) fn has_room_beside(&self, next: &Team) -> bool {
+        let old = self.current.wanted as usize;
+        let staying = old.saturating_sub(self.current.released.len());
+        let room = old.max(next.wanted as usize) + next.plan.overlap as usize;
+        staying + self.lasting(next.generation) < room
     }
 
     /// An old number that nobody holds who serves, or else the lowest.

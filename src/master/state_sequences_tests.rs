@@ -427,7 +427,8 @@ impl World {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 1500,
+        // PROPTEST_CASES may ask for more.
+        cases: ProptestConfig::default().cases.max(1500),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -468,4 +469,18 @@ proptest! {
         }
         prop_assert_eq!(world.end(), Some(Outcome::Stopped));
     }
+}
+
+/// Found by chance: one more than the overlap allows.
+#[test]
+fn in_the_place_of_a_stand_in_that_dies_nobody_is_forked_beyond_the_overlap_of_a_reload() {
+    let mut world = World::new(1);
+    world.import(0);
+    world.advance(0, Life::Asked, Life::Serves);
+    let moves = [
+        [(11, 0), (6, 0), (15, 234), (0, 0), (3, 2), (15, 246), (6, 0)],
+        [(25, 21), (3, 0), (0, 0), (6, 11), (13, 122), (0, 0), (0, 0)],
+    ];
+    moves.concat().into_iter().for_each(|one| world.play(one));
+    world.end();
 }

@@ -124,7 +124,9 @@ impl State {
     ) {
         if worker.generation != self.current.generation {
             out.push(Action::Tell(News::WorkerDied(key, exit, Duration::ZERO)));
-            self.current.take_back(1, now);
+            if self.next.as_ref().is_none_or(|next| self.has_room_beside(next)) {
+                self.current.take_back(1, now);
+            }
             return self.fill(self.current.generation, now, out);
         }
         let lived = now.saturating_sub(worker.since);
