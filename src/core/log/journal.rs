@@ -128,7 +128,7 @@ impl Journal {
 
 fn encode(out: &mut Vec<u8>, entry: &Entry, speaker: &Speaker) {
     if !entry.has("SYSLOG_IDENTIFIER") {
-        out.extend_from_slice(b"SYSLOG_IDENTIFIER=rwsgi\n");
+        field(out, "SYSLOG_IDENTIFIER", b"rwsgi");
     }
     speaks(out, speaker);
     head(out, entry.level, entry.event);
@@ -145,7 +145,7 @@ pub(super) fn encode_access(
     speaker: &Speaker,
     line: impl FnOnce(&mut Vec<u8>),
 ) {
-    out.extend_from_slice(b"SYSLOG_IDENTIFIER=rwsgi\n");
+    field(out, "SYSLOG_IDENTIFIER", b"rwsgi");
     speaks(out, speaker);
     head(out, access.level(), super::Event::Access);
     // It is one line: what a client sent is escaped.
