@@ -87,6 +87,42 @@ fn a_pipe_that_nobody_reads_stops_neither_reloads_nor_the_stop() {
 }
 
 #[test]
+fn who_never_pauses_is_in_the_log_while_it_writes() {
+    let app = "
+import os, threading
+pause = threading.Event()
+def talk():
+    while not pause.wait(0.002):
+        os.write(2, b'tick\\n')
+def application(environ, start_response):
+    threading.Thread(target=talk, daemon=True).start()
+    start_response('200 OK', [])
+    return []
+";
+    let server = Setup::new("").app(app).start();
+    server.get("/").expect(200);
+    // It would take half a minute to fill what is read at once.
+    server.wait_for_log("worker 1: tick\n", 1);
+}
+
+#[test]
+fn what_looks_like_a_group_of_exceptions_stops_nobody() {
+    let app = "
+import sys
+def application(environ, start_response):
+    sys.stderr.write('  + Exception Group Traceback (most recent call last):\\n')
+    for number in range(40000):
+        sys.stderr.write('  | line\\n')
+    print('all written')
+    start_response('200 OK', [])
+    return []
+";
+    let server = Setup::new("").app(app).start();
+    server.get("/").expect(200);
+    server.wait_for_log("all written", 1);
+}
+
+#[test]
 fn an_import_that_writes_more_than_a_pipe_holds_goes_on() {
     let setup = Setup::classic("[rwsgi]\nhttp = app.sock\nchdir = %d\nwsgi-file = app.py\n");
     let app = format!("import os\nos.write(2, b'a' * 200000)\nprint('b' * 200000)\n{TALKER}");
