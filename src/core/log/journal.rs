@@ -71,9 +71,11 @@ impl Journal {
         Ok(journal)
     }
 
-    /// The one that listens at `path`.
+    /// The one that listens at `path`, now or later.
     pub(super) fn to(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
+        // To look the path up again for each entry costs more than all the rest of sending it.
+        let _ = socket.connect(path);
         // A burst of entries must fit; journald raises its side as well.
         let _ = socket2::SockRef::from(&socket).set_send_buffer_size(8 << 20);
         Ok(Self { socket, path: path.into(), buffer: Vec::with_capacity(1024) })
@@ -96,7 +98,7 @@ impl Journal {
                 );
             }
         }
-        match self.socket.send_to(&self.buffer, &self.path) {
+        match self.send() {
             Err(error)
                 if [Errno::EMSGSIZE as i32, Errno::ENOBUFS as i32]
                     .contains(&error.raw_os_error().unwrap_or(0)) =>
@@ -104,6 +106,16 @@ impl Journal {
                 self.send_as_file()
             }
             other => other.map(drop),
+        }
+    }
+
+    fn send(&self) -> io::Result<usize> {
+        match self.socket.send(&self.buffer) {
+            Err(error) if is_gone(&error) => {
+                self.socket.connect(&self.path)?;
+                self.socket.send(&self.buffer)
+            }
+            sent => sent,
         }
     }
 
@@ -124,6 +136,13 @@ impl Journal {
         )?;
         Ok(())
     }
+}
+
+/// Whether nobody listens any more where we are connected to; somebody else may, at the same path.
+fn is_gone(error: &io::Error) -> bool {
+    [Errno::ENOTCONN, Errno::ECONNREFUSED, Errno::ECONNRESET]
+        .iter()
+        .any(|gone| error.raw_os_error() == Some(*gone as i32))
 }
 
 fn encode(out: &mut Vec<u8>, entry: &Entry, speaker: &Speaker) {
@@ -212,6 +231,28 @@ fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 mod tests {
     use super::super::{Entry, Event};
     use super::*;
+
+    #[test]
+    fn who_listens_later_or_instead_of_another_gets_the_entry() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let speaker = Speaker { instance: "shop".into(), worker: None };
+        let entry = Entry::new(Level::Info, Event::Ready, "here");
+        let mut journal = Journal::to(&path).unwrap();
+        assert!(journal.write(&Piece::Entry(&entry), &speaker).is_err());
+        for _ in 0..2 {
+            let listener = UnixDatagram::bind(&path).unwrap();
+            for _ in 0..2 {
+                journal.write(&Piece::Entry(&entry), &speaker).unwrap();
+                let mut bytes = [0; 1024];
+                let count = listener.recv(&mut bytes).unwrap();
+                assert!(String::from_utf8_lossy(&bytes[..count]).contains("MESSAGE=here\n"));
+            }
+            drop(listener);
+            assert!(journal.write(&Piece::Entry(&entry), &speaker).is_err());
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
 
     #[test]
     fn a_value_with_lines_is_framed_by_its_length() {
