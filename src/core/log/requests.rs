@@ -186,7 +186,7 @@ impl Requests {
             }
             Style::Lines if self.dress.encoders.is_empty() => {
                 if !self.format.is_bare() {
-                    text::prefix(out, self.dress.date.as_deref(), &self.speaker);
+                    text::prefix(out, self.dress.date.as_deref(), self.pid, &self.speaker);
                 }
                 self.format.append(out, access, &scene);
                 out.push(b'\n');

@@ -239,7 +239,7 @@ impl Sink {
             Piece::Entry(entry) => text::append(out, entry, date, &self.speaker),
             Piece::Access { bytes, form, .. } => {
                 if *form == Form::Prefixed {
-                    text::prefix(out, date, &self.speaker);
+                    text::prefix(out, date, std::process::id(), &self.speaker);
                 }
                 out.extend_from_slice(bytes);
                 out.push(b'\n');

@@ -7,8 +7,8 @@ use super::{Entry, Level, Speaker, clock};
 
 /// Appends what each line begins with: the time, the process, the worker.
 ///
-/// `format` is that of the time, where it was asked for.
-pub(super) fn prefix(out: &mut Vec<u8>, format: Option<&str>, speaker: &Speaker) {
+/// `format` is that of the time, where it was asked for. To ask for `pid` is a system call.
+pub(super) fn prefix(out: &mut Vec<u8>, format: Option<&str>, pid: u32, speaker: &Speaker) {
     let now = clock::now();
     match format {
         Some(format) => clock::append(out, format, now / 1_000_000),
@@ -22,7 +22,7 @@ pub(super) fn prefix(out: &mut Vec<u8>, format: Option<&str>, speaker: &Speaker)
         }
     }
     out.extend_from_slice(b" [");
-    number(out, std::process::id().into());
+    number(out, pid.into());
     out.extend_from_slice(b"] ");
     if let Some(worker) = speaker.worker {
         out.extend_from_slice(b"worker ");
@@ -33,7 +33,7 @@ pub(super) fn prefix(out: &mut Vec<u8>, format: Option<&str>, speaker: &Speaker)
 
 /// Appends one entry as text to `out`.
 pub(super) fn append(out: &mut Vec<u8>, entry: &Entry, format: Option<&str>, speaker: &Speaker) {
-    prefix(out, format, speaker);
+    prefix(out, format, std::process::id(), speaker);
     message(out, entry);
     out.push(b'\n');
 }
