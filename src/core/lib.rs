@@ -11,6 +11,7 @@
 //! - [`log`]: one entry for each thing that happened, to the journal, stderr, a file or syslog;
 //! - [`output`]: text that an application writes, cut into entries;
 //! - [`cpus`]: how many processors there are for this process;
+//! - [`hash`]: the hash of small tables that every request asks;
 //! - [`exit`]: the exit codes;
 //! - [`title`]: what ps(1) calls a process;
 //! - [`sys`]: the system calls for which there is no safe wrapper elsewhere.
@@ -21,6 +22,7 @@ pub mod config;
 pub mod cpus;
 pub mod durations;
 pub mod exit;
+pub mod hash;
 pub mod ipc;
 pub mod log;
 pub mod memory;

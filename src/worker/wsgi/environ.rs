@@ -9,6 +9,7 @@ use pyo3::exceptions::PyKeyError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use rwsgi_core::hash::Seed;
 use rwsgi_protocol::forwarded::Origin;
 use rwsgi_protocol::header::{environ_key, http_name, is_forwarding};
 use rwsgi_protocol::request::Head;
@@ -34,11 +35,11 @@ pub(crate) struct Environ<'py> {
     /// What never changes, for each listener.
     constants: Vec<(Arc<Listener>, Bound<'py, PyDict>)>,
     /// Values that clients send again and again: methods, and the address of a proxy.
-    repeated: HashMap<Box<str>, Bound<'py, PyString>>,
+    repeated: HashMap<Box<str>, Bound<'py, PyString>, Seed>,
     /// Keys of header fields.
-    keys: HashMap<HeaderName, Key<'py>>,
+    keys: HashMap<HeaderName, Key<'py>, Seed>,
     /// Names of the variables of web servers.
-    names: HashMap<Box<[u8]>, Bound<'py, PyString>>,
+    names: HashMap<Box<[u8]>, Bound<'py, PyString>, Seed>,
 }
 
 /// What becomes of a header field.
@@ -83,9 +84,9 @@ impl<'py> Environ<'py> {
             py,
             worker: Arc::clone(worker),
             constants,
-            repeated: HashMap::new(),
-            keys: HashMap::new(),
-            names: HashMap::new(),
+            repeated: HashMap::default(),
+            keys: HashMap::default(),
+            names: HashMap::default(),
         })
     }
 
