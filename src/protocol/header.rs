@@ -80,24 +80,29 @@ impl std::fmt::Display for BadField {
     }
 }
 
-/// Checks one field of an application's response.
+/// The name of a field of an application's response.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn response_field(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), BadField> {
+pub fn response_name(name: &[u8]) -> Result<HeaderName, BadField> {
     let name = HeaderName::from_bytes(name).map_err(|_| BadField::Name)?;
-    if is_hop_by_hop(&name) {
-        return Err(BadField::HopByHop);
-    }
+    if is_hop_by_hop(&name) { Err(BadField::HopByHop) } else { Ok(name) }
+}
+
+/// The value of the field `name` of an application's response.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn response_value(name: &HeaderName, value: &[u8]) -> Result<HeaderValue, BadField> {
     // Of the control characters HTTP allows tabs; PEP 3333 allows none, not even around the value.
     if value.iter().any(u8::is_ascii_control) {
         return Err(BadField::Value);
     }
     let value = HeaderValue::from_bytes(trim(value)).map_err(|_| BadField::Value)?;
-    if name == http::header::CONTENT_LENGTH && content_length(&value).is_none() {
+    if *name == http::header::CONTENT_LENGTH && content_length(&value).is_none() {
         return Err(BadField::Length);
     }
-    Ok((name, value))
+    Ok(value)
 }
 
 /// The number that a `Content-Length` is: digits only, no sign, no list.
@@ -107,10 +112,12 @@ pub fn content_length(value: &HeaderValue) -> Option<u64> {
 
 /// The same of bytes.
 pub fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
+    let mut number = 0_u64;
+    for byte in digits {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number = number.checked_mul(10)?.checked_add(digit)?;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    (!digits.is_empty()).then_some(number)
 }
 
 fn trim(value: &[u8]) -> &[u8] {
@@ -145,6 +152,10 @@ mod tests {
             assert_eq!(http_name(variable.as_bytes()), Some(name));
         }
         assert_eq!(http_name(b"REMOTE_ADDR"), None);
+    }
+
+    fn response_field(name: &[u8], value: &[u8]) -> Result<HeaderValue, BadField> {
+        response_value(&response_name(name)?, value)
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `start_response`, and the `write` that it returns.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
@@ -12,7 +13,14 @@ use rwsgi_protocol::{header, status};
 
 use crate::ffi::to_latin1;
 use crate::wsgi::body::share;
+use crate::wsgi::known::Known;
 use crate::wsgi::reply::Reply;
+
+thread_local! {
+    /// Applications give the same objects again and again: what they were found to be.
+    static STATUS: RefCell<Known<(StatusCode, Option<ReasonPhrase>), 4>> = RefCell::default();
+    static NAMES: RefCell<Known<HeaderName, 32>> = RefCell::default();
+}
 
 const NOT_LATIN_1: &str = "it has characters beyond latin-1 (PEP 3333)";
 
@@ -124,11 +132,15 @@ fn parse_status(status: &Bound<'_, PyAny>) -> PyResult<(StatusCode, Option<Reaso
             type_name(status)
         )));
     };
+    if let Some(known) = STATUS.with_borrow(|status| status.get(text).cloned()) {
+        return Ok(known);
+    }
     let bad = |rule: &str| PyValueError::new_err(format!("bad status {text:?}: {rule}"));
     let bytes = to_latin1(text).map_err(|_| bad(NOT_LATIN_1))?;
     let (code, reason) = status::parse(bytes.as_bytes()).map_err(bad)?;
     let usual = code.canonical_reason().is_some_and(|usual| usual.as_bytes() == reason);
     let reason = if usual { None } else { ReasonPhrase::try_from(reason).ok() };
+    STATUS.with_borrow_mut(|status| status.note(text, bytes.as_bytes(), &(code, reason.clone())));
     Ok((code, reason))
 }
 
@@ -166,10 +178,18 @@ fn parse_field(item: &Bound<'_, PyAny>) -> PyResult<(HeaderName, HeaderValue)> {
     };
     // The value may be a secret, or long: the name is enough to find it.
     let bad = |rule: &str| PyValueError::new_err(format!("bad header {name:?}: {rule}"));
-    let (Ok(name), Ok(value)) = (to_latin1(name), to_latin1(value)) else {
-        return Err(bad(NOT_LATIN_1));
+    let value = to_latin1(value).map_err(|_| bad(NOT_LATIN_1))?;
+    let checked = |name: HeaderName| {
+        let value = header::response_value(&name, value.as_bytes());
+        value.map(|value| (name, value)).map_err(|rule| bad(&rule.to_string()))
     };
-    header::response_field(name.as_bytes(), value.as_bytes()).map_err(|rule| bad(&rule.to_string()))
+    if let Some(known) = NAMES.with_borrow(|names| names.get(name).cloned()) {
+        return checked(known);
+    }
+    let bytes = to_latin1(name).map_err(|_| bad(NOT_LATIN_1))?;
+    let parsed = header::response_name(bytes.as_bytes()).map_err(|rule| bad(&rule.to_string()))?;
+    NAMES.with_borrow_mut(|names| names.note(name, bytes.as_bytes(), &parsed));
+    checked(parsed)
 }
 
 /// The exception of `exc_info`, to be raised as PEP 3333 shows it.
