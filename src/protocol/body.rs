@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 /// How a body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -16,7 +18,7 @@ pub enum End {
 /// Bytes that were received and not yet read.
 #[derive(Debug)]
 pub struct Body {
-    chunks: VecDeque<bytes::Bytes>,
+    chunks: VecDeque<Bytes>,
     length: usize,
     end: End,
 }
@@ -25,7 +27,7 @@ pub struct Body {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {
     /// This much; empty at the end.
-    Data(Vec<u8>),
+    Data(Bytes),
     /// Not enough is there yet.
     Wait,
     /// The rest will never come.
@@ -45,7 +47,7 @@ impl Body {
     }
 
     /// Adds what was received.
-    pub fn push(&mut self, chunk: bytes::Bytes) {
+    pub fn push(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {
             self.length += chunk.len();
             self.chunks.push_back(chunk);
@@ -53,7 +55,7 @@ impl Body {
     }
 
     /// Takes the first chunk that waits.
-    pub fn pop(&mut self) -> Option<bytes::Bytes> {
+    pub fn pop(&mut self) -> Option<Bytes> {
         let chunk = self.chunks.pop_front()?;
         self.length -= chunk.len();
         Some(chunk)
@@ -98,7 +100,7 @@ impl Body {
     pub fn read_line(&mut self, limit: Option<usize>) -> Read {
         let limit = limit.unwrap_or(usize::MAX);
         if limit == 0 {
-            return Read::Data(Vec::new());
+            return Read::Data(Bytes::new());
         }
         match self.line_length(limit) {
             Some(length) => Read::Data(self.take(length)),
@@ -124,20 +126,29 @@ impl Body {
         None
     }
 
-    fn take(&mut self, count: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity(count);
-        while out.len() < count {
-            let Some(mut chunk) = self.chunks.pop_front() else { break };
-            let missing = count - out.len();
-            if chunk.len() > missing {
-                out.extend_from_slice(&chunk.split_to(missing));
-                self.chunks.push_front(chunk);
-            } else {
-                out.extend_from_slice(&chunk);
-            }
+    /// The next `count` bytes; what came together is not copied.
+    fn take(&mut self, count: usize) -> Bytes {
+        let Some(first) = self.part(count) else { return Bytes::new() };
+        if first.len() == count || self.chunks.is_empty() {
+            return first;
         }
-        self.length -= out.len();
-        out
+        let mut out = Vec::with_capacity(count);
+        out.extend_from_slice(&first);
+        while out.len() < count
+            && let Some(part) = self.part(count - out.len())
+        {
+            out.extend_from_slice(&part);
+        }
+        out.into()
+    }
+
+    /// The first chunk, or its first `most` bytes.
+    fn part(&mut self, most: usize) -> Option<Bytes> {
+        let chunk = self.chunks.front_mut()?;
+        let part =
+            if chunk.len() > most { chunk.split_to(most) } else { self.chunks.pop_front()? };
+        self.length -= part.len();
+        Some(part)
     }
 }
 
@@ -153,7 +164,7 @@ mod tests {
     }
 
     fn data(text: &str) -> Read {
-        Read::Data(text.into())
+        Read::Data(Bytes::copy_from_slice(text.as_bytes()))
     }
 
     #[test]

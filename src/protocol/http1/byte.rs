@@ -53,16 +53,22 @@ pub(super) fn is(byte: u8, class: u8) -> bool {
 
 /// The index of the first byte from `start` on that is not of the class.
 pub(super) fn span(bytes: &[u8], start: usize, class: u8) -> usize {
-    let mut at = start;
-    while bytes.get(at).is_some_and(|&byte| is(byte, class)) {
-        at += 1;
-    }
-    at
+    let rest = bytes.get(start..).unwrap_or_default();
+    start + rest.iter().position(|&byte| !is(byte, class)).unwrap_or(rest.len())
 }
 
-/// The same as `span` with `VALUE`, eight bytes at a time: most bytes of a head are looked at here.
+/// Bytes that are looked at together, without a branch: the compiler takes 16 or more for one.
+const BLOCK: usize = 32;
+
+/// The same as `span` with `VALUE`, many bytes at a time: most bytes of a head are looked at here.
 pub(super) fn span_value(bytes: &[u8], start: usize) -> usize {
     let mut at = start;
+    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        if block.iter().fold(false, |any, &byte| any | (byte < b' ') | (byte == 0x7f)) {
+            break;
+        }
+        at += BLOCK;
+    }
     while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         match first_control(u64::from_le_bytes(*word)) {
             None => at += 8,
@@ -118,7 +124,7 @@ mod tests {
 
     #[test]
     fn every_byte_at_every_place_stops_a_value_as_it_should() {
-        for length in 0..20 {
+        for length in (0..20).chain(BLOCK - 2..BLOCK + 12) {
             for place in 0..length {
                 for byte in 0..=u8::MAX {
                     let mut bytes = vec![b'x'; length];

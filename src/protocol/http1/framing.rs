@@ -7,6 +7,7 @@ use super::refusal::{
     LENGTH_AND_CODING, NO_HOST, TWO_HOSTS, TWO_LENGTHS,
 };
 use super::section::Name;
+use crate::header::number;
 
 /// The longest body that hyper can count.
 const LONGEST_BODY: u64 = u64::MAX - 2;
@@ -108,10 +109,5 @@ impl Codings {
 
 /// `1*DIGIT` (RFC 9110, section 8.6).
 fn length(value: &[u8]) -> Option<u64> {
-    let mut length = 0_u64;
-    for byte in value {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        length = length.checked_mul(10)?.checked_add(digit)?;
-    }
-    (!value.is_empty() && length <= LONGEST_BODY).then_some(length)
+    number(value).filter(|&length| length <= LONGEST_BODY)
 }

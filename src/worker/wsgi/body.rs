@@ -68,8 +68,8 @@ fn iterate(
     reply: &Reply,
     result: &Bound<'_, PyAny>,
 ) -> Result<(), Failure> {
-    if let Some(chunks) = sequence(result)? {
-        return send_sequence(py, call, reply, &chunks);
+    if let Some(whole) = sequence(result)? {
+        return send_sequence(py, call, reply, whole);
     }
     if !reply.is_sent()
         && let Some(file) = file_wrapper::file_of(result)?
@@ -158,16 +158,7 @@ fn iterator<'py>(result: &Bound<'py, PyAny>) -> Result<Bound<'py, PyIterator>, F
 }
 
 /// Every chunk is there: the response has a length, and leaves at once.
-fn send_sequence(
-    py: Python<'_>,
-    call: &Call,
-    reply: &Reply,
-    chunks: &[Bytes],
-) -> Result<(), Failure> {
-    let whole = match chunks {
-        [one] => one.clone(),
-        many => many.concat().into(),
-    };
+fn send_sequence(py: Python<'_>, call: &Call, reply: &Reply, whole: Bytes) -> Result<(), Failure> {
     match head_if_unsent(reply)? {
         Some(head) => send_whole(call, reply, head, whole),
         None => write(py, reply, whole),
@@ -282,15 +273,25 @@ fn close(result: &Bound<'_, PyAny>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The chunks of a list or tuple.
-fn sequence(result: &Bound<'_, PyAny>) -> Result<Option<Vec<Bytes>>, Failure> {
+/// The chunks of a list or tuple, as one.
+fn sequence(result: &Bound<'_, PyAny>) -> Result<Option<Bytes>, Failure> {
     if let Ok(list) = result.cast_exact::<PyList>() {
-        return list.iter().map(|chunk| bytes_of(&chunk)).collect::<Result<_, _>>().map(Some);
+        return join(list.iter()).map(Some);
     }
     if let Ok(tuple) = result.cast_exact::<PyTuple>() {
-        return tuple.iter().map(|chunk| bytes_of(&chunk)).collect::<Result<_, _>>().map(Some);
+        return join(tuple.iter()).map(Some);
     }
     Ok(None)
+}
+
+fn join<'py>(
+    mut chunks: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
+) -> Result<Bytes, Failure> {
+    if chunks.len() == 1 {
+        return chunks.next().map_or(Ok(Bytes::new()), |chunk| bytes_of(&chunk));
+    }
+    let chunks = chunks.map(|chunk| bytes_of(&chunk)).collect::<Result<Vec<_>, _>>()?;
+    Ok(chunks.concat().into())
 }
 
 fn bytes_of(chunk: &Bound<'_, PyAny>) -> Result<Bytes, Failure> {
