@@ -24,7 +24,7 @@ ARCH ?= amd64
 DEBS = dist/rwsgi_*_$(ARCH).deb dist/rwsgi-dbgsym_*_$(ARCH).deb
 BUILT = $(or $(CARGO_TARGET_DIR),target)/$(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu/release
 
-.PHONY: run test check unit integration bookstore fuzz deb reproducible systemd clean
+.PHONY: run test check unit integration bookstore fuzz deb count reproducible systemd clean
 
 run: $(VENV)/ready
 	packaging/prerequisites build
@@ -39,7 +39,7 @@ $(VENV)/ready: examples/bookstore/requirements.txt
 	touch $@
 
 # The order is that of cost: what fails fast comes first.
-test: check unit integration bookstore fuzz deb systemd
+test: check unit integration bookstore fuzz deb count systemd
 	@echo "all checks and tests passed"
 
 check:
@@ -76,6 +76,11 @@ deb:
 	TARGET_ARCH=$(ARCH) packaging/build-deb.sh
 	packaging/check-deb.sh $(DEBS)
 	TARGET_ARCH=$(ARCH) packaging/check-reproducible.sh $(BUILT)/rwsgi $(BUILT)/lib_rwsgi.so $(DEBS)
+
+# What a request costs, of the build that the package has.
+count: deb
+	packaging/prerequisites count
+	benches/compare count --rwsgi $(BUILT)/rwsgi
 
 reproducible:
 	packaging/prerequisites build package

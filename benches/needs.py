@@ -12,7 +12,8 @@ VENV = os.path.join(ROOT, "target", "bench")
 RWSGI = os.path.join(ROOT, "target", "release", "rwsgi")
 
 PEERS = ["granian", "gunicorn", "fastwsgi", "Django>=4.2,<6"]
-PACKAGES = {"wrk": "wrk", "nginx": "nginx-light", "uwsgi-core": "uwsgi-core", "uwsgi-python3": "uwsgi-plugin-python3"}
+PACKAGES = {"wrk": "wrk", "nginx": "nginx-light", "uwsgi-core": "uwsgi-core", "uwsgi-python3": "uwsgi-plugin-python3",
+            "valgrind": "valgrind", "strace": "strace"}
 UWSGI_PLUGIN = "/usr/lib/uwsgi/plugins/python3_plugin.so"
 
 
@@ -29,14 +30,19 @@ def uwsgi_is_there():
 
 def check(*programs):
     """Ends the run and names what is missing; else installs the peers."""
+    check_programs(*programs)
+    if not {0, 1} <= os.sched_getaffinity(0):
+        sys.exit("processors 0 and 1 are needed, one for the servers and one for the load")
+    install_peers()
+
+
+def check_programs(*programs):
+    """The same without peers."""
     if not os.path.exists(RWSGI):
         sys.exit(f"{RWSGI} is missing: cargo build --release --workspace")
     missing = [PACKAGES[name] for name in programs if not program(name)]
     if missing:
         sys.exit("missing: apt install " + " ".join(missing))
-    if not {0, 1} <= os.sched_getaffinity(0):
-        sys.exit("processors 0 and 1 are needed, one for the servers and one for the load")
-    install_peers()
 
 
 def install_peers():

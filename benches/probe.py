@@ -18,14 +18,20 @@ class CountingSocket(socket.socket):
 
 def ask(port, path, method="GET", headers=None, body=b"", timeout=5):
     """`size` of the answer is that of head and body on the wire."""
+    with CountingSocket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        connection.connect(("127.0.0.1", port))
+        answer = ask_on(connection, port, path, method, headers, body)
+        return answer._replace(size=connection.received)
+
+
+def ask_on(connection, port, path, method="GET", headers=None, body=b""):
+    """One of the requests of a connection."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if body:
         lines.append(f"Content-Length: {len(body)}")
-    with CountingSocket(socket.AF_INET, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout)
-        connection.connect(("127.0.0.1", port))
-        connection.sendall("\r\n".join(lines + ["", ""]).encode() + body)
-        with http.client.HTTPResponse(connection, method=method) as response:
-            response.begin()
-            return Answer(response.status, response.read(), connection.received, bool(response.chunked))
+    connection.sendall("\r\n".join(lines + ["", ""]).encode() + body)
+    with http.client.HTTPResponse(connection, method=method) as response:
+        response.begin()
+        return Answer(response.status, response.read(), None, bool(response.chunked))

@@ -22,6 +22,8 @@ def free_port():
 
 class Server:
     """A context: what it starts has ended when it is left. `port` is where HTTP is answered, be it by a proxy in front."""
+    # How long it may take to start, and to end, in seconds.
+    patience = 30, 10
 
     def __init__(self, name, command, port, path="/", cwd=needs.APPS, env=None, cpu="0"):
         self.name, self.command, self.port, self.path = name, command, port, path
@@ -44,7 +46,7 @@ class Server:
     def __exit__(self, *_):
         self.signal(signal.SIGTERM)
         try:
-            self.process.wait(10)
+            self.process.wait(self.patience[1])
         except subprocess.TimeoutExpired:
             pass
         self.signal(signal.SIGKILL)
@@ -58,7 +60,7 @@ class Server:
             pass
 
     def wait_until_it_answers(self):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + self.patience[0]
         while True:
             try:
                 if probe.ask(self.port, self.path).status == 200:

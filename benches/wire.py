@@ -32,12 +32,13 @@ BROWSER = {
 CLOSE = Request("accept and close", "/", HELLO, headers={"Connection": "close"})
 KEEP_ALIVE = Request("keep-alive", "/", HELLO)
 HELLO_WORLD = Request("hello world", "/", HELLO)
+BROWSING = Request("keep-alive, 12 browser headers", "/", HELLO, headers=BROWSER)
 POST = Request("POST of 10 KiB", "/length", b"10240\n", method="POST", body=10 << 10)
 
 ROWS = [
     CLOSE,
     KEEP_ALIVE,
-    Request("keep-alive, 12 browser headers", "/", HELLO, headers=BROWSER),
+    BROWSING,
     POST,
     Request("response of 64 KiB", "/64k", b"x" * (64 << 10)),
     Request("response of 1 MiB", "/1m", b"x" * (1 << 20)),
