@@ -173,6 +173,7 @@ mod threads;
 // `rwsgi top`.
 mod top;
 // `import uwsgi`.
+mod uwsgi_locks;
 mod uwsgi_module;
 // Files that start a reload, and new workers of the same code.
 mod touch;
@@ -180,6 +181,8 @@ mod touch;
 mod uwsgi_protocol;
 // What is no request of it.
 mod uwsgi_refusals;
+// `uwsgi.register_signal`, and what sends signals.
+mod uwsgi_signals;
 // A worker dies: another comes.
 mod watchdog;
 mod worker_killed;

@@ -67,14 +67,122 @@ def tell():
 }
 
 #[test]
-fn what_is_not_there_is_not_pretended() {
+fn what_is_not_there_says_what_to_use_instead() {
     let app = "
 def missing():
-    names = ['cache_get', 'lock', 'spool', 'websocket_handshake', 'add_timer', 'mule_msg', 'atexit']
-    names = [name for name in names if hasattr(uwsgi, name)]
-    return names + [name for name in ['timer', 'cron', 'spool'] if hasattr(uwsgidecorators, name)]
+    told = []
+    for name in ['spool', 'mule_msg', 'rpc', 'sharedarea_read', 'queue_push', 'snmp_set_gauge',
+                 'websocket_handshake', 'wait_fd_read', 'async_sleep', 'suspend', 'metric_inc',
+                 'connection_fd', 'chunked_read', 'sendfile', 'scrolls', 'signal_wait', 'alarm']:
+        for arguments in [(), (1, b'x')]:
+            try:
+                getattr(uwsgi, name)(*arguments)
+            except NotImplementedError as error:
+                told.append(str(error).startswith('uwsgi.%s: ' % name) and len(str(error)) > 40)
+    for name in ['spool', 'mule', 'rpc', 'farm']:
+        try:
+            getattr(uwsgidecorators, name)(lambda: None)
+        except NotImplementedError as error:
+            told.append(str(error).startswith('uwsgidecorators.%s: there ' % name))
+    return len(told), all(told)
 ";
-    assert_eq!(setup("", app).start().get("/missing").expect(200).text(), "[]");
+    assert_eq!(setup("", app).start().get("/missing").expect(200).text(), "(38, True)");
+}
+
+/// Of uWSGI 2.0.21 with a master, without what begins with `cache_`.
+const NAMES: &str = "SPOOL_IGNORE SPOOL_OK SPOOL_RETRY accepting add_cron add_file_monitor add_rb_timer \
+    add_timer add_var alarm applications async_connect async_sleep buffer_size call chunked_read \
+    chunked_read_nb cl close connect connection_fd cores disconnect embedded_data extract \
+    farm_get_msg farm_msg get_logvar green_schedule has_threads hostname i_am_the_lord \
+    i_am_the_spooler in_farm is_a_reload is_connected is_locked listen_queue lock log \
+    log_this_request logsize loop lord_scroll magic_table masterpid mem metric_dec metric_div \
+    metric_get metric_inc metric_mul metric_set metric_set_max metric_set_min micros \
+    mule_get_msg mule_id mule_msg numproc offload opt parsefile ready ready_fd recv \
+    register_rpc register_signal reload request_id route rpc rpc_list scrolls send sendfile \
+    set_logvar set_user_harakiri set_warning_message setprocname signal signal_received \
+    signal_registered signal_wait sockets start_response started_on stop suspend \
+    total_requests unbit unlock version version_info wait_fd_read wait_fd_write \
+    websocket_handshake websocket_recv websocket_recv_nb websocket_send websocket_send_binary \
+    worker_id workers";
+
+#[test]
+fn every_name_of_uwsgi_is_there() {
+    let app = format!(
+        "
+def names():
+    return [name for name in '{NAMES}'.split() if not hasattr(uwsgi, name)]
+"
+    );
+    assert_eq!(setup("", &app).start().get("/names").expect(200).text(), "[]");
+}
+
+#[test]
+fn workers_are_told_with_their_figures() {
+    let app = "
+def fail():
+    raise KeyError('x')
+
+def tell():
+    workers = [dict(one, status=one['status'].decode(), apps=None) for one in uwsgi.workers()]
+    return json.dumps({
+        'workers': workers, 'total': uwsgi.total_requests(), 'mine': uwsgi.request_id(),
+        'mem': uwsgi.mem(), 'pid': os.getpid(), 'reload': uwsgi.is_a_reload, 'queue': uwsgi.listen_queue(),
+    })
+";
+    let server = setup("processes=1", app).start();
+    server.get("/ok").expect(200);
+    server.get("/fail").expect(500);
+    let told =
+        || -> Value { serde_json::from_str(&server.get("/tell").expect(200).text()).unwrap() };
+    let first = told();
+    let worker = &first["workers"][0];
+    assert_eq!((&worker["id"], &worker["pid"]), (&1.into(), &first["pid"]));
+    assert_eq!((&worker["requests"], &worker["exceptions"]), (&2.into(), &1.into()));
+    assert_eq!((&worker["status"], &worker["respawn_count"]), (&"busy".into(), &0.into()));
+    assert_eq!(
+        (&first["total"], &first["mine"], &first["queue"]),
+        (&2.into(), &2.into(), &0.into())
+    );
+    assert_eq!(first["reload"], false);
+    assert!(worker["rss"].as_u64().unwrap() > 1 << 20, "{worker}");
+    assert!(worker["running_time"].as_u64().unwrap() >= worker["avg_rt"].as_u64().unwrap());
+    server.reload(1);
+    let second = told();
+    let worker = &second["workers"][0];
+    assert_eq!((&worker["requests"], &worker["respawn_count"]), (&0.into(), &1.into()));
+    assert_eq!((&second["total"], &second["reload"]), (&3.into(), &true.into()));
+    assert_eq!(worker["pid"], second["pid"]);
+}
+
+#[test]
+fn a_worker_that_does_not_run_is_cheap() {
+    let app = "
+def tell():
+    return [(one['id'], one['status'], one['pid'] == os.getpid()) for one in uwsgi.workers()]
+";
+    let server = setup("processes=2\ncheaper=1", app).start();
+    let told = server.get("/tell").expect(200).text();
+    assert_eq!(told, "[(1, b'busy', True), (2, b'cheap', False)]");
+}
+
+#[test]
+fn a_response_ends_where_the_application_disconnects() {
+    let app = "
+def application(environ, start_response):
+    write = start_response('200 OK', [])
+    write(b'all there is')
+    uwsgi.disconnect()
+    note('goes on')
+    with open('gate') as gate:
+        gate.read()
+    return [b'and more']
+";
+    let setup = setup("", app);
+    nix::unistd::mkfifo(&setup.place.join("gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let server = setup.start();
+    assert_eq!(server.get("/").expect(200).text(), "all there is");
+    wait::until("the rest", || (noted(&server) == ["goes on"]).then_some(()));
+    server.place.write("gate", "");
 }
 
 #[test]

@@ -34,8 +34,8 @@ _rwsgi() {
             --trusted-proxy-headers --max-connections --listen --chmod-socket --chown-socket --chdir --wsgi-file
             --module --mount --manage-script-name --no-default-app --eval --paste --paste-logger --callable
             --pythonpath --virtualenv --python --env --envdir --unenv --pyargv --import --shared-import
-            --pymodule-alias --post-pymodule-alias --chdir2 --uwsgi-module --processes --threads --cheaper
-            --cheaper-initial --cheaper-step --cheaper-algo --cheaper-overload --cheaper-idle
+            --pymodule-alias --post-pymodule-alias --chdir2 --uwsgi-module --locks --processes --threads
+            --cheaper --cheaper-initial --cheaper-step --cheaper-algo --cheaper-overload --cheaper-idle
             --cheaper-busyness-max --cheaper-busyness-min --cheaper-busyness-multiplier
             --cheaper-busyness-penalty --cheaper-busyness-backlog-alert --cheaper-busyness-backlog-step
             --cheaper-busyness-backlog-nonzero --cheaper-rss-limit-soft --cheaper-rss-limit-hard --idle
@@ -99,6 +99,7 @@ _rwsgi() {
         --pymodule-alias) :; return ;;
         --post-pymodule-alias) :; return ;;
         --chdir2) _rwsgi_files; return ;;
+        --locks) :; return ;;
         -p | --processes) :; return ;;
         --threads) :; return ;;
         --cheaper) :; return ;;

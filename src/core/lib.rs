@@ -5,11 +5,13 @@
 //! - [`address`]: where a listener listens;
 //! - [`ipc`]: the channel between the master and each process it starts, and its messages;
 //! - [`scoreboard`]: shared memory in which workers say what they are doing;
+//! - [`commons`]: shared memory of uWSGI's module: who is which worker, and locks;
 //! - [`memory`]: what it is made of, in a size that nobody changes;
 //! - [`running`]: which requests those are;
 //! - [`age`]: when a worker is old enough to be replaced;
 //! - [`log`]: one entry for each thing that happened, to the journal, stderr, a file or syslog;
 //! - [`output`]: text that an application writes, cut into entries;
+//! - [`cron`]: times of the kind of cron(8);
 //! - [`cpus`]: how many processors there are for this process;
 //! - [`hash`]: the hash of small tables that every request asks;
 //! - [`exit`]: the exit codes;
@@ -18,8 +20,10 @@
 
 pub mod address;
 pub mod age;
+pub mod commons;
 pub mod config;
 pub mod cpus;
+pub mod cron;
 pub mod durations;
 pub mod exit;
 pub mod hash;

@@ -171,6 +171,29 @@ pub fn replace(target: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Maps the first `bytes` of a memfd, shared with all who do.
+fn map_shared(memory: BorrowedFd<'_>, bytes: usize) -> io::Result<NonNull<libc::c_void>> {
+    let size = nix::sys::stat::fstat(memory)?.st_size;
+    if usize::try_from(size).map_or(true, |size| size < bytes) || bytes == 0 {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: a fresh mapping of a file that is large enough; the result is checked.
+    let start = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            memory.as_raw_fd(),
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(NonNull::new(start).ok_or(io::ErrorKind::OutOfMemory)?)
+}
+
 /// Memory shared between processes: an array of atomics in a memfd.
 #[derive(Debug)]
 pub struct SharedWords {
@@ -189,27 +212,8 @@ impl SharedWords {
     /// # Errors
     /// Those of mmap(2); EINVAL when `memory` is smaller.
     pub fn map(memory: BorrowedFd<'_>, len: usize) -> io::Result<Self> {
-        let bytes = len * size_of::<AtomicU64>();
-        let size = nix::sys::stat::fstat(memory)?.st_size;
-        if usize::try_from(size).map_or(true, |size| size < bytes) || bytes == 0 {
-            return Err(io::Error::from_raw_os_error(libc::EINVAL));
-        }
-        // SAFETY: a fresh mapping of a file that is large enough; the result is checked.
-        let start = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                memory.as_raw_fd(),
-                0,
-            )
-        };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { start, len })
+        let start = map_shared(memory, len * size_of::<AtomicU64>())?;
+        Ok(Self { start: start.cast(), len })
     }
 
     /// All words.
@@ -224,6 +228,125 @@ impl Drop for SharedWords {
     fn drop(&mut self) {
         // SAFETY: start and length are those of the mapping made in `map`.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len * size_of::<AtomicU64>()) };
+    }
+}
+
+/// Locks that threads of several processes share, in a memfd: robust mutexes that check who unlocks
+/// (pthread_mutexattr_setrobust(3)). They stay mapped for as long as the process.
+#[derive(Debug)]
+pub struct SharedLocks {
+    start: NonNull<libc::pthread_mutex_t>,
+    len: usize,
+}
+
+// SAFETY: a mutex is there for threads.
+unsafe impl Send for SharedLocks {}
+// SAFETY: as above.
+unsafe impl Sync for SharedLocks {}
+
+/// What came of the attempt to take a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is ours.
+    Free,
+    /// It is ours, and its last owner has died with it.
+    AfterDeath,
+    /// It was somebody else's all the time.
+    No,
+}
+
+impl SharedLocks {
+    /// The bytes of `len` locks.
+    pub fn size(len: usize) -> usize {
+        len * size_of::<libc::pthread_mutex_t>()
+    }
+
+    /// Makes `len` locks in `memory`, which nobody uses yet, after `words` words of other use.
+    ///
+    /// # Errors
+    /// Those of mmap(2) and pthread_mutex_init(3); EINVAL when `memory` is smaller.
+    pub fn create(memory: BorrowedFd<'_>, words: usize, len: usize) -> io::Result<Self> {
+        let locks = Self::map(memory, words, len)?;
+        // SAFETY: the attributes live on the stack until they are destroyed; each mutex is in the
+        // mapping, and nobody else uses it yet.
+        let error = unsafe {
+            let mut kind = std::mem::zeroed::<libc::pthread_mutexattr_t>();
+            libc::pthread_mutexattr_init(&raw mut kind);
+            libc::pthread_mutexattr_settype(&raw mut kind, libc::PTHREAD_MUTEX_ERRORCHECK);
+            libc::pthread_mutexattr_setpshared(&raw mut kind, libc::PTHREAD_PROCESS_SHARED);
+            libc::pthread_mutexattr_setrobust(&raw mut kind, libc::PTHREAD_MUTEX_ROBUST);
+            let all = (0..len)
+                .map(|at| libc::pthread_mutex_init(locks.start.add(at).as_ptr(), &raw const kind));
+            let error = all.fold(0, |first, error| if first == 0 { error } else { first });
+            libc::pthread_mutexattr_destroy(&raw mut kind);
+            error
+        };
+        if error == 0 { Ok(locks) } else { Err(io::Error::from_raw_os_error(error)) }
+    }
+
+    /// The `len` locks that [`SharedLocks::create`] has made in `memory`.
+    ///
+    /// # Errors
+    /// Those of mmap(2); EINVAL when `memory` is smaller.
+    pub fn map(memory: BorrowedFd<'_>, words: usize, len: usize) -> io::Result<Self> {
+        let before = words * size_of::<AtomicU64>();
+        let start = map_shared(memory, before + Self::size(len))?;
+        // SAFETY: it is within the mapping, and aligned as words are, which is enough for a mutex.
+        Ok(Self { start: unsafe { start.byte_add(before) }.cast(), len })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.len
+    }
+
+    /// One of them.
+    fn mutex(&self, index: usize) -> io::Result<*mut libc::pthread_mutex_t> {
+        if index >= self.len {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: it is within the mapping.
+        Ok(unsafe { self.start.add(index) }.as_ptr())
+    }
+
+    /// Waits for a lock, `patience` at most; zero: not at all.
+    ///
+    /// # Errors
+    /// EDEADLK when this very thread has it; `InvalidInput` for one that is not there.
+    pub fn lock(&self, index: usize, patience: std::time::Duration) -> io::Result<Taken> {
+        let mutex = self.mutex(index)?;
+        let until = nix::time::ClockId::CLOCK_REALTIME.now()? + patience.into();
+        // SAFETY: the mutex was initialized before anybody could map it, and is never destroyed.
+        let error = unsafe {
+            if patience.is_zero() {
+                libc::pthread_mutex_trylock(mutex)
+            } else {
+                libc::pthread_mutex_timedlock(mutex, until.as_ref())
+            }
+        };
+        match error {
+            0 => Ok(Taken::Free),
+            libc::ETIMEDOUT | libc::EBUSY => Ok(Taken::No),
+            libc::EOWNERDEAD => {
+                // SAFETY: this thread has the mutex, in the state which this call ends.
+                unsafe { libc::pthread_mutex_consistent(mutex) };
+                Ok(Taken::AfterDeath)
+            }
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    /// Gives a lock back.
+    ///
+    /// # Errors
+    /// EPERM when this thread does not have it; `InvalidInput` for one that is not there.
+    pub fn unlock(&self, index: usize) -> io::Result<()> {
+        let mutex = self.mutex(index)?;
+        // SAFETY: as for `lock`; the mutex checks who calls.
+        match unsafe { libc::pthread_mutex_unlock(mutex) } {
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
     }
 }
 

@@ -131,6 +131,7 @@ impl Master {
                 self.queue.push_back(Event::TemplateFailed(generation, failure));
             }
             FromTemplate::Module { file } => self.watch_module(generation, file.into()),
+            FromTemplate::Signal(order) => self.order_signal(generation, None, order),
             FromTemplate::ForkFailed { slot, reason } => {
                 let mut workers = self.workers.iter();
                 let unborn = workers.find(|(_, one)| one.slot == slot && one.pid.is_none());
@@ -159,6 +160,11 @@ impl Master {
             FromWorker::Module { file } => {
                 if let Some(generation) = self.workers.get(&key).map(|worker| worker.generation) {
                     self.watch_module(generation, file.into());
+                }
+            }
+            FromWorker::Signal(order) => {
+                if let Some(generation) = self.workers.get(&key).map(|worker| worker.generation) {
+                    self.order_signal(generation, Some(key), order);
                 }
             }
             FromWorker::Ready => self.queue.push_back(Event::WorkerReady(key)),

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use rwsgi_core::commons::Commons;
 use rwsgi_core::config::sizing::MOST_WORKERS;
 use rwsgi_core::config::{
     self, Config, ConfigError, Context, Log, LogTarget, Process, Severity, Sources, Warning,
@@ -151,11 +152,8 @@ fn run(
         }
     };
     let Handed { inherited, memories, .. } = handed;
-    let scoreboard = match Scoreboard::create(SLOTS).and_then(|board| {
-        sys::become_subreaper()?;
-        Ok(board)
-    }) {
-        Ok(scoreboard) => scoreboard,
+    let (scoreboard, commons) = match share(&config) {
+        Ok(shared) => shared,
         Err(error) => {
             let failure = plain(format!(
                 "cannot make the memory that workers share: {error}; see `ulimit -a`, or LimitFSIZE= \
@@ -178,6 +176,7 @@ fn run(
         python,
         scoreboard,
         slots: SLOTS,
+        commons,
         supervisor,
         store,
         ledger,
@@ -190,6 +189,14 @@ fn run(
     };
     // 7. The loop. It ends with everything stopped.
     master::run(instance, None)
+}
+
+/// What all workers share.
+fn share(config: &Config) -> io::Result<(Scoreboard, Commons)> {
+    let board = Scoreboard::create(SLOTS)?;
+    let commons = Commons::create(config.locks as usize + 1)?;
+    sys::become_subreaper()?;
+    Ok((board, commons))
 }
 
 /// What the start needs its rights for, and what comes after them.

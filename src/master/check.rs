@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::geteuid;
 use rwsgi_core::address::ListenAddr;
+use rwsgi_core::commons::Commons;
 use rwsgi_core::config::{
     self, Classes, Config, Context, Listen, LogTarget, Process, Severity, Sources, Target,
 };
@@ -22,7 +23,8 @@ use crate::boot::{self, Refusal, plain};
 use crate::cli::INSTANCES;
 use crate::finding::Findings;
 use crate::service::{self, Service};
-use crate::{generator, interpreter, machine, occupant, privileges, project, spawn};
+use crate::spawn::{self, Shared};
+use crate::{generator, interpreter, machine, occupant, privileges, project};
 
 /// What an import may take here when the configuration sets no limit.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -424,8 +426,11 @@ fn import_once(mut config: Config) -> Result<String, Refusal> {
     let python = interpreter::find(&config.application, std::env::var_os("PATH").as_deref())
         .map_err(|why| (ExitCode::Config, plain(why)))?;
     let board = Scoreboard::create(1).map_err(|error| system(error.to_string()))?;
+    let commons = Commons::create(config.locks as usize + 1);
+    let commons = commons.map_err(|error| system(error.to_string()))?;
+    let shared = Shared { scoreboard: &board, slots: 1, commons: &commons, is_reload: false };
     let (mut child, channel) =
-        spawn::template(&config, &python, &board, 1, (&[], Vec::new()), None).map_err(system)?;
+        spawn::template(&config, &python, shared, (&[], Vec::new()), None).map_err(system)?;
     let limit = config.reloading.import_timeout.unwrap_or(PATIENCE) + Duration::from_secs(5);
     let deadline = Instant::now() + limit;
     let mut version = String::new();
@@ -451,7 +456,9 @@ fn import_once(mut config: Config) -> Result<String, Refusal> {
                 break Err((ExitCode::Application, failure));
             }
             Ok(Received::Message(
-                FromTemplate::ForkFailed { .. } | FromTemplate::Module { .. },
+                FromTemplate::ForkFailed { .. }
+                | FromTemplate::Module { .. }
+                | FromTemplate::Signal(_),
                 _,
             )) => {}
             Ok(Received::Closed) | Err(_) => {

@@ -31,6 +31,7 @@ use crate::capture::Source;
 use crate::event::{Generation, Key, Ticket};
 use crate::history::History;
 use crate::listeners::Kept;
+use crate::schedule::Schedules;
 use crate::state::State;
 
 /// The variable that names the process and the descriptor: `PID:FD`. Who inherits it has another pid.
@@ -72,6 +73,12 @@ pub struct Handover {
     pub scoreboard: RawFd,
     /// Its slots.
     pub slots: usize,
+    /// The memory that uWSGI's module shares; missing before there was one.
+    #[serde(default)]
+    pub commons: Option<RawFd>,
+    /// Signals of that module.
+    #[serde(default)]
+    pub schedules: Schedules,
     /// The pid file, whose lock depends on the descriptor.
     pub pidfile: Option<(PathBuf, RawFd)>,
     /// The log file, if the log goes to one.

@@ -48,6 +48,8 @@ fn sample(state: State) -> Handover {
         ledger: None,
         scoreboard: 9,
         slots: 4096,
+        commons: None,
+        schedules: Schedules::default(),
         pidfile: Some(("/run/shop.pid".into(), 11)),
         log: Some(8),
         control: Some(("/run/rwsgi/shop/control".into(), 12, 13)),

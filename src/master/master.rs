@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rwsgi_core::commons::Commons;
 use rwsgi_core::config::{Config, Context, Sources};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Channel, Failure, FromTemplate, FromWorker};
@@ -40,6 +41,7 @@ use crate::program::Program;
 use crate::reap::Exit;
 use crate::report;
 use crate::resume::Earlier;
+use crate::schedule::Schedules;
 use crate::signals::{self, Meaning, Signals};
 use crate::stacks::Inquiries;
 use crate::state::State;
@@ -77,6 +79,8 @@ pub struct Instance {
     pub scoreboard: Scoreboard,
     /// Its size.
     pub slots: usize,
+    /// What uWSGI's module shares.
+    pub commons: Commons,
     /// systemd, or nobody.
     pub supervisor: Supervisor,
     /// What it keeps for the next start.
@@ -174,6 +178,8 @@ pub(crate) struct Master {
     pub(crate) history: History,
     pub(crate) hush: Option<Hush>,
     pub(crate) gauge: Gauge,
+    /// Signals of uWSGI's module.
+    pub(crate) schedules: Schedules,
     pub(crate) watchdog: Watchdog,
     pub(crate) status_line: StatusLine,
     pub(crate) outcome: Option<Outcome>,
@@ -259,6 +265,7 @@ impl Master {
             history,
             hush: None,
             gauge: Gauge::new(Duration::ZERO),
+            schedules: Schedules::default(),
             watchdog,
             status_line: StatusLine::default(),
             outcome: None,
@@ -372,6 +379,7 @@ impl Master {
         let state = state.min(self.check_due().unwrap_or(far));
         let state = state.min(self.watchdog.due().map_or(far, |at| self.began + at));
         let state = state.min(self.hush_ends().unwrap_or(far));
+        let state = state.min(self.schedule_due().unwrap_or(far));
         let state = state.min(self.status_line.due().map_or(far, |at| self.began + at));
         let extend = self.instance.supervisor.is_there() && self.is_busy();
         if extend { state.min(self.extend_at) } else { state }
@@ -397,6 +405,9 @@ impl Master {
         }
         if self.load_due().is_some_and(|due| Instant::now() >= due) {
             self.look_at_load();
+        }
+        if self.schedule_due().is_some_and(|due| Instant::now() >= due) {
+            self.send_what_is_due();
         }
         self.queue.push_back(Event::Tick);
     }
@@ -424,6 +435,9 @@ impl Master {
                     self.reload(ticket);
                 }
                 None => {
+                    if !self.schedules.held.is_empty() {
+                        self.deliver_held();
+                    }
                     self.end_hush_if_due();
                     self.mind_sleep();
                     if self.queue.is_empty() {

@@ -18,7 +18,7 @@ use crate::boot::plain;
 use crate::capture::Source;
 use crate::event::{Event, Generation, Key, Ticket};
 use crate::master::{Arrival, Master, TemplateProcess, WorkerProcess};
-use crate::spawn;
+use crate::spawn::{self, Shared};
 
 /// Actions.
 impl Master {
@@ -47,6 +47,7 @@ impl Master {
                 }
                 Action::Forget(key) => {
                     self.workers.remove(&key);
+                    self.forget_handlers(key);
                     self.history.forget(key);
                 }
                 Action::Pause(number) => {
@@ -65,6 +66,7 @@ impl Master {
                         self.instance.listeners.retain(&self.instance.config);
                         self.watch_pressure();
                         self.watch_files();
+                        self.change_schedules();
                     }
                 }
                 Action::Discard => {
@@ -105,9 +107,14 @@ impl Master {
         };
         let listeners = instance.listeners.descriptors(config);
         let kept = instance.listeners.lasting(config, &instance.store);
-        let (board, slots) = (&instance.scoreboard, instance.slots);
+        let shared = Shared {
+            scoreboard: &instance.scoreboard,
+            slots: instance.slots,
+            commons: &instance.commons,
+            is_reload: generation > 1,
+        };
         let output = self.output_of(Source::Template(generation));
-        let started = spawn::template(config, python, board, slots, (&listeners, kept), output);
+        let started = spawn::template(config, python, shared, (&listeners, kept), output);
         let started = started.and_then(|(child, channel)| {
             let channel = watch(channel);
             Ok((child, channel.map_err(|error| format!("the template's channel: {error}"))?))

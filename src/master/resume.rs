@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rwsgi_core::commons::Commons;
 use rwsgi_core::config::{self, Config, Sources};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::Channel;
@@ -40,6 +41,7 @@ use crate::pidfile::Pidfile;
 use crate::pressure::Pressure;
 use crate::program::Program;
 use crate::report;
+use crate::schedule::Schedules;
 use crate::stacks::Inquiries;
 use crate::state::State;
 use crate::status_line::StatusLine;
@@ -57,6 +59,7 @@ pub struct Earlier {
     began: Duration,
     trouble: Option<String>,
     history: History,
+    schedules: Schedules,
 }
 
 /// `--takeover-check`: whether this program understands what is on standard input, and the configuration
@@ -142,6 +145,11 @@ fn take(
         Ok(ControlSocket::resume(path, with(socket)?, with(file)?))
     })?;
     let ledger = all(handover.ledger, &mut with)?;
+    let commons = match handover.commons {
+        Some(fd) => Commons::open(with(fd)?),
+        None => Commons::create(config.locks as usize + 1),
+    };
+    let commons = commons.map_err(|error| format!("what workers share: {error}"))?;
     let fifo = all(handover.fifo, |(slot, fd)| Ok((slot, with(fd)?)))?;
     let pipes = all(handover.outputs, |Output { source, pipe, text }| {
         Ok(Pipe::new(source, with(pipe)?, text))
@@ -167,6 +175,7 @@ fn take(
         began: handover.began,
         trouble: handover.trouble,
         history: handover.history,
+        schedules: handover.schedules,
     };
     let supervisor = Supervisor::from_environment();
     let store = Store::from_environment(&supervisor, handover.stored);
@@ -178,6 +187,7 @@ fn take(
         python: handover.python,
         scoreboard,
         slots: handover.slots,
+        commons,
         supervisor,
         store,
         ledger: ledger.into_iter().next().and_then(Ledger::resume),
@@ -239,6 +249,7 @@ impl Master {
             history: earlier.history,
             hush: None,
             gauge: Gauge::new(elapsed),
+            schedules: earlier.schedules,
             watchdog,
             status_line: StatusLine::default(),
             outcome: None,
@@ -250,6 +261,7 @@ impl Master {
             master.tickets.insert(ticket, waiters.collect());
         }
         master.watch_files();
+        master.watch_monitored();
         let ours = rwsgi_core::VERSION;
         let message = format!("rwsgi {ours} has taken over from rwsgi {}", earlier.version);
         log::notice(Said::Takeover, message).send();

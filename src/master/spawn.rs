@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use rwsgi_core::commons::Commons;
 use rwsgi_core::config::Config;
 use rwsgi_core::ipc::{Channel, Probing, ToTemplate};
 use rwsgi_core::log;
@@ -34,6 +35,19 @@ const NOT_FOR_CHILDREN: [&str; 13] = [
     handover::VARIABLE,
 ];
 
+/// What a template has of the instance.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared<'a> {
+    /// What all workers are doing.
+    pub scoreboard: &'a Scoreboard,
+    /// Its size.
+    pub slots: usize,
+    /// What uWSGI's module shares.
+    pub commons: &'a Commons,
+    /// Another generation has served before.
+    pub is_reload: bool,
+}
+
 /// Starts the template of `config` and tells it to import the application. `output` is to be its
 /// stdout and stderr, if not ours.
 ///
@@ -42,8 +56,7 @@ const NOT_FOR_CHILDREN: [&str; 13] = [
 pub fn template(
     config: &Config,
     python: &PathBuf,
-    scoreboard: &Scoreboard,
-    slots: usize,
+    shared: Shared<'_>,
     (listeners, kept): (&[BorrowedFd<'_>], Vec<bool>),
     output: Option<OwnedFd>,
 ) -> Result<(Child, Channel), String> {
@@ -73,7 +86,7 @@ pub fn template(
     let child = command.spawn().map_err(trouble)?;
     // Ours are closed: the pipe is to end with the last process that writes to it.
     drop(command);
-    let mut fds = vec![scoreboard.memory()];
+    let mut fds = vec![shared.scoreboard.memory(), shared.commons.memory()];
     let stderr = io::stderr();
     fds.extend(captured.then(|| stderr.as_fd()));
     fds.extend(listeners);
@@ -83,7 +96,8 @@ pub fn template(
         sinks.target = log::resolve_target(&sinks.target);
     }
     let version = rwsgi_core::VERSION.into();
-    let start = ToTemplate::Start { version, config, slots, captured, kept };
+    let Shared { slots, is_reload, .. } = shared;
+    let start = ToTemplate::Start { version, config, slots, captured, kept, is_reload };
     ours.send(&start, &fds).map_err(trouble)?;
     ours.set_nonblocking(true).map_err(trouble)?;
     Ok((child, ours))

@@ -324,6 +324,8 @@ impl Master {
             ledger: instance.ledger.as_ref().map(|ledger| keep(ledger.as_fd())),
             scoreboard: keep(instance.scoreboard.memory()),
             slots: instance.slots,
+            commons: Some(keep(instance.commons.memory())),
+            schedules: self.schedules.clone(),
             pidfile: instance.pidfile.as_ref().map(|pidfile| {
                 let (path, file) = pidfile.parts();
                 (path.to_owned(), keep(file))

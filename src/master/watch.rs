@@ -45,6 +45,8 @@ pub enum Cause {
     RotateLog,
     /// A reload, for a module has changed (`py-autoreload`).
     Module,
+    /// This signal of uWSGI's module is sent (`uwsgi.add_file_monitor`).
+    Monitor(u8),
 }
 
 enum Order {
@@ -52,6 +54,8 @@ enum Order {
     Serve(Box<Reloading>, Generation),
     /// A generation imports a module; a change of it counts after this time.
     Module(Generation, PathBuf, Duration),
+    /// A generation wants this signal to be sent when a file changes.
+    Monitor(Generation, PathBuf, u8),
 }
 
 /// The way to the thread, which ends with it.
@@ -95,6 +99,11 @@ impl Watch {
     /// A generation imports a module from this file, or tries to.
     pub fn module(&self, generation: Generation, file: PathBuf, quiet: Duration) {
         self.order(Order::Module(generation, file, quiet));
+    }
+
+    /// A generation wants this signal of uWSGI's module to be sent when a file changes.
+    pub fn monitor(&self, generation: Generation, file: PathBuf, signal: u8) {
+        self.order(Order::Monitor(generation, file, signal));
     }
 
     fn order(&self, order: Order) {
@@ -142,6 +151,15 @@ impl Master {
         }
     }
 
+    pub(crate) fn watch_monitor(&mut self, generation: Generation, file: PathBuf, signal: u8) {
+        if self.watch.is_none() {
+            self.watch = start(&self.arrivals);
+        }
+        if let Some(watch) = &self.watch {
+            watch.monitor(generation, file, signal);
+        }
+    }
+
     pub(crate) fn on_changed(&mut self, cause: Cause, path: &Path) {
         if self.state.is_stopping() {
             return;
@@ -152,6 +170,10 @@ impl Master {
             Cause::ReopenLog => "touch-logreopen",
             Cause::RotateLog => "touch-logrotate",
             Cause::Module => "py-autoreload",
+            Cause::Monitor(signal) => {
+                self.deliver(signal, true);
+                return;
+            }
         };
         log::notice(Said::Touched, format!("{} has changed ({option})", path.display())).send();
         match cause {
@@ -162,6 +184,7 @@ impl Master {
                 self.reopen_log();
             }
             Cause::TouchWorkers => self.queue.push_back(Event::ReloadWorkers(None)),
+            Cause::Monitor(_) => {}
         }
     }
 }
@@ -234,7 +257,7 @@ impl Watcher {
                     Cause::Touch | Cause::TouchWorkers | Cause::ReopenLog | Cause::RotateLog => {
                         wanted.contains(key)
                     }
-                    Cause::Module => watched.generation >= generation,
+                    Cause::Module | Cause::Monitor(_) => watched.generation >= generation,
                 });
                 for key in wanted {
                     self.add(key, generation, QUIET);
@@ -243,6 +266,9 @@ impl Watcher {
             }
             Order::Module(generation, path, quiet) => {
                 self.add((Cause::Module, path), generation, quiet);
+            }
+            Order::Monitor(generation, path, signal) => {
+                self.add((Cause::Monitor(signal), path), generation, QUIET);
             }
         }
     }

@@ -141,6 +141,11 @@ impl Listener {
         (&self.server_name, &self.server_port) == (&other.server_name, &other.server_port)
     }
 
+    /// Connections that wait to be accepted; of a UNIX socket, whether there is one.
+    pub(crate) fn waiting(&self) -> u32 {
+        sys::tcp_backlog(self.as_fd()).unwrap_or_else(|_| self.has_newcomer().into())
+    }
+
     /// Whether anybody waits.
     pub(crate) fn has_newcomer(&self) -> bool {
         is_readable(self.socket.as_fd())

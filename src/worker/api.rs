@@ -2,11 +2,12 @@
 //!
 //! - `rwsgi`: `RequestTimeout`, `set_deadline(seconds)`, `request_id()`, `__version__`,
 //!   and below it `rwsgi.logging`;
-//! - `uwsgi` and `uwsgidecorators`, unless `uwsgi-module = false`: names of uWSGI behind which there
-//!   is what they say. What is missing is not there, so that libraries that look find out.
+//! - `uwsgi` and `uwsgidecorators`, unless `uwsgi-module = false`: uWSGI's names. What is not behind
+//!   them says what to use instead ([`crate::missing`]).
 
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,7 +22,7 @@ use rwsgi_core::title;
 
 use crate::identity;
 use crate::overtime::{Limit, Overtime, RequestTimeout};
-use crate::{logging, request, traceback};
+use crate::{commons, logging, missing, request, signals, traceback};
 
 /// The version of uWSGI whose names these are.
 const UWSGI: (u32, u32, u32) = (2, 0, 30);
@@ -33,12 +34,15 @@ const DECORATORS: &std::ffi::CStr = match std::ffi::CStr::from_bytes_with_nul(
     Err(_) => c"",
 };
 
-/// The number of this worker; 0 in the template.
-static WORKER: AtomicU32 = AtomicU32::new(0);
 static MASTER: AtomicI32 = AtomicI32::new(0);
 
 /// Makes the modules, before the application is imported.
-pub(crate) fn install(py: Python<'_>, config: &Config) -> PyResult<()> {
+pub(crate) fn install(
+    py: Python<'_>,
+    config: &Config,
+    listeners: &[OwnedFd],
+    is_reload: bool,
+) -> PyResult<()> {
     MASTER.store(nix::unistd::getppid().as_raw(), Relaxed);
     let modules = py.import("sys")?.getattr("modules")?;
     let own = PyModule::new(py, "rwsgi")?;
@@ -49,7 +53,10 @@ pub(crate) fn install(py: Python<'_>, config: &Config) -> PyResult<()> {
     logging::install(&own)?;
     modules.set_item("rwsgi", &own)?;
     if config.uwsgi_module {
-        modules.set_item("uwsgi", uwsgi(py, config)?)?;
+        let module = uwsgi(py, config)?;
+        module.add("sockets", listeners.iter().map(AsRawFd::as_raw_fd).collect::<Vec<_>>())?;
+        module.add("is_a_reload", is_reload)?;
+        modules.set_item("uwsgi", module)?;
         PyModule::from_code(py, DECORATORS, c"uwsgidecorators.py", c"uwsgidecorators")?;
     }
     Ok(())
@@ -67,7 +74,19 @@ fn uwsgi<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyModule>
     module.add("buffer_size", config.http.head_bytes)?;
     let host = nix::unistd::gethostname().unwrap_or_default();
     module.add("hostname", PyBytes::new(py, host.as_encoded_bytes()))?;
-    module.add_function(wrap_pyfunction!(worker_id, &module)?)?;
+    if let Some(pidfile) = &config.process.pidfile {
+        module.add("pidfile", PyBytes::new(py, pidfile.as_os_str().as_encoded_bytes()))?;
+    }
+    for nothing in ["applications", "loop", "unbit"] {
+        module.add(nothing, py.None())?;
+    }
+    module.add("magic_table", PyDict::new(py))?;
+    for (name, number) in [("SPOOL_OK", -2), ("SPOOL_RETRY", -1), ("SPOOL_IGNORE", 0)] {
+        module.add(name, number)?;
+    }
+    commons::install(&module)?;
+    signals::install(&module)?;
+    missing::install(&module)?;
     module.add_function(wrap_pyfunction!(masterpid, &module)?)?;
     module.add_function(wrap_pyfunction!(reload, &module)?)?;
     module.add_function(wrap_pyfunction!(stop, &module)?)?;
@@ -76,6 +95,15 @@ fn uwsgi<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyModule>
     module.add_function(wrap_pyfunction!(get_logvar, &module)?)?;
     module.add_function(wrap_pyfunction!(setprocname, &module)?)?;
     module.add_function(wrap_pyfunction!(set_user_harakiri, &module)?)?;
+    module.add_function(wrap_pyfunction!(disconnect, &module)?)?;
+    module.add_function(wrap_pyfunction!(accepting, &module)?)?;
+    module.add_function(wrap_pyfunction!(ready, &module)?)?;
+    module.add_function(wrap_pyfunction!(micros, &module)?)?;
+    module.add_function(wrap_pyfunction!(cl, &module)?)?;
+    module.add_function(wrap_pyfunction!(logsize, &module)?)?;
+    module.add_function(wrap_pyfunction!(mule_id, &module)?)?;
+    module.add_function(wrap_pyfunction!(in_farm, &module)?)?;
+    module.add_function(wrap_pyfunction!(i_am_the_spooler, &module)?)?;
     Ok(module)
 }
 
@@ -100,11 +128,6 @@ pub(crate) fn after_fork(py: Python<'_>) -> Result<(), Failure> {
         let summary = "a post-fork hook of the application has failed".to_owned();
         traceback::failure(py, &error, summary)
     })
-}
-
-/// From now on this process is worker `number`.
-pub(crate) fn become_worker(number: u32) {
-    WORKER.store(number, Relaxed);
 }
 
 /// Both the one that was assigned to `uwsgi.post_fork_hook` and those of `uwsgidecorators`, which in
@@ -194,11 +217,6 @@ fn set_limit(py: Python<'_>, name: &str, limit: Limit) -> PyResult<()> {
 }
 
 #[pyfunction]
-fn worker_id() -> u32 {
-    WORKER.load(Relaxed)
-}
-
-#[pyfunction]
 fn masterpid() -> i32 {
     MASTER.load(Relaxed)
 }
@@ -269,4 +287,65 @@ fn get_logvar<'py>(py: Python<'py>, name: Words) -> Option<Bound<'py, PyBytes>> 
 #[pyfunction]
 fn setprocname(name: &str) -> PyResult<()> {
     Ok(title::set(name)?)
+}
+
+/// The response of the request that this thread works on is what was said so far, and its client is
+/// waited for no longer; the application goes on.
+#[pyfunction]
+fn disconnect(py: Python<'_>) -> PyResult<()> {
+    let Some((_, reply)) = request::current() else {
+        return Err(PyRuntimeError::new_err(
+            "uwsgi.disconnect() is for the thread of a request, while it works on one",
+        ));
+    };
+    py.detach(|| reply.disconnect());
+    Ok(())
+}
+
+/// Workers accept when they have a thread: there is nothing to be told.
+#[pyfunction]
+fn accepting() {}
+
+#[pyfunction]
+fn ready() -> bool {
+    true
+}
+
+/// Microseconds since the epoch.
+#[pyfunction]
+fn micros() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The Content-Length of the request that this thread works on; 0 without.
+#[pyfunction]
+fn cl() -> u64 {
+    let length = |request: &rwsgi_protocol::request::Request| {
+        request.field(&http::header::CONTENT_LENGTH).and_then(rwsgi_protocol::header::number)
+    };
+    request::current().and_then(|(request, _)| length(&request)).unwrap_or(0)
+}
+
+/// The log is the master's: its size is not this process's to know.
+#[pyfunction]
+fn logsize() -> u64 {
+    0
+}
+
+/// No worker is a mule.
+#[pyfunction]
+fn mule_id() -> u32 {
+    0
+}
+
+#[pyfunction]
+#[pyo3(signature = (_name=None))]
+fn in_farm(_name: Option<&str>) -> bool {
+    false
+}
+
+#[pyfunction]
+fn i_am_the_spooler() -> bool {
+    false
 }

@@ -140,6 +140,9 @@ impl Post {
             Ok(Received::Message(ToWorker::Resume, _)) => self.worker.on_resume(),
             Ok(Received::Message(ToWorker::Refuse, _)) => self.worker.on_refuse(),
             Ok(Received::Message(ToWorker::LookAgain, _)) => self.worker.look_again(),
+            Ok(Received::Message(ToWorker::Signal { number, recurs }, _)) => {
+                self.worker.on_signal(number, recurs);
+            }
             Ok(Received::Message(ToWorker::Prove, _)) => self.worker.proof.give(&self.worker),
             Ok(Received::Closed) => {
                 // Nobody is left who could end a pause.

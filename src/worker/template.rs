@@ -17,7 +17,7 @@ use crate::relay::Relay;
 use crate::witness::Witness;
 use crate::wsgi::application::Callables;
 use crate::wsgi::stream;
-use crate::{api, django, import, uncaught, worker};
+use crate::{api, commons, django, import, signals, uncaught, worker};
 
 /// What every process of one generation has.
 pub(crate) struct Generation {
@@ -72,9 +72,8 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
     let hello = hello(py).map_err(|error| system(&error))?;
     channel.send(&hello, &[]).map_err(|error| system(&error))?;
     let received = py.detach(|| channel.receive::<ToTemplate>()).map_err(|error| system(&error))?;
-    let Received::Message(ToTemplate::Start { version, config, slots, captured, kept }, mut fds) =
-        received
-    else {
+    let Received::Message(start, mut fds) = received else { return Ok(None) };
+    let ToTemplate::Start { version, config, slots, captured, kept, is_reload } = start else {
         return Ok(None);
     };
     if version != rwsgi_core::VERSION {
@@ -83,10 +82,11 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
             "the extension is of version {ours}, the master of {version}; install both from one package"
         )));
     }
-    if fds.len() < 1 + usize::from(captured) {
+    if fds.len() < 2 + usize::from(captured) {
         return Err(system(&"the master has sent no descriptors"));
     }
     let scoreboard = fds.remove(0);
+    let commons = fds.remove(0);
     if captured {
         log::use_as_stderr(fds.remove(0));
         log::init_relay();
@@ -97,7 +97,10 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
         stream::replace_standard_streams(py).map_err(|error| system(&error))?;
     }
     name_process(&format!("rwsgi: template of {}", config.name), "rwsgi-template");
-    api::install(py, &config).map_err(|error| system(&error))?;
+    let board = scoreboard.try_clone().map_err(|error| system(&error))?;
+    commons::take(commons, board, slots, &config).map_err(|error| system(&error))?;
+    signals::speak_as_template(channel).map_err(|error| system(&error))?;
+    api::install(py, &config, &fds, is_reload).map_err(|error| system(&error))?;
     uncaught::install(py).map_err(|error| system(&error))?;
     let witness = Witness::install(py, &config, channel).map_err(|error| system(&error))?;
     let mut generation = Generation {

@@ -22,6 +22,7 @@ use slab::Slab;
 
 use crate::accept::Listener;
 use crate::api;
+use crate::commons;
 use crate::complaints::Complaints;
 use crate::connection::Connection;
 use crate::control::{CHANNEL, Post, SIGNAL};
@@ -40,6 +41,7 @@ use crate::proof::Proof;
 use crate::relay::Relay;
 use crate::request::Call;
 use crate::room::FAR;
+use crate::signals::{self, Signals};
 use crate::spool::Spool;
 use crate::stacks;
 use crate::template::{Generation, name_process, speaker};
@@ -71,6 +73,7 @@ pub(crate) struct Worker {
     pub(crate) desks: Arc<Desks>,
     pub(crate) overtime: Overtime,
     pub(crate) inquirer: Inquirer,
+    pub(crate) signals: Signals,
     pub(crate) proof: Proof,
     pub(crate) max_connections: u64,
     /// There was no room for another connection.
@@ -127,7 +130,11 @@ pub(crate) fn main(
         let message = format!("processes that the application forks cannot log: {error}");
         log::warning(Event::SystemError, message).send();
     }
-    api::become_worker(number);
+    commons::become_worker(number);
+    if let Err(error) = signals::speak_as_worker(&channel) {
+        let message = format!("signals of the uwsgi module do not work: {error}");
+        log::warning(Event::SystemError, message).send();
+    }
     let pid = nix::unistd::getpid().as_raw();
     let _ = channel.send(&FromWorker::Forked { pid }, &[]);
     let code = match start(py, channel, generation, slot, requests) {
@@ -260,6 +267,7 @@ fn serve_with_threads(
     }
     py.detach(|| drop(watcher.join()));
     py.detach(|| worker.inquirer.end());
+    py.detach(|| worker.end_signals());
     worker.complaints.end();
     Ok(())
 }
@@ -301,9 +309,11 @@ impl Worker {
     ) -> io::Result<Arc<Self>> {
         channel.set_nonblocking(true)?;
         let scoreboard = Scoreboard::open(generation.scoreboard, generation.slots)?;
-        let slot = scoreboard.slot(slot).ok_or(io::ErrorKind::InvalidInput)?;
+        let index = slot;
+        let slot = scoreboard.slot(index).ok_or(io::ErrorKind::InvalidInput)?;
         let names = Names::new();
         slot.take(names.worker());
+        commons::introduce(index, slot.read());
         let config = generation.config;
         let age = Age::new(&config.recycling, slot.read().requests, age::lots());
         let pairs = generation.listeners.into_iter().zip(generation.kept).zip(&config.listeners);
@@ -330,6 +340,7 @@ impl Worker {
             desks: Arc::new(Desks::new(config.threads, overtime.watches())),
             overtime,
             inquirer: Inquirer::default(),
+            signals: Signals::default(),
             proof: Proof::default(),
             max_connections: room_for(u64::from(config.http.max_connections)),
             full: AtomicBool::new(false),
@@ -396,6 +407,7 @@ impl Worker {
     /// A response has left, or broke off, after `bytes` of its body, so long after its request came.
     pub(crate) fn count_response(&self, bytes: u64, took: Duration) {
         let answered = self.slot.count_response(bytes, took);
+        commons::count_time(took);
         if self.age.is_last(answered) {
             self.deadlines.look_at(self.age.be_done());
             self.retire_if_due(self.deadlines.advance());

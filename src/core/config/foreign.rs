@@ -30,7 +30,7 @@ pub(super) const UNNEEDED: &[Known] = &[
     ),
     flag(&["cgi-mode"], Ignored("requests are for the application only")).short('c'),
     valued(
-        &["backtrace-depth", "locks", "lock-engine", "ftok", "clock", "max-apps", "binsh", "mode"],
+        &["backtrace-depth", "lock-engine", "ftok", "clock", "max-apps", "binsh", "mode"],
         Ignored("rwsgi needs no such setting"),
     ),
     flag(

@@ -121,6 +121,8 @@ pub struct Config {
     pub lazy_apps: bool,
     /// The application can `import uwsgi` (`uwsgi-module`).
     pub uwsgi_module: bool,
+    /// The last of the locks of that module (`locks`).
+    pub locks: u32,
     /// Process and privileges.
     pub process: Process,
     /// Log.

@@ -412,10 +412,19 @@ pub static OPTIONS: &[OptionSpec] = &[
         .default("true")
         .example("false")
         .doc(
-            "Whether the application finds the modules `uwsgi` and `uwsgidecorators`: those of \
-             uWSGI, as far as rwsgi has what is behind them. What it does not have is not in them, \
-             so that `hasattr` tells the truth. `false` is for an application to which they are no \
-             good. Only rwsgi has this option.",
+            "Whether the application finds the modules `uwsgi` and `uwsgidecorators`, those of \
+             uWSGI. A function behind which there is nothing in rwsgi (spooler, mules, RPC, \
+             WebSockets, …) says when it is called what to use instead. `false` is for an \
+             application to which they are no good. Only rwsgi has this option.",
+        ),
+    option("locks", Group::Application, Kind::Number { min: 0, max: 4096, unit: "locks" })
+        .default("0")
+        .at_start()
+        .example("4")
+        .doc(
+            "The number of the last lock of `uwsgi.lock(N)`; lock 0 is always there. Workers share \
+             them, those of the generation that a reload replaces, too. The lock of a thread that \
+             ends, or whose process dies, is free.",
         ),
     option("processes", Group::Workers, or_auto("processes", WORKERS))
         .aliases(&["workers"])

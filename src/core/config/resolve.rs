@@ -56,6 +56,7 @@ pub fn resolve(
         sizing,
         lazy_apps: settings.switch("lazy-apps"),
         uwsgi_module: settings.switch("uwsgi-module"),
+        locks: settings.small("locks").unwrap_or(0),
         process,
         log,
         http: http(&settings),

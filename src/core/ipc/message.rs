@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! master ── Start, Fork, Leave ──▶ template        template ── Hello, Module, Imported,
-//!                                                              Failed ──▶ master
+//!                                                              Failed, Signal ──▶ master
 //! master ── Drain, Stacks, Pause, Resume,          worker ── Forked, Ready, Failed, Busy, Retire,
 //!           Refuse, Prove ──▶ worker                         Draining, Stuck, Stacks, Paused,
 //!                                                            Alive ──▶ master
@@ -23,12 +23,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::cron::When;
 use crate::shortage;
 
 /// From the master to a template.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToTemplate {
-    /// Import the application. Descriptors: the scoreboard's memory, the master's stderr if this
+    /// Import the application. Descriptors: the scoreboard's memory, that of the locks, the master's stderr if this
     /// process's own is captured, then one for each of `config.listeners`, in that order.
     Start {
         /// The version of the master; a template of another version refuses to start.
@@ -42,6 +43,9 @@ pub enum ToTemplate {
         /// For each listener, whether it outlives the master: then the next start serves who waits.
         #[serde(default)]
         kept: Vec<bool>,
+        /// Another generation has served before.
+        #[serde(default)]
+        is_reload: bool,
     },
     /// Fork one worker. Descriptors: the worker's end of its channel, and what is to be its stdout
     /// and stderr, if not the template's.
@@ -81,6 +85,8 @@ pub enum FromTemplate {
         /// The file, absolute.
         file: String,
     },
+    /// The application says what signals of uWSGI's module are to do, or sends one.
+    Signal(SignalOrder),
     /// The application is imported (or, with `lazy-apps`, will be by each worker).
     Imported {
         /// Time that the import took.
@@ -124,6 +130,14 @@ pub enum ToWorker {
     Resume,
     /// The pause ends with the instance: what is held is answered with 503.
     Refuse,
+    /// Call what the application has registered for this signal of uWSGI's module.
+    Signal {
+        /// Which.
+        number: u8,
+        /// It recurs: if the last one still waits for its turn, that is enough.
+        #[serde(default)]
+        recurs: bool,
+    },
     /// A worker has died, perhaps between being woken for a connection and accepting it: the kernel
     /// wakes nobody else.
     LookAgain,
@@ -158,6 +172,8 @@ pub enum FromWorker {
         /// The file, absolute.
         file: String,
     },
+    /// The application says what signals of uWSGI's module are to do, or sends one.
+    Signal(SignalOrder),
     /// It accepts connections.
     Ready,
     /// The application cannot be used (`lazy-apps`). The worker exits after this.
@@ -194,6 +210,57 @@ pub enum FromWorker {
     },
     /// The answer to [`ToWorker::Prove`]: of the loop at once, of Python as soon as its lock can be had.
     Alive(Part),
+}
+
+/// What an application wants of the signals of uWSGI's module: numbers that have handlers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SignalOrder {
+    /// Who says so has a handler for a signal.
+    Handler {
+        /// Which.
+        number: u8,
+        /// Who is to call it.
+        target: Target,
+    },
+    /// Send it every so often.
+    Timer {
+        /// Which.
+        number: u8,
+        /// The interval, 1 or more.
+        seconds: u32,
+        /// How often altogether; 0: for ever.
+        times: u32,
+    },
+    /// Send it at these times.
+    Cron {
+        /// Which.
+        number: u8,
+        /// When.
+        when: When,
+    },
+    /// Send it when a file or directory changes.
+    File {
+        /// Which.
+        number: u8,
+        /// The path, absolute.
+        path: String,
+    },
+    /// Send it now.
+    Send {
+        /// Which.
+        number: u8,
+    },
+}
+
+/// Who calls the handler of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// One worker that serves.
+    Any,
+    /// All of them.
+    All,
+    /// That of this number.
+    Worker(u32),
 }
 
 /// Where a Python thread is.

@@ -19,8 +19,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use message::{
-    DUMP, Failure, FromTemplate, FromWorker, Part, Place, Probing, ThreadStack, ToTemplate,
-    ToWorker,
+    DUMP, Failure, FromTemplate, FromWorker, Part, Place, Probing, SignalOrder, Target,
+    ThreadStack, ToTemplate, ToWorker,
 };
 
 /// Largest message, in bytes: a configuration, or a traceback that was cut to fit.

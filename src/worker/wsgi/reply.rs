@@ -295,6 +295,23 @@ impl Reply {
         self.lock().timed_out
     }
 
+    /// What was said so far is the response, if it is one: else the connection is closed. Whatever
+    /// the application says from now on is not sent.
+    pub(crate) fn disconnect(&self) {
+        if let Some(head) = self.take_head() {
+            self.begin(head);
+        }
+        let complete = {
+            let state = self.lock();
+            state.framing.is_some()
+                && !matches!(state.framing, Some(Framing::Length(length)) if state.bytes < length)
+        };
+        self.end(complete);
+        let mut state = self.lock();
+        state.timed_out = true;
+        state.sent = true;
+    }
+
     /// The application has had its time: 504 if the head is still here, else the response breaks
     /// off. Whatever the application says from now on is not sent. From any thread, without the GIL.
     pub(crate) fn time_out(&self) -> Cut {

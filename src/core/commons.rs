@@ -1,0 +1,212 @@
+//! Memory that all workers share for uWSGI's module: who is which worker, and locks.
+//!
+//! The master makes it once; it outlives generations and a takeover. First comes an entry for each
+//! number that a worker can have. Its worker writes it, anybody reads. Of two workers of a number,
+//! during a reload, the younger one has it. Then come the locks.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::config::sizing::MOST_WORKERS;
+use crate::memory;
+use crate::scoreboard::{Counters, Scoreboard};
+use crate::sys::{SharedLocks, SharedWords};
+
+/// Words of an entry: 128 bytes, so that two workers never write to one cache line.
+const ENTRY: usize = 16;
+const WORDS: usize = MOST_WORKERS as usize * ENTRY;
+
+const PID: usize = 0;
+const SINCE: usize = 1;
+const SPAWNS: usize = 2;
+/// Its slot of the scoreboard, and what was counted there before.
+const SLOT: usize = 3;
+const REQUESTS: usize = 4;
+const EXCEPTIONS: usize = 5;
+const BYTES_SENT: usize = 6;
+const MICROS: usize = 7;
+const SIGNALS: usize = 8;
+
+/// The whole.
+#[derive(Debug, Clone)]
+pub struct Commons {
+    words: Arc<SharedWords>,
+    locks: Arc<SharedLocks>,
+    memory: Arc<OwnedFd>,
+}
+
+impl Commons {
+    /// Makes it, with so many locks.
+    ///
+    /// # Errors
+    /// Those of [`memory::create`], mmap(2) and pthread_mutex_init(3).
+    pub fn create(locks: usize) -> io::Result<Self> {
+        let bytes = WORDS * size_of::<u64>() + SharedLocks::size(locks);
+        let memory = memory::create(c"rwsgi-commons", bytes)?;
+        let locks = SharedLocks::create(memory.as_fd(), WORDS, locks)?;
+        Self::with(memory, locks)
+    }
+
+    /// Maps what [`Commons::create`] has made.
+    ///
+    /// # Errors
+    /// Those of mmap(2); EINVAL for memory of another size.
+    pub fn open(memory: OwnedFd) -> io::Result<Self> {
+        let bytes = usize::try_from(nix::sys::stat::fstat(&memory)?.st_size).unwrap_or(0);
+        let rest =
+            bytes.checked_sub(WORDS * size_of::<u64>()).ok_or(io::ErrorKind::InvalidInput)?;
+        let locks = SharedLocks::map(memory.as_fd(), WORDS, rest / SharedLocks::size(1))?;
+        Self::with(memory, locks)
+    }
+
+    fn with(memory: OwnedFd, locks: SharedLocks) -> io::Result<Self> {
+        let words = SharedWords::map(memory.as_fd(), WORDS)?;
+        Ok(Self { words: Arc::new(words), locks: Arc::new(locks), memory: Arc::new(memory) })
+    }
+
+    /// The memfd, to hand on.
+    pub fn memory(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+
+    /// The locks.
+    pub fn locks(&self) -> &SharedLocks {
+        &self.locks
+    }
+
+    /// The entry of the worker of this number, 1 or more; `None` beyond the last.
+    pub fn entry(&self, number: u32) -> Option<Entry> {
+        let index = number.checked_sub(1).filter(|index| *index < MOST_WORKERS)?;
+        Some(Entry { words: Arc::clone(&self.words), start: index as usize * ENTRY })
+    }
+}
+
+/// What a worker says of itself.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    words: Arc<SharedWords>,
+    start: usize,
+}
+
+/// One reading of an entry. Counters are those of this process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Person {
+    /// Its process; 0 when there was none yet. It may have ended.
+    pub pid: i32,
+    /// When it began, in seconds since the epoch.
+    pub since: u64,
+    /// How many workers of this number there were, with this one.
+    pub spawns: u64,
+    /// Requests that it has answered.
+    pub requests: u64,
+    /// Requests in which the application raised.
+    pub exceptions: u64,
+    /// Bytes of response bodies.
+    pub bytes_sent: u64,
+    /// Time that its requests took together.
+    pub took: Duration,
+    /// Signals of uWSGI's module that it has handled.
+    pub signals: u64,
+    /// Requests that it works on.
+    pub running: u64,
+}
+
+impl Entry {
+    fn word(&self, index: usize) -> &AtomicU64 {
+        &self.words.words()[self.start + index]
+    }
+
+    /// Process `pid` is the worker of this number from `second` (since the epoch) on, with this slot of
+    /// the scoreboard.
+    pub fn introduce(&self, pid: i32, second: u64, slot: usize, before: Counters) {
+        let set = |index: usize, value| self.word(index).store(value, Relaxed);
+        set(SLOT, slot as u64);
+        set(REQUESTS, before.requests);
+        set(EXCEPTIONS, before.exceptions);
+        set(BYTES_SENT, before.bytes_sent);
+        set(MICROS, 0);
+        set(SIGNALS, 0);
+        set(SINCE, second);
+        self.word(SPAWNS).fetch_add(1, Relaxed);
+        set(PID, u64::try_from(pid).unwrap_or(0));
+    }
+
+    /// A request took so long.
+    pub fn count_time(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.word(MICROS).fetch_add(micros, Relaxed);
+    }
+
+    /// The handler of a signal was called.
+    pub fn count_signal(&self) {
+        self.word(SIGNALS).fetch_add(1, Relaxed);
+    }
+
+    /// Reads it, with what the scoreboard says.
+    pub fn read(&self, board: &Scoreboard) -> Person {
+        let word = |index| self.word(index).load(Relaxed);
+        let slot = usize::try_from(word(SLOT)).ok().and_then(|slot| board.slot(slot));
+        let counted = slot.map(|slot| slot.read()).unwrap_or_default();
+        Person {
+            pid: i32::try_from(word(PID)).unwrap_or(0),
+            since: word(SINCE),
+            spawns: word(SPAWNS),
+            requests: counted.requests.saturating_sub(word(REQUESTS)),
+            exceptions: counted.exceptions.saturating_sub(word(EXCEPTIONS)),
+            bytes_sent: counted.bytes_sent.saturating_sub(word(BYTES_SENT)),
+            took: Duration::from_micros(word(MICROS)),
+            signals: word(SIGNALS),
+            running: counted.running,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::Taken;
+
+    #[test]
+    fn a_worker_is_told_with_what_it_has_done_itself() {
+        let board = Scoreboard::create(2).unwrap();
+        let slot = board.slot(1).unwrap();
+        slot.count_response(100, Duration::ZERO);
+        let ours = Commons::create(1).unwrap();
+        let theirs = Commons::open(ours.memory().try_clone_to_owned().unwrap()).unwrap();
+        theirs.entry(2).unwrap().introduce(42, 1000, 1, slot.read());
+        slot.count_response(10, Duration::ZERO);
+        theirs.entry(2).unwrap().count_time(Duration::from_millis(7));
+        let person = ours.entry(2).unwrap().read(&board);
+        assert_eq!((person.pid, person.since, person.spawns), (42, 1000, 1));
+        assert_eq!((person.requests, person.bytes_sent), (1, 10));
+        assert_eq!((person.took, person.signals), (Duration::from_millis(7), 0));
+        assert_eq!(ours.entry(1).unwrap().read(&board).pid, 0);
+        assert!(ours.entry(0).is_none() && ours.entry(MOST_WORKERS + 1).is_none());
+    }
+
+    #[test]
+    fn locks_keep_others_out_and_say_who_may_not() {
+        let commons = Commons::create(2).unwrap();
+        let locks = commons.locks();
+        assert_eq!((locks.count(), locks.lock(1, Duration::ZERO).unwrap()), (2, Taken::Free));
+        assert!(locks.lock(1, Duration::from_millis(1)).is_err(), "it is ours");
+        assert!(locks.lock(2, Duration::ZERO).is_err() && locks.unlock(0).is_err());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert_eq!(locks.lock(1, Duration::ZERO).unwrap(), Taken::No);
+                assert_eq!(locks.lock(1, Duration::from_millis(1)).unwrap(), Taken::No);
+                assert!(locks.unlock(1).is_err(), "it is not ours");
+            });
+        });
+        locks.unlock(1).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert_eq!(locks.lock(1, Duration::ZERO).unwrap(), Taken::Free));
+        });
+        let taken = locks.lock(1, Duration::from_secs(1)).unwrap();
+        assert_eq!(taken, Taken::AfterDeath, "that thread has ended with it");
+        locks.unlock(1).unwrap();
+    }
+}
