@@ -21,6 +21,7 @@
 pub mod address;
 pub mod age;
 pub mod commons;
+pub mod cache;
 pub mod config;
 pub mod cpus;
 pub mod cron;

@@ -350,6 +350,86 @@ impl SharedLocks {
     }
 }
 
+/// Words that a lock in shared memory takes; all zero before it is made.
+pub const LOCK_WORDS: usize = 8;
+
+const _: () = assert!(size_of::<libc::pthread_mutex_t>() <= LOCK_WORDS * size_of::<AtomicU64>());
+
+/// A lock in shared memory that this thread holds; given up when dropped, or when the process dies,
+/// wherever that is (robust mutex, pthread_mutexattr_setrobust(3)).
+#[derive(Debug)]
+pub struct Locked<'a> {
+    mutex: *mut libc::pthread_mutex_t,
+    memory: std::marker::PhantomData<&'a SharedWords>,
+}
+
+impl SharedWords {
+    fn mutex(&self, at: usize) -> io::Result<*mut libc::pthread_mutex_t> {
+        let words = self.words().get(at..at + LOCK_WORDS).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(words.as_ptr().cast_mut().cast())
+    }
+
+    /// Makes a lock of the words from `at` on, which nobody uses yet.
+    ///
+    /// # Errors
+    /// Those of pthread_mutex_init(3); `InvalidInput` when the memory ends before.
+    pub fn make_lock(&self, at: usize) -> io::Result<()> {
+        let mutex = self.mutex(at)?;
+        let mut kind = std::mem::MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
+        let kind = kind.as_mut_ptr();
+        // SAFETY: the attributes live on this stack from init to destroy; the mutex is in the mapping,
+        // aligned to a word, large enough as asserted above, and only used by these functions.
+        let error = unsafe {
+            let mut error = libc::pthread_mutexattr_init(kind);
+            if error == 0 {
+                error = [
+                    libc::pthread_mutexattr_setpshared(kind, libc::PTHREAD_PROCESS_SHARED),
+                    libc::pthread_mutexattr_setrobust(kind, libc::PTHREAD_MUTEX_ROBUST),
+                    libc::pthread_mutex_init(mutex, kind),
+                ]
+                .into_iter()
+                .find(|error| *error != 0)
+                .unwrap_or(0);
+                libc::pthread_mutexattr_destroy(kind);
+            }
+            error
+        };
+        if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+    }
+
+    /// Takes the lock that [`make_lock`](Self::make_lock) has made at `at`, after `patience` at most;
+    /// zero: at once or not at all. It may be in the state in which somebody has died.
+    ///
+    /// # Errors
+    /// ETIMEDOUT, or EBUSY with no patience: another thread holds it.
+    pub fn lock(&self, at: usize, patience: std::time::Duration) -> io::Result<Locked<'_>> {
+        let mutex = self.mutex(at)?;
+        // SAFETY: the mutex was made, and its mapping outlives the guard.
+        let mut error = unsafe { libc::pthread_mutex_trylock(mutex) };
+        if error == libc::EBUSY && !patience.is_zero() {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            let until = nix::sys::time::TimeSpec::from(now.unwrap_or_default() + patience);
+            // SAFETY: as above; the time lives for the length of the call.
+            error = unsafe { libc::pthread_mutex_timedlock(mutex, until.as_ref()) };
+        }
+        if error == libc::EOWNERDEAD {
+            // SAFETY: this thread holds it, as the error says.
+            error = unsafe { libc::pthread_mutex_consistent(mutex) };
+        }
+        match error {
+            0 => Ok(Locked { mutex, memory: std::marker::PhantomData }),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // SAFETY: this thread has locked it: the guard is not `Send`, as it holds a pointer.
+        unsafe { libc::pthread_mutex_unlock(self.mutex) };
+    }
+}
+
 /// Has `command` ignore what a terminal sends to all of its processes: the master decides what
 /// Ctrl-C, Ctrl-Z and a hang-up mean. Everything else is as for a fresh program.
 pub fn ignore_terminal_signals(command: &mut std::process::Command) {
