@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::config::sizing::MOST_WORKERS;
+use crate::lock::SharedLocks;
 use crate::memory;
 use crate::scoreboard::{Counters, Scoreboard};
-use crate::sys::{SharedLocks, SharedWords};
+use crate::sys::{LOCK_WORDS, SharedWords};
 
 /// Words of an entry: 128 bytes, so that two workers never write to one cache line.
 const ENTRY: usize = 16;
@@ -34,7 +35,7 @@ const SIGNALS: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Commons {
     words: Arc<SharedWords>,
-    locks: Arc<SharedLocks>,
+    locks: SharedLocks,
     memory: Arc<OwnedFd>,
 }
 
@@ -44,10 +45,10 @@ impl Commons {
     /// # Errors
     /// Those of [`memory::create`], mmap(2) and pthread_mutex_init(3).
     pub fn create(locks: usize) -> io::Result<Self> {
-        let bytes = WORDS * size_of::<u64>() + SharedLocks::size(locks);
-        let memory = memory::create(c"rwsgi-commons", bytes)?;
-        let locks = SharedLocks::create(memory.as_fd(), WORDS, locks)?;
-        Self::with(memory, locks)
+        let bytes = (WORDS + locks * LOCK_WORDS) * size_of::<u64>();
+        let commons = Self::open(memory::create(c"rwsgi-commons", bytes)?)?;
+        commons.locks.make()?;
+        Ok(commons)
     }
 
     /// Maps what [`Commons::create`] has made.
@@ -56,15 +57,11 @@ impl Commons {
     /// Those of mmap(2); EINVAL for memory of another size.
     pub fn open(memory: OwnedFd) -> io::Result<Self> {
         let bytes = usize::try_from(nix::sys::stat::fstat(&memory)?.st_size).unwrap_or(0);
-        let rest =
-            bytes.checked_sub(WORDS * size_of::<u64>()).ok_or(io::ErrorKind::InvalidInput)?;
-        let locks = SharedLocks::map(memory.as_fd(), WORDS, rest / SharedLocks::size(1))?;
-        Self::with(memory, locks)
-    }
-
-    fn with(memory: OwnedFd, locks: SharedLocks) -> io::Result<Self> {
-        let words = SharedWords::map(memory.as_fd(), WORDS)?;
-        Ok(Self { words: Arc::new(words), locks: Arc::new(locks), memory: Arc::new(memory) })
+        let all = bytes / size_of::<u64>();
+        let rest = all.checked_sub(WORDS).ok_or(io::ErrorKind::InvalidInput)?;
+        let words = Arc::new(SharedWords::map(memory.as_fd(), all)?);
+        let locks = SharedLocks::new(Arc::clone(&words), WORDS, rest / LOCK_WORDS);
+        Ok(Self { words, locks, memory: Arc::new(memory) })
     }
 
     /// The memfd, to hand on.

@@ -20,8 +20,8 @@
 
 pub mod address;
 pub mod age;
-pub mod commons;
 pub mod cache;
+pub mod commons;
 pub mod config;
 pub mod cpus;
 pub mod cron;
@@ -29,6 +29,7 @@ pub mod durations;
 pub mod exit;
 pub mod hash;
 pub mod ipc;
+pub mod lock;
 pub mod log;
 pub mod memory;
 pub mod output;

@@ -231,19 +231,6 @@ impl Drop for SharedWords {
     }
 }
 
-/// Locks that threads of several processes share, in a memfd: robust mutexes that check who unlocks
-/// (pthread_mutexattr_setrobust(3)). They stay mapped for as long as the process.
-#[derive(Debug)]
-pub struct SharedLocks {
-    start: NonNull<libc::pthread_mutex_t>,
-    len: usize,
-}
-
-// SAFETY: a mutex is there for threads.
-unsafe impl Send for SharedLocks {}
-// SAFETY: as above.
-unsafe impl Sync for SharedLocks {}
-
 /// What came of the attempt to take a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
@@ -255,118 +242,17 @@ pub enum Taken {
     No,
 }
 
-impl SharedLocks {
-    /// The bytes of `len` locks.
-    pub fn size(len: usize) -> usize {
-        len * size_of::<libc::pthread_mutex_t>()
-    }
-
-    /// Makes `len` locks in `memory`, which nobody uses yet, after `words` words of other use.
-    ///
-    /// # Errors
-    /// Those of mmap(2) and pthread_mutex_init(3); EINVAL when `memory` is smaller.
-    pub fn create(memory: BorrowedFd<'_>, words: usize, len: usize) -> io::Result<Self> {
-        let locks = Self::map(memory, words, len)?;
-        // SAFETY: the attributes live on the stack until they are destroyed; each mutex is in the
-        // mapping, and nobody else uses it yet.
-        let error = unsafe {
-            let mut kind = std::mem::zeroed::<libc::pthread_mutexattr_t>();
-            libc::pthread_mutexattr_init(&raw mut kind);
-            libc::pthread_mutexattr_settype(&raw mut kind, libc::PTHREAD_MUTEX_ERRORCHECK);
-            libc::pthread_mutexattr_setpshared(&raw mut kind, libc::PTHREAD_PROCESS_SHARED);
-            libc::pthread_mutexattr_setrobust(&raw mut kind, libc::PTHREAD_MUTEX_ROBUST);
-            let all = (0..len)
-                .map(|at| libc::pthread_mutex_init(locks.start.add(at).as_ptr(), &raw const kind));
-            let error = all.fold(0, |first, error| if first == 0 { error } else { first });
-            libc::pthread_mutexattr_destroy(&raw mut kind);
-            error
-        };
-        if error == 0 { Ok(locks) } else { Err(io::Error::from_raw_os_error(error)) }
-    }
-
-    /// The `len` locks that [`SharedLocks::create`] has made in `memory`.
-    ///
-    /// # Errors
-    /// Those of mmap(2); EINVAL when `memory` is smaller.
-    pub fn map(memory: BorrowedFd<'_>, words: usize, len: usize) -> io::Result<Self> {
-        let before = words * size_of::<AtomicU64>();
-        let start = map_shared(memory, before + Self::size(len))?;
-        // SAFETY: it is within the mapping, and aligned as words are, which is enough for a mutex.
-        Ok(Self { start: unsafe { start.byte_add(before) }.cast(), len })
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.len
-    }
-
-    /// One of them.
-    fn mutex(&self, index: usize) -> io::Result<*mut libc::pthread_mutex_t> {
-        if index >= self.len {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        // SAFETY: it is within the mapping.
-        Ok(unsafe { self.start.add(index) }.as_ptr())
-    }
-
-    /// Waits for a lock, `patience` at most; zero: not at all.
-    ///
-    /// # Errors
-    /// EDEADLK when this very thread has it; `InvalidInput` for one that is not there.
-    pub fn lock(&self, index: usize, patience: std::time::Duration) -> io::Result<Taken> {
-        let mutex = self.mutex(index)?;
-        let until = nix::time::ClockId::CLOCK_REALTIME.now()? + patience.into();
-        // SAFETY: the mutex was initialized before anybody could map it, and is never destroyed.
-        let error = unsafe {
-            if patience.is_zero() {
-                libc::pthread_mutex_trylock(mutex)
-            } else {
-                libc::pthread_mutex_timedlock(mutex, until.as_ref())
-            }
-        };
-        match error {
-            0 => Ok(Taken::Free),
-            libc::ETIMEDOUT | libc::EBUSY => Ok(Taken::No),
-            libc::EOWNERDEAD => {
-                // SAFETY: this thread has the mutex, in the state which this call ends.
-                unsafe { libc::pthread_mutex_consistent(mutex) };
-                Ok(Taken::AfterDeath)
-            }
-            error => Err(io::Error::from_raw_os_error(error)),
-        }
-    }
-
-    /// Gives a lock back.
-    ///
-    /// # Errors
-    /// EPERM when this thread does not have it; `InvalidInput` for one that is not there.
-    pub fn unlock(&self, index: usize) -> io::Result<()> {
-        let mutex = self.mutex(index)?;
-        // SAFETY: as for `lock`; the mutex checks who calls.
-        match unsafe { libc::pthread_mutex_unlock(mutex) } {
-            0 => Ok(()),
-            error => Err(io::Error::from_raw_os_error(error)),
-        }
-    }
-}
-
 /// Words that a lock in shared memory takes; all zero before it is made.
 pub const LOCK_WORDS: usize = 8;
 
 const _: () = assert!(size_of::<libc::pthread_mutex_t>() <= LOCK_WORDS * size_of::<AtomicU64>());
 
-/// A lock in shared memory that this thread holds; given up when dropped, or when the process dies,
-/// wherever that is (robust mutex, pthread_mutexattr_setrobust(3)).
-#[derive(Debug)]
-pub struct Locked<'a> {
-    mutex: *mut libc::pthread_mutex_t,
-    memory: std::marker::PhantomData<&'a SharedWords>,
-}
-
+/// Locks in shared memory: robust mutexes that check who unlocks (pthread_mutexattr_setrobust(3)). The
+/// mapping has to outlive the thread that has one of them.
 impl SharedWords {
     fn mutex(&self, at: usize) -> io::Result<*mut libc::pthread_mutex_t> {
-        let words = self.words().get(at..at + LOCK_WORDS).ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(words.as_ptr().cast_mut().cast())
+        let words = self.words().get(at..).and_then(|words| words.get(..LOCK_WORDS));
+        Ok(words.ok_or(io::ErrorKind::InvalidInput)?.as_ptr().cast_mut().cast())
     }
 
     /// Makes a lock of the words from `at` on, which nobody uses yet.
@@ -383,6 +269,7 @@ impl SharedWords {
             let mut error = libc::pthread_mutexattr_init(kind);
             if error == 0 {
                 error = [
+                    libc::pthread_mutexattr_settype(kind, libc::PTHREAD_MUTEX_ERRORCHECK),
                     libc::pthread_mutexattr_setpshared(kind, libc::PTHREAD_PROCESS_SHARED),
                     libc::pthread_mutexattr_setrobust(kind, libc::PTHREAD_MUTEX_ROBUST),
                     libc::pthread_mutex_init(mutex, kind),
@@ -398,35 +285,42 @@ impl SharedWords {
     }
 
     /// Takes the lock that [`make_lock`](Self::make_lock) has made at `at`, after `patience` at most;
-    /// zero: at once or not at all. It may be in the state in which somebody has died.
+    /// zero: at once or not at all.
     ///
     /// # Errors
-    /// ETIMEDOUT, or EBUSY with no patience: another thread holds it.
-    pub fn lock(&self, at: usize, patience: std::time::Duration) -> io::Result<Locked<'_>> {
+    /// EDEADLK when this very thread has it; `InvalidInput` when the memory ends before.
+    pub fn take_lock(&self, at: usize, patience: std::time::Duration) -> io::Result<Taken> {
         let mutex = self.mutex(at)?;
-        // SAFETY: the mutex was made, and its mapping outlives the guard.
+        // SAFETY: the mutex was made before anybody else could map it, and is never destroyed.
         let mut error = unsafe { libc::pthread_mutex_trylock(mutex) };
         if error == libc::EBUSY && !patience.is_zero() {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            let until = nix::sys::time::TimeSpec::from(now.unwrap_or_default() + patience);
+            let until = nix::time::ClockId::CLOCK_REALTIME.now()? + patience.into();
             // SAFETY: as above; the time lives for the length of the call.
             error = unsafe { libc::pthread_mutex_timedlock(mutex, until.as_ref()) };
         }
-        if error == libc::EOWNERDEAD {
-            // SAFETY: this thread holds it, as the error says.
-            error = unsafe { libc::pthread_mutex_consistent(mutex) };
-        }
         match error {
-            0 => Ok(Locked { mutex, memory: std::marker::PhantomData }),
+            0 => Ok(Taken::Free),
+            libc::ETIMEDOUT | libc::EBUSY => Ok(Taken::No),
+            libc::EOWNERDEAD => {
+                // SAFETY: this thread has the mutex, in the state which this call ends.
+                unsafe { libc::pthread_mutex_consistent(mutex) };
+                Ok(Taken::AfterDeath)
+            }
             error => Err(io::Error::from_raw_os_error(error)),
         }
     }
-}
 
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        // SAFETY: this thread has locked it: the guard is not `Send`, as it holds a pointer.
-        unsafe { libc::pthread_mutex_unlock(self.mutex) };
+    /// Gives the lock at `at` back.
+    ///
+    /// # Errors
+    /// EPERM when this thread does not have it; `InvalidInput` when the memory ends before.
+    pub fn give_lock(&self, at: usize) -> io::Result<()> {
+        let mutex = self.mutex(at)?;
+        // SAFETY: as for `take_lock`; the mutex checks who calls.
+        match unsafe { libc::pthread_mutex_unlock(mutex) } {
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
     }
 }
 

@@ -11,9 +11,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use rwsgi_core::commons::{Commons, Entry, Person};
 use rwsgi_core::config::Config;
+use rwsgi_core::lock::SharedLocks;
 use rwsgi_core::log::{self, Event};
 use rwsgi_core::scoreboard::{Counters, Scoreboard};
-use rwsgi_core::sys::{SharedLocks, Taken};
+use rwsgi_core::sys::Taken;
 
 use crate::{identity, request};
 

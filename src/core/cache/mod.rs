@@ -2,7 +2,7 @@
 //!
 //! All workers of an instance map the same memory, and so do those of the next generation. Who reads
 //! takes no lock, unless others write all the time; who writes takes one that outlives its holder's
-//! death ([`crate::sys::Locked`]). What has expired is not found any more, and goes when its room is
+//! death ([`Locked`]). What has expired is not found any more, and goes when its room is
 //! needed: nothing ticks.
 //!
 //! - [`layout`]: where is what; [`hash`]: which bucket;
@@ -27,6 +27,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+use crate::lock::Locked;
 use crate::sys::{self, SharedWords};
 use layout::{CHANGES, COUNT, EXPIRES, FULL, HITS, LOCK, MARK, MISSES, SEED, STATE, USED_BLOCKS};
 use memory::Memory;
@@ -210,9 +211,9 @@ impl Cache {
     /// Locks it, after `patience` at most; zero: at once or not at all.
     ///
     /// # Errors
-    /// `TimedOut` or `ResourceBusy`: another one holds the lock.
+    /// ETIMEDOUT, or EBUSY with no patience: another one holds the lock.
     pub fn lock(&self, patience: Duration) -> io::Result<Table<'_>> {
-        let lock = self.memory.words.lock(LOCK, patience)?;
+        let lock = Locked::take(&self.memory.words, LOCK, patience)?;
         let table = Table { memory: &self.memory, _lock: lock };
         if table.is_interrupted() {
             table.recover();

@@ -15,7 +15,7 @@ use super::layout::{
 };
 use super::memory::Memory;
 use super::{Entry, Number, Refusal, WhenFull, Write};
-use crate::sys::Locked;
+use crate::lock::Locked;
 
 /// A cache, locked.
 #[derive(Debug)]
