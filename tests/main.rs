@@ -24,6 +24,7 @@ mod body;
 // Starts that fail, and what they say.
 mod boot_failure;
 // Bodies in chunks.
+mod cache;
 mod check;
 mod chunked;
 // The command line.

@@ -89,7 +89,7 @@ def missing():
     assert_eq!(setup("", app).start().get("/missing").expect(200).text(), "(38, True)");
 }
 
-/// Of uWSGI 2.0.21 with a master, without what begins with `cache_`.
+/// Of uWSGI 2.0.21 with a master, without what begins with `cache_`: `cache.rs`.
 const NAMES: &str = "SPOOL_IGNORE SPOOL_OK SPOOL_RETRY accepting add_cron add_file_monitor add_rb_timer \
     add_timer add_var alarm applications async_connect async_sleep buffer_size call chunked_read \
     chunked_read_nb cl close connect connection_fd cores disconnect embedded_data extract \

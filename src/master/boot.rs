@@ -16,6 +16,7 @@ use rwsgi_core::log::{self, Entry, Event, Speaker};
 use rwsgi_core::scoreboard::Scoreboard;
 use rwsgi_core::sys;
 
+use crate::caches::Caches;
 use crate::capture::Capture;
 use crate::control::{self, ControlSocket};
 use crate::daemonize::{self, Caller, Side};
@@ -163,6 +164,14 @@ fn run(
             return (ExitCode::System, Some((caller, failure)));
         }
     };
+    let caches = match Caches::make(&config) {
+        Ok(caches) => caches,
+        Err(why) => {
+            let failure = plain(why);
+            report::failed_start(&mut supervisor, &failure, ExitCode::System);
+            return (ExitCode::System, Some((caller, failure)));
+        }
+    };
     let mut wanted = listeners.stored();
     let ledger = open_ledger(&store, memories, &scoreboard, &mut wanted);
     store.retain(&supervisor, &wanted);
@@ -177,6 +186,7 @@ fn run(
         scoreboard,
         slots: SLOTS,
         commons,
+        caches,
         supervisor,
         store,
         ledger,

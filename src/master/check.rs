@@ -20,6 +20,7 @@ use rwsgi_core::reach::{self, Barrier, Who, Wish};
 use rwsgi_core::scoreboard::Scoreboard;
 
 use crate::boot::{self, Refusal, plain};
+use crate::caches::Caches;
 use crate::cli::INSTANCES;
 use crate::finding::Findings;
 use crate::service::{self, Service};
@@ -429,8 +430,14 @@ fn import_once(mut config: Config) -> Result<String, Refusal> {
     let commons = Commons::create(config.locks as usize + 1);
     let commons = commons.map_err(|error| system(error.to_string()))?;
     let shared = Shared { scoreboard: &board, slots: 1, commons: &commons, is_reload: false };
+    for cache in &mut config.caches {
+        cache.store = None;
+    }
+    let caches = Caches::make(&config).map_err(system)?;
+    let caches = caches.memories(&config);
     let (mut child, channel) =
-        spawn::template(&config, &python, shared, (&[], Vec::new()), None).map_err(system)?;
+        spawn::template(&config, &python, shared, (&[], Vec::new()), &caches, None)
+            .map_err(system)?;
     let limit = config.reloading.import_timeout.unwrap_or(PATIENCE) + Duration::from_secs(5);
     let deadline = Instant::now() + limit;
     let mut version = String::new();

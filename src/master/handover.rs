@@ -23,6 +23,7 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::time::ClockId;
+use rwsgi_core::cache::Geometry;
 use rwsgi_core::config::Context;
 use rwsgi_core::{scoreboard, sys};
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,9 @@ pub struct Handover {
     /// Signals of that module.
     #[serde(default)]
     pub schedules: Schedules,
+    /// The caches: name, size, memory.
+    #[serde(default)]
+    pub caches: Vec<(String, Geometry, RawFd)>,
     /// The pid file, whose lock depends on the descriptor.
     pub pidfile: Option<(PathBuf, RawFd)>,
     /// The log file, if the log goes to one.

@@ -50,6 +50,7 @@ fn sample(state: State) -> Handover {
         slots: 4096,
         commons: None,
         schedules: Schedules::default(),
+        caches: Vec::new(),
         pidfile: Some(("/run/shop.pid".into(), 11)),
         log: Some(8),
         control: Some(("/run/rwsgi/shop/control".into(), 12, 13)),

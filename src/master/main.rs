@@ -8,6 +8,7 @@ mod adaptive;
 mod arrival;
 mod backlog;
 mod boot;
+mod caches;
 mod capture;
 mod cgroup;
 mod check;

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::action::Outcome;
 use crate::boot::plain;
+use crate::caches::Caches;
 use crate::capture::Capture;
 use crate::control::{ControlSocket, Request, Waiter};
 use crate::daemonize::Caller;
@@ -81,6 +82,8 @@ pub struct Instance {
     pub slots: usize,
     /// What uWSGI's module shares.
     pub commons: Commons,
+    /// Shared as well, by what the application keeps there.
+    pub caches: Caches,
     /// systemd, or nobody.
     pub supervisor: Supervisor,
     /// What it keeps for the next start.
@@ -381,6 +384,7 @@ impl Master {
         let state = state.min(self.hush_ends().unwrap_or(far));
         let state = state.min(self.schedule_due().unwrap_or(far));
         let state = state.min(self.status_line.due().map_or(far, |at| self.began + at));
+        let state = state.min(self.caches_due().unwrap_or(far));
         let extend = self.instance.supervisor.is_there() && self.is_busy();
         if extend { state.min(self.extend_at) } else { state }
     }
@@ -400,6 +404,7 @@ impl Master {
         self.end_overdue_check();
         self.mind_watchdog();
         self.tell_status_if_due();
+        self.save_caches_if_due();
         if self.memory_due().is_some_and(|due| Instant::now() >= due) {
             self.look_at_memory();
         }
@@ -468,6 +473,7 @@ impl Master {
         for pid in templates.chain(workers).filter(|pid| *pid > 1) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
+        self.save_caches();
         if !self.instance.store.is_there() {
             // systemd would keep them for the next start, and end who is left.
             self.instance.listeners.shut();

@@ -98,6 +98,9 @@ impl Master {
             let why = "the program was replaced: its successor takes over first".to_owned();
             return self.queue.push_back(Event::TemplateFailed(generation, plain(why)));
         }
+        if let Err(why) = self.provide_caches(generation) {
+            return self.queue.push_back(Event::TemplateFailed(generation, plain(why)));
+        }
         let instance = &self.instance;
         // A template of the generation that serves may have to be replaced during a reload.
         let pending = self.pending.as_ref().filter(|_| generation != self.state.generation());
@@ -105,6 +108,7 @@ impl Master {
             Some(pending) => (&pending.config, &pending.python),
             None => (&instance.config, &instance.python),
         };
+        let caches = instance.caches.memories(config);
         let listeners = instance.listeners.descriptors(config);
         let kept = instance.listeners.lasting(config, &instance.store);
         let shared = Shared {
@@ -114,7 +118,7 @@ impl Master {
             is_reload: generation > 1,
         };
         let output = self.output_of(Source::Template(generation));
-        let started = spawn::template(config, python, shared, (&listeners, kept), output);
+        let started = spawn::template(config, python, shared, (&listeners, kept), &caches, output);
         let started = started.and_then(|(child, channel)| {
             let channel = watch(channel);
             Ok((child, channel.map_err(|error| format!("the template's channel: {error}"))?))

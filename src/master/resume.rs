@@ -18,6 +18,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use crate::boot::{adapt, complain, print_errors, speaker};
+use crate::caches::Caches;
 use crate::capture::{Capture, Pipe};
 use crate::control::{self, ControlSocket};
 use crate::degraded::Degraded;
@@ -154,6 +155,7 @@ fn take(
     let pipes = all(handover.outputs, |Output { source, pipe, text }| {
         Ok(Pipe::new(source, with(pipe)?, text))
     })?;
+    let caches = Caches::resume(&config, handover.caches, &mut with)?;
     let capture = Capture::start(&config.log.sinks.target);
     if let Some(capture) = &capture {
         capture.read_on(pipes);
@@ -188,6 +190,7 @@ fn take(
         scoreboard,
         slots: handover.slots,
         commons,
+        caches,
         supervisor,
         store,
         ledger: ledger.into_iter().next().and_then(Ledger::resume),

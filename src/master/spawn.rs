@@ -58,6 +58,7 @@ pub fn template(
     python: &PathBuf,
     shared: Shared<'_>,
     (listeners, kept): (&[BorrowedFd<'_>], Vec<bool>),
+    caches: &[BorrowedFd<'_>],
     output: Option<OwnedFd>,
 ) -> Result<(Child, Channel), String> {
     let extension = extension()?;
@@ -90,6 +91,7 @@ pub fn template(
     let stderr = io::stderr();
     fds.extend(captured.then(|| stderr.as_fd()));
     fds.extend(listeners);
+    fds.extend(caches);
     let mut config = Box::new(config.clone());
     // There `stderr` is not what it is here.
     for sinks in std::iter::once(&mut config.log.sinks).chain(&mut config.log.requests.sinks) {

@@ -22,7 +22,7 @@ use rwsgi_core::title;
 
 use crate::identity;
 use crate::overtime::{Limit, Overtime, RequestTimeout};
-use crate::{commons, logging, missing, request, signals, traceback};
+use crate::{cache, commons, logging, missing, request, signals, traceback};
 
 /// The version of uWSGI whose names these are.
 const UWSGI: (u32, u32, u32) = (2, 0, 30);
@@ -41,6 +41,7 @@ pub(crate) fn install(
     py: Python<'_>,
     config: &Config,
     listeners: &[OwnedFd],
+    caches: Vec<OwnedFd>,
     is_reload: bool,
 ) -> PyResult<()> {
     MASTER.store(nix::unistd::getppid().as_raw(), Relaxed);
@@ -56,6 +57,7 @@ pub(crate) fn install(
         let module = uwsgi(py, config)?;
         module.add("sockets", listeners.iter().map(AsRawFd::as_raw_fd).collect::<Vec<_>>())?;
         module.add("is_a_reload", is_reload)?;
+        cache::install(&module, &config.caches, caches)?;
         modules.set_item("uwsgi", module)?;
         PyModule::from_code(py, DECORATORS, c"uwsgidecorators.py", c"uwsgidecorators")?;
     }

@@ -10,6 +10,7 @@ mod accept;
 mod advice;
 mod api;
 mod busy;
+mod cache;
 mod commons;
 mod complaints;
 mod connection;

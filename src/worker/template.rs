@@ -97,10 +97,11 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
         stream::replace_standard_streams(py).map_err(|error| system(&error))?;
     }
     name_process(&format!("rwsgi: template of {}", config.name), "rwsgi-template");
+    let caches = fds.split_off(fds.len().saturating_sub(config.caches.len()));
     let board = scoreboard.try_clone().map_err(|error| system(&error))?;
     commons::take(commons, board, slots, &config).map_err(|error| system(&error))?;
     signals::speak_as_template(channel).map_err(|error| system(&error))?;
-    api::install(py, &config, &fds, is_reload).map_err(|error| system(&error))?;
+    api::install(py, &config, &fds, caches, is_reload).map_err(|error| system(&error))?;
     uncaught::install(py).map_err(|error| system(&error))?;
     let witness = Witness::install(py, &config, channel).map_err(|error| system(&error))?;
     let mut generation = Generation {

@@ -122,10 +122,7 @@ pub(super) const MISSED: &[Known] = &[
         &[
             "add-cache-item",
             "check-cache",
-            "cache-blocksize",
             "cache-expire-freq",
-            "cache-store",
-            "cache-store-sync",
             "cache-sync",
             "cache-udp-node",
             "cache-udp-server",

@@ -280,10 +280,7 @@ const LATER: &[Known] = &[
         NotYet("sockets keep the system's settings"),
     ),
     flag(&["reuse-port", "freebind"], NotYet("sockets keep the system's settings")),
-    valued(
-        &["cache", "cache2", "queue", "sharedarea", "metric", "rpc"],
-        NotYet("`import uwsgi` does not offer it"),
-    ),
+    valued(&["queue", "sharedarea", "metric", "rpc"], NotYet("`import uwsgi` does not offer it")),
     flag(&["enable-metrics"], NotYet("no metrics are published")),
     valued(&["subscribe-to", "legion*", "subscribe*"], NotYet("there are no subscriptions")),
     flag(&["exit-on-reload"], NotYet("a reload is a reload")),

@@ -17,7 +17,7 @@
 //!   [`mod@files`]: the same for static files; [`mod@recycling`]: for the renewal of workers;
 //! - [`exported`]: what an application sees of it;
 //!   [`mod@logging`]: for the log; [`mod@reloading`]: for reloads;
-//!   [`mod@sizing`]: for their number;
+//!   [`mod@sizing`]: for their number; [`mod@caches`]: for caches;
 //! - [`mod@service`]: what the unit of systemd has to fit;
 //! - [`mod@digest`]: what becomes of each option, by class; `convert`: the same configuration
 //!   in rwsgi's words;
@@ -26,6 +26,7 @@
 mod application;
 pub mod arithmetic;
 pub mod blocks;
+pub mod caches;
 mod condition;
 mod convert;
 pub mod digest;
@@ -67,6 +68,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::ListenAddr;
 
+pub use caches::CacheSpec;
 pub use convert::convert;
 pub use digest::{Classes, digest};
 pub use error::{ConfigError, Severity, Warning};
@@ -123,6 +125,9 @@ pub struct Config {
     pub uwsgi_module: bool,
     /// The last of the locks of that module (`locks`).
     pub locks: u32,
+    /// Caches in shared memory (`cache2`).
+    #[serde(default)]
+    pub caches: Vec<CacheSpec>,
     /// Process and privileges.
     pub process: Process,
     /// Log.

@@ -426,6 +426,35 @@ pub static OPTIONS: &[OptionSpec] = &[
              them, those of the generation that a reload replaces, too. The lock of a thread that \
              ends, or whose process dies, is free.",
         ),
+    option("cache2", Group::Application, Kind::Cache)
+        .list()
+        .example("name=pages,items=1000,blocksize=4096")
+        .doc(
+            "A cache that all workers share, for `uwsgi.cache_get` and its kind: `name`, `items` that it \
+             can hold, `blocksize` bytes of the largest value (64 KiB), `keysize` of the longest key \
+             (2048). With `bitmap=1` a value may have any of `blocks` blocks. When it is full, a new \
+             item is refused and that is logged (`ignore_full=1`: it is not), or what was not used for \
+             longest goes (`purge_lru=1`), or everything (`clear_on_full=1`). It outlives reloads, and \
+             a restart with `store=FILE`, which is written when the instance ends, and every \
+             `store_sync` seconds. May be given several times; the first one is meant where the \
+             application names none. Differences from uWSGI: `items=4` holds 4 items, not 3; what has \
+             expired is never found; blocks of a value need not be neighbours; a value may be empty; \
+             a store of uWSGI is not read.",
+        ),
+    option("cache", Group::Application, Kind::Number { min: 1, max: 1 << 30, unit: "items" })
+        .example("1000")
+        .doc("A cache with the name `default` and so many items, as `cache2 = items=1000`."),
+    option("cache-blocksize", Group::Application, Kind::Bytes { min: 8, max: 1 << 30 })
+        .default("65536")
+        .example("4096")
+        .doc("Bytes of the largest value in the cache of `cache`."),
+    option("cache-store", Group::Application, Kind::Path)
+        .example("/var/lib/bookstore/cache")
+        .doc("The file in which the cache of `cache` outlives a restart."),
+    option("cache-store-sync", Group::Application, Kind::Seconds { min: 0, max: 86400 })
+        .default("0")
+        .example("60")
+        .doc("How often that file is written while the instance runs; 0: only when it ends."),
     option("processes", Group::Workers, or_auto("processes", WORKERS))
         .aliases(&["workers"])
         .short('p')

@@ -15,8 +15,8 @@ use super::raw::RawConfig;
 use super::settings::{Setting, Settings};
 use super::value::Value;
 use super::{
-    Config, Context, Harakiri, Http, Process, Proxies, QueueLimits, files, listening, logging,
-    recycling, reloading, sizing,
+    Config, Context, Harakiri, Http, Process, Proxies, QueueLimits, caches, files, listening,
+    logging, recycling, reloading, sizing,
 };
 use crate::address::ListenAddr;
 
@@ -44,6 +44,7 @@ pub fn resolve(
     let recycling = recycling::recycling(&settings, &mut findings);
     let reloading = reloading::reloading(&settings, &base, &mut findings);
     let harakiri = harakiri(&settings, &mut findings);
+    let caches = caches::caches(&settings, context, &mut findings);
     let (processes, threads, sizing) = sizing::sizing(&settings, context, &mut findings);
     let Some(application) = application else { return Err(findings.errors) };
     findings.into_result(Config {
@@ -57,6 +58,7 @@ pub fn resolve(
         lazy_apps: settings.switch("lazy-apps"),
         uwsgi_module: settings.switch("uwsgi-module"),
         locks: settings.small("locks").unwrap_or(0),
+        caches,
         process,
         log,
         http: http(&settings),

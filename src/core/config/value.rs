@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use nix::unistd::{Group, User};
 use serde::{Deserialize, Serialize};
 
+use super::caches::{self, CacheSpec};
 use super::pattern::{self, Pattern};
 use super::reloading::{self, Probe};
 use super::target::Named;
@@ -116,6 +117,8 @@ pub enum Kind {
     Route,
     /// `name[ argument]`.
     Encoder,
+    /// A cache: `name=value`, with commas between.
+    Cache,
 }
 
 /// A value that was understood.
@@ -160,6 +163,8 @@ pub enum Value {
     Encoder(super::logging::Encoder),
     /// Of [`Kind::Probe`].
     Probe(Probe),
+    /// Of [`Kind::Cache`].
+    Cache(Box<CacheSpec>),
 }
 
 /// Peers, by where they are.
@@ -246,6 +251,7 @@ impl Kind {
             Self::Pattern => r"a regular expression, such as `\.(css|js)$`".to_owned(),
             Self::Expiry => r"a regular expression and seconds, such as `\.css$ 3600`".to_owned(),
             Self::TypeExpiry => "a media type and seconds, `image/png=86400`".to_owned(),
+            Self::Cache => caches::EXPECTED.to_owned(),
             Self::Probe => "a path such as `/healthz`, or `http://host/path`".to_owned(),
             Self::Text | Self::SwitchOrText => "a text".to_owned(),
             Self::Logger => {
@@ -287,6 +293,7 @@ impl Kind {
             Self::Text | Self::SwitchOrText | Self::Encoder => Some("TEXT"),
             Self::Logger => Some("LOGGER"),
             Self::Route => Some("NAME REGEX"),
+            Self::Cache => Some("KEY=VALUE,..."),
         }
     }
 
@@ -345,6 +352,7 @@ impl Kind {
             Self::Pattern => pattern::read(text).map(Value::Pattern),
             Self::Expiry => files::pattern_expiry(text),
             Self::TypeExpiry => files::type_expiry(text),
+            Self::Cache => caches::cache(text),
             Self::Probe => reloading::probe(text),
             Self::Text => Ok(Value::Text(text.to_owned())),
             Self::Logger => logger::logger(text),
@@ -368,7 +376,7 @@ fn is_quoted(text: &str) -> bool {
     ['"', '\''].iter().any(|&q| text.len() > 1 && text.starts_with(q) && text.ends_with(q))
 }
 
-fn switch(text: &str) -> Result<bool, Invalid> {
+pub(super) fn switch(text: &str) -> Result<bool, Invalid> {
     match text.to_ascii_lowercase().as_str() {
         "" | "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
@@ -405,7 +413,7 @@ pub(super) fn seconds(text: &str) -> Result<u64, Invalid> {
     number(text.strip_suffix('s').unwrap_or(text))
 }
 
-fn bytes(text: &str) -> Result<u64, Invalid> {
+pub(super) fn bytes(text: &str) -> Result<u64, Invalid> {
     let (digits, unit) = match text.char_indices().last() {
         Some((at, 'k' | 'K')) => (text.get(..at), 1 << 10),
         Some((at, 'm' | 'M')) => (text.get(..at), 1 << 20),

@@ -140,7 +140,7 @@ proptest! {
         let kinds = [
             Kind::Switch, COUNT, SIZE, Kind::Mode, Kind::Mask, Kind::Path, Kind::Module,
             Kind::Callable, Kind::Variable, Kind::Choice(&["a"]), Kind::Name, Kind::Mapping,
-            Kind::Pattern, Kind::Expiry, Kind::TypeExpiry,
+            Kind::Pattern, Kind::Expiry, Kind::TypeExpiry, Kind::Cache,
             Kind::SecondsOrSwitch { max: 9, on: 5 },
         ];
         for kind in kinds {

@@ -46,6 +46,7 @@ fn text(event: Event) -> Text {
         Event::ReloadFailed => of::RELOAD_FAILED,
         Event::ProbeFailed => of::PROBE_FAILED,
         Event::Takeover => of::TAKEOVER,
+        Event::Cache => of::CACHE,
         Event::Stopping => of::STOPPING,
         Event::Stopped => of::STOPPED,
         Event::Failed => of::FAILED,

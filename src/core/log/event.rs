@@ -51,6 +51,8 @@ pub enum Event {
     ProbeFailed,
     /// A new program takes over from the one that runs.
     Takeover,
+    /// A cache begins with something, or is not what it should be.
+    Cache,
     /// The instance begins to stop.
     Stopping,
     /// The instance has stopped.
@@ -120,6 +122,7 @@ impl Event {
         Self::ReloadFailed,
         Self::ProbeFailed,
         Self::Takeover,
+        Self::Cache,
         Self::Stopping,
         Self::Stopped,
         Self::Failed,
@@ -178,6 +181,7 @@ impl Event {
             Self::ReloadFailed => ("reload_failed", "7fbf6db80da44218a8a6d6d297e0a6b3"),
             Self::ProbeFailed => ("probe_failed", "eac4072233cd4c14a5eb9bf8dead4a4f"),
             Self::Takeover => ("takeover", "30ab2bd521914e1baff84d1ae37d75c1"),
+            Self::Cache => ("cache", "03d2c49f12ae447c8582336da691a789"),
             Self::Stopping => ("stopping", "6e391e203cb7435e87575584e8037b36"),
             Self::Stopped => ("stopped", "725df448fac642f7a6b0e08f38c69b03"),
             Self::Failed => ("failed", "31996aad688a499481769023986ba120"),

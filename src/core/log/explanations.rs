@@ -227,6 +227,17 @@ it needs. Then reload again.",
     manual: OPTIONS,
 };
 
+pub(super) const CACHE: Text = Text {
+    subject: "A cache of @RWSGI_APP@ begins with something, or refuses it",
+    cause: "\
+A cache (`cache2`) was filled from its store, or its store cannot be read or written; or the
+application uses one that is not configured, or writes what it has no room for.",
+    remedy: "\
+The message says which cache and what to change. A store that cannot be read is left as it is, and
+is not written either, unless there is `store_delete=1`.",
+    manual: PROGRAM,
+};
+
 pub(super) const TAKEOVER: Text = Text {
     subject: "A new version of rwsgi takes over @RWSGI_APP@",
     cause: "\
