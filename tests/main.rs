@@ -151,6 +151,8 @@ mod rollout;
 mod shortages;
 // Another number of workers, by command.
 mod scale;
+// Rules for requests, and fields of responses.
+mod routing;
 // Signals to the master.
 mod signals;
 // Clients that are slow, silent, or many.

@@ -51,15 +51,17 @@ _rwsgi() {
             --static-expires --static-expires-mtime --static-expires-uri --static-expires-uri-mtime
             --static-expires-path-info --static-expires-path-info-mtime --static-expires-type
             --static-expires-type-mtime --static-gzip --static-gzip-dir --static-gzip-ext --static-gzip-all
-            --x-sendfile --x-accel-redirect --uid --gid --umask --pidfile --control-socket --control-group
-            --master-fifo --daemonize --ignore-unsupported --autostart --socket-activation --memory-high
-            --memory-max --cpu-quota --tasks-max --logto --logging --logger --log-route --log-encoder --log-date
-            --logfile-chmod --logfile-chown --log-maxsize --log-backupname --log-truncate --log-reopen
-            --touch-logreopen --touch-logrotate --disable-logging --log-4xx --log-5xx --log-slow --log-big
-            --log-zero --log-ioerror --log-sendfile --log-format --log-format-strftime --log-micros
-            --log-x-forwarded-for --req-logger --log-req-route --log-req-encoder --log-rate --master --need-app
-            --die-on-term --vacuum --enable-threads --single-interpreter --honour-range --strict --json
-            --interval --once --timeout --workers --wait --worker"
+            --x-sendfile --x-accel-redirect --route --route-uri --route-host --route-qs --route-remote-addr
+            --route-remote-user --route-user-agent --route-referer --route-if --route-if-not --route-run
+            --route-label --add-header --del-header --uid --gid --umask --pidfile --control-socket
+            --control-group --master-fifo --daemonize --ignore-unsupported --autostart --socket-activation
+            --memory-high --memory-max --cpu-quota --tasks-max --logto --logging --logger --log-route
+            --log-encoder --log-date --logfile-chmod --logfile-chown --log-maxsize --log-backupname
+            --log-truncate --log-reopen --touch-logreopen --touch-logrotate --disable-logging --log-4xx --log-5xx
+            --log-slow --log-big --log-zero --log-ioerror --log-sendfile --log-format --log-format-strftime
+            --log-micros --log-x-forwarded-for --req-logger --log-req-route --log-req-encoder --log-rate --master
+            --need-app --die-on-term --vacuum --enable-threads --single-interpreter --honour-range --strict
+            --json --interval --once --timeout --workers --wait --worker"
         return
     fi
     case $previous in
@@ -179,6 +181,20 @@ _rwsgi() {
         --static-gzip-ext) :; return ;;
         --x-sendfile) _rwsgi_files; return ;;
         --x-accel-redirect) :; return ;;
+        --route) :; return ;;
+        --route-uri) :; return ;;
+        --route-host) :; return ;;
+        --route-qs) :; return ;;
+        --route-remote-addr) :; return ;;
+        --route-remote-user) :; return ;;
+        --route-user-agent) :; return ;;
+        --route-referer) :; return ;;
+        --route-if) :; return ;;
+        --route-if-not) :; return ;;
+        --route-run) :; return ;;
+        --route-label) :; return ;;
+        --add-header) :; return ;;
+        --del-header) :; return ;;
         --uid) _rwsgi_reply -u; return ;;
         --gid) _rwsgi_reply -g; return ;;
         --umask) :; return ;;

@@ -35,6 +35,7 @@ pub mod memory;
 pub mod output;
 pub mod reach;
 pub mod request_id;
+pub mod routing;
 pub mod running;
 pub mod scoreboard;
 pub mod shortage;

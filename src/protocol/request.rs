@@ -27,6 +27,23 @@ pub struct Request {
     number: OnceLock<u64>,
     /// What the application notes of it for the log.
     pub notes: Notes,
+    /// What rules have made of it, if any have.
+    pub changes: Option<Box<Changes>>,
+}
+
+/// What rules (`route`) have made of a request.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// PATH_INFO, with the prefix of its mount.
+    pub path: Option<Vec<u8>>,
+    /// Variables of the environ; the last of a name counts.
+    pub variables: Vec<(Box<str>, Vec<u8>)>,
+    /// Fields that its response has in addition.
+    pub fields: Vec<(HeaderName, http::HeaderValue)>,
+    /// Fields that its response loses.
+    pub removed: Vec<HeaderName>,
+    /// It is not in the log of requests.
+    pub silent: bool,
 }
 
 /// What was sent before the body, as its protocol has it.
@@ -74,6 +91,7 @@ impl Request {
             given_id: None,
             number: OnceLock::new(),
             notes: Notes::default(),
+            changes: None,
         }
     }
 
@@ -135,6 +153,9 @@ impl Request {
 
     /// `PATH_INFO`: the path below the mount point, decoded.
     pub fn path_info(&self) -> Cow<'_, [u8]> {
+        if let Some(path) = self.changes.as_ref().and_then(|changes| changes.path.as_deref()) {
+            return Cow::Borrowed(path);
+        }
         match &self.head {
             Head::Http { uri, .. } => percent_decode(uri.path().as_bytes()),
             Head::Uwsgi { vars, modifier } => Cow::Borrowed(vars.path_info(*modifier)),

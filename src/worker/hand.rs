@@ -73,6 +73,9 @@ impl<'py> Hand<'py> {
             application = self.applications.get(place.mounted.index).unwrap_or(application);
             self.environ.mount(call, place, &environ)?;
         }
+        if let Some(changes) = &call.request.changes {
+            self.environ.change(changes, &environ)?;
+        }
         let start_response = StartResponse::new(Arc::clone(reply));
         Ok(application.call1((environ, Bound::new(self.py, start_response)?))?)
     }

@@ -48,6 +48,7 @@ mod relay;
 mod request;
 mod response;
 mod room;
+mod route;
 mod signals;
 mod spool;
 mod stacks;

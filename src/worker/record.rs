@@ -91,7 +91,8 @@ impl Drop for Record {
         self.worker.count_response(self.bytes, took);
         self.connection.enter(&self.worker, Phase::Reply);
         let requests = &self.worker.requests;
-        if requests.is_off() {
+        let is_silent = self.request.changes.as_ref().is_some_and(|changes| changes.silent);
+        if requests.is_off() || is_silent {
             return;
         }
         requests.log(&Access {
@@ -128,29 +129,7 @@ impl Asked for Record {
     }
 
     fn variable(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        let request = &*self.request;
-        if let Head::Uwsgi { vars, .. } = &request.head {
-            return vars.get(name.as_bytes()).map(Cow::Borrowed);
-        }
-        let target = || request.target();
-        match name {
-            "REQUEST_METHOD" => Some(request.method.as_str().as_bytes().into()),
-            "REQUEST_URI" => Some(target()),
-            "PATH_INFO" => Some(request.path_info()),
-            "QUERY_STRING" => Some(match target().iter().position(|&byte| byte == b'?') {
-                Some(index) => target().get(index + 1..).unwrap_or_default().to_vec().into(),
-                None => Cow::Borrowed(b""),
-            }),
-            "SCRIPT_NAME" => Some(Cow::Borrowed(b"")),
-            "SERVER_NAME" => Some(self.connection.listener.server_name.as_bytes().into()),
-            "SERVER_PORT" => Some(self.connection.listener.server_port.as_bytes().into()),
-            "SERVER_PROTOCOL" => Some(request.protocol().as_bytes().into()),
-            "REMOTE_ADDR" => Some(match client(&self.connection, request) {
-                Cow::Borrowed(client) => client.as_bytes().into(),
-                Cow::Owned(client) => client.into_bytes().into(),
-            }),
-            _ => request.field(&http_name(name.as_bytes())?).map(Cow::Borrowed),
-        }
+        variable(&self.connection, &self.request, name)
     }
 
     fn note(&self, name: &str) -> Option<Vec<u8>> {
@@ -202,5 +181,35 @@ pub(crate) fn client<'a>(connection: &'a Connection, request: &'a Request) -> Co
         (Some(client), _) => client.to_string().into(),
         (None, Some(said)) => String::from_utf8_lossy(said),
         (None, None) => connection.peer().address.as_str().into(),
+    }
+}
+
+/// A variable of CGI, as it came.
+pub(crate) fn variable<'a>(
+    connection: &'a Connection,
+    request: &'a Request,
+    name: &str,
+) -> Option<Cow<'a, [u8]>> {
+    if let Head::Uwsgi { vars, .. } = &request.head {
+        return vars.get(name.as_bytes()).map(Cow::Borrowed);
+    }
+    let target = || request.target();
+    match name {
+        "REQUEST_METHOD" => Some(request.method.as_str().as_bytes().into()),
+        "REQUEST_URI" => Some(target()),
+        "PATH_INFO" => Some(request.path_info()),
+        "QUERY_STRING" => Some(match target().iter().position(|&byte| byte == b'?') {
+            Some(index) => target().get(index + 1..).unwrap_or_default().to_vec().into(),
+            None => Cow::Borrowed(b""),
+        }),
+        "SCRIPT_NAME" => Some(Cow::Borrowed(b"")),
+        "SERVER_NAME" => Some(connection.listener.server_name.as_bytes().into()),
+        "SERVER_PORT" => Some(connection.listener.server_port.as_bytes().into()),
+        "SERVER_PROTOCOL" => Some(request.protocol().as_bytes().into()),
+        "REMOTE_ADDR" => Some(match client(connection, request) {
+            Cow::Borrowed(client) => client.as_bytes().into(),
+            Cow::Owned(client) => client.into_bytes().into(),
+        }),
+        _ => request.field(&http_name(name.as_bytes())?).map(Cow::Borrowed),
     }
 }

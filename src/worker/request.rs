@@ -27,6 +27,7 @@ use crate::hand::Hand;
 use crate::persistence;
 use crate::record::Record;
 use crate::response::{Aborted, Link, Outgoing};
+use crate::route::{self, Routed, RoutedBody};
 use crate::upload::{self, Received, Source, Upload};
 use crate::worker::Worker;
 use crate::wsgi::body;
@@ -77,6 +78,10 @@ pub(crate) async fn answer(
 ) -> Result<Response<Outgoing>, Aborted> {
     connection.enter(&worker, Phase::Application);
     let origin = worker.origins.resolve(&connection, &mut request);
+    let routed = match origin {
+        Ok(()) => route::route(&worker, &connection, &mut request),
+        Err(_) => None,
+    };
     let request = Arc::new(request);
     let record = Record::new(&worker, &connection, &request);
     if let Err(error) = origin {
@@ -85,7 +90,8 @@ pub(crate) async fn answer(
         worker.complain(&connection.peer().address, worker.about_request(entry, &request));
         return Ok(refuse(StatusCode::BAD_REQUEST, record));
     }
-    if let Some(answer) = own_answer(&worker, &request) {
+    let routed = routed.map(OwnAnswer::Routed);
+    if let Some(answer) = own_answer(&worker, &request, routed) {
         return Ok(own_response(answer, &request, &source, record));
     }
     let expects = request.expectation() == Expectation::Continue;
@@ -135,9 +141,11 @@ enum OwnAnswer {
     Options,
     /// A file.
     File(Answer),
+    /// What a rule says.
+    Routed(Routed),
 }
 
-fn own_answer(worker: &Worker, request: &Request) -> Option<OwnAnswer> {
+fn own_answer(worker: &Worker, request: &Request, routed: Option<OwnAnswer>) -> Option<OwnAnswer> {
     if request.method == Method::CONNECT {
         return Some(OwnAnswer::Refusal(StatusCode::NOT_IMPLEMENTED));
     }
@@ -153,7 +161,7 @@ fn own_answer(worker: &Worker, request: &Request) -> Option<OwnAnswer> {
     if request.method == Method::OPTIONS && &*request.target() == b"*" {
         return Some(OwnAnswer::Options);
     }
-    own_file(worker, request).or_else(|| {
+    routed.or_else(|| own_file(worker, request)).or_else(|| {
         worker.mounts.misses(request).then_some(OwnAnswer::Refusal(StatusCode::NOT_FOUND))
     })
 }
@@ -180,6 +188,7 @@ fn own_response(
     source: &Source,
     mut record: Record,
 ) -> Response<Outgoing> {
+    let mut text = Bytes::new();
     let (mut head, body) = match answer {
         OwnAnswer::Refusal(status) => return refuse(status, record),
         OwnAnswer::Options => {
@@ -190,14 +199,20 @@ fn own_response(
             (head, None)
         }
         OwnAnswer::File(answer) => (answer.head, answer.body),
+        OwnAnswer::Routed(Routed { head, body: RoutedBody::File(file) }) => (head, Some(file)),
+        OwnAnswer::Routed(Routed { head, body: RoutedBody::Bytes(bytes) }) => {
+            text = bytes;
+            (head, None)
+        }
     };
+    dress(&mut head, &record);
     record.answer(&head);
     add_server(&mut head, &record.connection);
     if !source.is_empty() || persistence::ends(&record.worker, request, false) {
         persistence::end(request, &mut head);
     }
     match body {
-        None => head.map(|()| Outgoing::whole(Bytes::new(), record)),
+        None => head.map(|()| Outgoing::whole(text, record)),
         Some(body) => head.map(|()| Outgoing::file(body, record)),
     }
 }
@@ -208,6 +223,7 @@ fn refuse(status: StatusCode, mut record: Record) -> Response<Outgoing> {
     let text = error_text(status);
     persistence::end(&record.request, &mut head);
     head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    dress(&mut head, &record);
     record.answer(&head);
     add_server(&mut head, &record.connection);
     head.map(|()| Outgoing::whole(text, record))
@@ -224,6 +240,11 @@ pub(crate) fn error_head(status: StatusCode) -> Response<()> {
 /// Its body: the reason, for people.
 pub(crate) fn error_text(status: StatusCode) -> Bytes {
     Bytes::from_static(status.canonical_reason().unwrap_or("Error").as_bytes())
+}
+
+/// Adds and removes what the configuration says.
+fn dress(head: &mut Response<()>, record: &Record) {
+    record.worker.router.dress(&record.request, head);
 }
 
 /// Says who answers, to a client. A web server says it itself.
@@ -256,6 +277,7 @@ fn assemble(
             }
         }
     }
+    dress(&mut head, &record);
     record.answer(&head);
     add_server(&mut head, &record.connection);
     let length = head.headers().get(CONTENT_LENGTH).and_then(content_length);

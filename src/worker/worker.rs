@@ -41,6 +41,7 @@ use crate::proof::Proof;
 use crate::relay::Relay;
 use crate::request::Call;
 use crate::room::FAR;
+use crate::route::Router;
 use crate::signals::{self, Signals};
 use crate::spool::Spool;
 use crate::stacks;
@@ -67,6 +68,7 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Deadlines,
     pub(crate) files: Files,
     pub(crate) mounts: Mounts,
+    pub(crate) router: Router,
     pub(crate) spool: Spool,
     pub(crate) origins: Origins,
     pub(crate) names: Names,
@@ -334,6 +336,7 @@ impl Worker {
         let worker = Arc::new(Self {
             files: Files::new(&config.files),
             mounts: Mounts::new(&config.application),
+            router: Router::new(&config),
             spool: Spool::new(),
             origins: Origins::new(&config.proxies),
             names,

@@ -373,10 +373,6 @@ pub(super) const UNSUPPORTED: &[Known] = &[
     ),
     valued(&["undeferred-shared-socket"], Refused("name the address with `http`")),
     valued(&["zerg-fallback"], Refused("shared sockets are not in this version")),
-    valued(
-        &["final-route", "error-route", "response-route"],
-        Refused("internal routing is not in this version: rules that protect something would not"),
-    ),
     valued(&["sni"], Refused("TLS is not in this version: clients would find nothing there")),
     valued(&["xmlconfig"], Refused("XML is not read: convert it to INI")),
     valued(

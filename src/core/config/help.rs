@@ -36,12 +36,13 @@ Every option is also a key of the INI file, and a variable: --foo-bar=1 is
 `foo-bar = 1`, UWSGI_FOO_BAR=1 and RWSGI_FOO_BAR=1.
 ";
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     Group::Listening,
     Group::Application,
     Group::Workers,
     Group::Http,
     Group::Files,
+    Group::Routing,
     Group::Process,
     Group::Service,
     Group::Log,

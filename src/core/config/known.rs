@@ -127,6 +127,10 @@ const UNNECESSARY: &[Known] = &[
         ],
         Ignored("there is no router process"),
     ),
+    valued(
+        &["offload-threads"],
+        Ignored("files and slow responses never hold a thread of the application"),
+    ),
     flag(&["no-defer-accept"], Ignored("accepting is not deferred")),
     flag(
         &["tcp-nodelay", "http-server-name-as-http-host", "so-keepalive", "wsgi-accept-buffer"],
@@ -207,7 +211,6 @@ const LATER: &[Known] = &[
         NotYet("where files are is asked of the kernel, which remembers it"),
     ),
     valued(&["file-serve-mode", "fileserve-mode"], NotYet("rwsgi sends the files itself")),
-    valued(&["offload-threads"], NotYet("responses are written by the workers")),
     valued(
         &["log-drain", "log-filter"],
         NotYet("nothing is left out: `log-route` sends lines to a logger of their own"),
@@ -254,16 +257,7 @@ const LATER: &[Known] = &[
     valued(&["reload-on-exception*"], NotYet("a worker stays after an exception")),
     flag(&["reload-on-exception"], NotYet("a worker stays after an exception")),
     valued(
-        &[
-            "add-header",
-            "rem-header",
-            "del-header",
-            "collect-header",
-            "pull-header",
-            "response-headers-limit",
-            "error-page-*",
-            "http-var",
-        ],
+        &["collect-header", "pull-header", "response-headers-limit", "error-page-*", "http-var"],
         NotYet("responses are sent as the application makes them"),
     ),
     flag(&["http-auto-gzip", "http-websockets"], NotYet("it has no effect")),
@@ -338,8 +332,18 @@ const NEVER_SILENT: &[Known] = &[
         Refused("there is no emperor: run one service `rwsgi@NAME` for each application"),
     ),
     valued(
-        &["route", "route-*", "final-route*", "error-route*", "response-route*"],
-        Refused("internal routing is not in this version: rules that protect something would not"),
+        &[
+            "route-*",
+            "final-route",
+            "final-route-*",
+            "error-route",
+            "error-route-*",
+            "response-route",
+            "response-route-*",
+        ],
+        Refused(
+            "rules act on requests, before the application: write `route`, `route-if` or `route-run`, for responses `add-header` or a middleware",
+        ),
     ),
     valued(
         &["vhost-*"],

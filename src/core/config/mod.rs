@@ -18,6 +18,7 @@
 //! - [`exported`]: what an application sees of it;
 //!   [`mod@logging`]: for the log; [`mod@reloading`]: for reloads;
 //!   [`mod@sizing`]: for their number; [`mod@caches`]: for caches;
+//! - [`mod@routing`]: rules for requests (`route`), and fields of responses;
 //! - [`mod@service`]: what the unit of systemd has to fit;
 //! - [`mod@digest`]: what becomes of each option, by class; `convert`: the same configuration
 //!   in rwsgi's words;
@@ -53,6 +54,7 @@ pub mod recycling;
 pub mod reloading;
 pub mod resolve;
 mod resource;
+pub mod routing;
 pub mod service;
 mod settings;
 pub mod sizing;
@@ -80,6 +82,7 @@ pub use recycling::Recycling;
 pub use reloading::Reloading;
 pub use resolve::needs_restart;
 pub use resource::Stdin;
+pub use routing::Routing;
 pub use service::Service;
 pub use sizing::Sizing;
 pub use startup::{Import, Startup};
@@ -146,6 +149,8 @@ pub struct Config {
     pub proxy_protocol: ProxyProtocol,
     /// Static files, and files that the application names.
     pub files: Files,
+    /// What rules do to requests, and which fields responses have.
+    pub routing: Routing,
     /// How long a worker may take to finish its requests when it is to leave
     /// (`worker-reload-mercy`).
     pub mercy: Duration,

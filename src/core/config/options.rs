@@ -52,6 +52,8 @@ pub enum Group {
     Http,
     /// Files that are sent as they are.
     Files,
+    /// What rules do to requests, and fields of responses.
+    Routing,
     /// The process and its privileges.
     Process,
     /// The unit of systemd.
@@ -71,6 +73,7 @@ impl Group {
             Self::Workers => "Workers",
             Self::Http => "HTTP limits and timeouts",
             Self::Files => "Static files",
+            Self::Routing => "Internal routing",
             Self::Process => "Process and privileges",
             Self::Service => "Service of systemd",
             Self::Log => "Log",
@@ -982,6 +985,106 @@ pub static OPTIONS: &[OptionSpec] = &[
             "As `x-sendfile`, for the field X-Accel-Redirect, as nginx has it: its value is a \
              path below this prefix, percent-encoded, and the file is in the directory. May be \
              given several times. Only rwsgi has this option.",
+        ),
+    option("route", Group::Routing, Kind::Text)
+        .list()
+        .example(r"^/old/(.*)$ redirect-permanent:/new/$1")
+        .doc(
+            "A rule for requests whose PATH_INFO, below their mount, matches the regular expression: `REGEX \
+             ACTION`. Rules of all kinds act in their order, before static files, until one ends it: \
+             `redirect:URL`, `redirect-permanent:URL`, `static:FILE`, `break:STATUS`, `return:STATUS`, \
+             `rewrite:PATH`, `rewrite-last:PATH`, `last`, `continue`, `goto:LABEL`, `addheader:NAME: TEXT`, \
+             `delheader:NAME`, `addvar:NAME=TEXT`, `setpathinfo:PATH`, `setscriptname:TEXT`, `fixpathinfo`, \
+             `sethost:TEXT`, `seturi:TEXT`, `setqs:TEXT`, `setremoteaddr:TEXT`, `setremoteuser:TEXT`, \
+             `setscheme:TEXT`, `log:TEXT`, `logvar:NAME=TEXT`, `donotlog`, `basicauth:REALM,USER:PASSWORD`. In \
+             texts, `$1` is a group, `${NAME}` a variable of CGI, `${cookie[NAME]}` and `${qs[NAME]}` a cookie \
+             and a parameter of the query. Expressions are those of Rust, without look-around and backreferences. \
+             Other actions are refused.",
+        ),
+    option("route-uri", Group::Routing, Kind::Text)
+        .list()
+        .example(r"^/search\?q=$ break:400")
+        .doc(
+            "As `route`, of REQUEST_URI, which has the query and is as the client sent it.",
+        ),
+    option("route-host", Group::Routing, Kind::Text)
+        .list()
+        .example(r"^www\.(.*)$ redirect-permanent:https://$1${REQUEST_URI}")
+        .doc(
+            "As `route`, of HTTP_HOST.",
+        ),
+    option("route-qs", Group::Routing, Kind::Text)
+        .aliases(&["route-query-string"])
+        .list()
+        .example(r"(^|&)debug=1 break:403")
+        .doc(
+            "As `route`, of QUERY_STRING.",
+        ),
+    option("route-remote-addr", Group::Routing, Kind::Text)
+        .list()
+        .example(r"^192\.0\.2\. break:403")
+        .doc(
+            "As `route`, of REMOTE_ADDR, which is the client's behind `trusted-proxies`.",
+        ),
+    option("route-remote-user", Group::Routing, Kind::Text)
+        .list()
+        .example(r"^guest$ break:403")
+        .doc(
+            "As `route`, of REMOTE_USER.",
+        ),
+    option("route-user-agent", Group::Routing, Kind::Text)
+        .list()
+        .example(r"BadBot break:403")
+        .doc(
+            "As `route`, of HTTP_USER_AGENT.",
+        ),
+    option("route-referer", Group::Routing, Kind::Text)
+        .list()
+        .example(r"^https?://spam\. break:403")
+        .doc(
+            "As `route`, of HTTP_REFERER.",
+        ),
+    option("route-if", Group::Routing, Kind::Text)
+        .list()
+        .example(r"equal:${HTTP_X_FORWARDED_PROTO};http redirect-permanent:https://${HTTP_HOST}${REQUEST_URI}")
+        .doc(
+            "A rule for requests for which a condition holds: `CONDITION:TEXT ACTION`, with actions as of \
+             `route`. There are `equal:A;B`, `startswith:A;B`, `endswith:A;B`, `contains:A;B`, \
+             `regexp:TEXT;REGEX`, `empty:TEXT`, `exists:PATH`, `isfile:PATH`, `isdir:PATH`, `islink:PATH`, \
+             `isexec:PATH`, of numbers `ishigher:A;B`, `ishigherequal:A;B`, `islower:A;B` and `islowerequal:A;B`, \
+             `ipv4in:ADDRESS;NETWORK` and `ipv6in:ADDRESS;NETWORK`.",
+        ),
+    option("route-if-not", Group::Routing, Kind::Text)
+        .list()
+        .example(r"ipv4in:${REMOTE_ADDR};10.0.0.0/8 break:403")
+        .doc(
+            "As `route-if`, for which the condition does not hold.",
+        ),
+    option("route-run", Group::Routing, Kind::Text)
+        .list()
+        .example(r"addheader:X-Frame-Options: DENY")
+        .doc(
+            "A rule for all requests: `ACTION`.",
+        ),
+    option("route-label", Group::Routing, Kind::Text)
+        .list()
+        .example(r"end")
+        .doc(
+            "A place that `goto:LABEL` of a rule above leads to.",
+        ),
+    option("add-header", Group::Routing, Kind::Text)
+        .list()
+        .example(r"X-Frame-Options: DENY")
+        .doc(
+            "A field that every response has in addition, `Name: value`. Those that depend on the connection, \
+             such as Content-Length, are refused.",
+        ),
+    option("del-header", Group::Routing, Kind::Text)
+        .aliases(&["rem-header"])
+        .list()
+        .example(r"X-Powered-By")
+        .doc(
+            "A field that is taken from every response of the application.",
         ),
     option("uid", Group::Process, Kind::User)
         .at_start()

@@ -24,6 +24,15 @@ impl Pattern {
         self.0.is_match(subject)
     }
 
+    /// What its groups match in `subject`, the whole first; a group that takes no part is empty.
+    pub fn groups(&self, subject: &[u8]) -> Option<Vec<Vec<u8>>> {
+        let captures = self.0.captures(subject)?;
+        let text = |group: Option<regex::bytes::Match<'_>>| {
+            group.map(|group| group.as_bytes().to_vec()).unwrap_or_default()
+        };
+        Some(captures.iter().map(text).collect())
+    }
+
     /// As written.
     pub fn as_str(&self) -> &str {
         self.0.as_str()

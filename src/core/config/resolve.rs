@@ -16,7 +16,7 @@ use super::settings::{Setting, Settings};
 use super::value::Value;
 use super::{
     Config, Context, Harakiri, Http, Process, Proxies, QueueLimits, caches, files, listening,
-    logging, recycling, reloading, sizing,
+    logging, recycling, reloading, routing, sizing,
 };
 use crate::address::ListenAddr;
 
@@ -43,6 +43,7 @@ pub fn resolve(
     let files = files::files(&settings, &base, &mut findings);
     let recycling = recycling::recycling(&settings, &mut findings);
     let reloading = reloading::reloading(&settings, &base, &mut findings);
+    let routing = routing::routing(&settings, &mut findings);
     let harakiri = harakiri(&settings, &mut findings);
     let caches = caches::caches(&settings, context, &mut findings);
     let (processes, threads, sizing) = sizing::sizing(&settings, context, &mut findings);
@@ -68,6 +69,7 @@ pub fn resolve(
         inherited_protocol: listening::inherited_protocol(&settings),
         proxy_protocol,
         files,
+        routing,
         mercy: seconds(&settings, "worker-reload-mercy").unwrap_or(Duration::from_secs(60)),
         recycling,
         reloading,

@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use rwsgi_core::hash::Seed;
 use rwsgi_protocol::forwarded::Origin;
 use rwsgi_protocol::header::{environ_key, http_name, is_forwarding};
-use rwsgi_protocol::request::Head;
+use rwsgi_protocol::request::{Changes, Head};
 use rwsgi_protocol::uwsgi::Vars;
 
 use crate::accept::Listener;
@@ -109,7 +109,7 @@ impl<'py> Environ<'py> {
                     environ.set_item(intern!(self.py, "HTTP_HOST"), latin1(self.py, host)?)?;
                 }
             }
-            Head::Uwsgi { vars, modifier } => self.variables(call, vars, *modifier, &environ)?,
+            Head::Uwsgi { vars, .. } => self.variables(call, vars, &environ)?,
         }
         if request.origin != Origin::default() {
             self.origin(&request.origin, &environ)?;
@@ -133,6 +133,18 @@ impl<'py> Environ<'py> {
         environ.set_item(intern!(self.py, "PATH_INFO"), latin1(self.py, rest)?)?;
         // As PATH_INFO: each byte is a character.
         environ.set_item(intern!(self.py, "SCRIPT_NAME"), latin1(self.py, prefix.as_bytes())?)
+    }
+
+    /// Sets what rules have set.
+    pub(crate) fn change(
+        &mut self,
+        changes: &Changes,
+        environ: &Bound<'py, PyDict>,
+    ) -> PyResult<()> {
+        for (name, value) in &changes.variables {
+            environ.set_item(self.name(name.as_bytes())?, latin1(self.py, value)?)?;
+        }
+        Ok(())
     }
 
     /// Request line and peer.
@@ -165,7 +177,6 @@ impl<'py> Environ<'py> {
         &mut self,
         call: &Call,
         vars: &Vars,
-        modifier: u8,
         environ: &Bound<'py, PyDict>,
     ) -> PyResult<()> {
         let py = self.py;
@@ -178,7 +189,7 @@ impl<'py> Environ<'py> {
             }
             environ.set_item(self.name(name)?, latin1(py, value)?)?;
         }
-        environ.set_item(intern!(py, "PATH_INFO"), latin1(py, vars.path_info(modifier))?)?;
+        environ.set_item(intern!(py, "PATH_INFO"), latin1(py, &call.request.path_info())?)?;
         environ.set_item(intern!(py, "wsgi.url_scheme"), vars.scheme().as_str())
     }
 
