@@ -203,8 +203,10 @@ fn a_store_is_written_while_the_instance_runs() {
 
 #[test]
 fn workers_that_are_killed_while_they_write_leave_it_whole_and_usable() {
-    let writing = "[uwsgi.cache_update('k%d' % (i % 40), bytes([i % 251]) * (i % 900)) for i in range(10**9)]";
-    let lines = "processes = 2\nthreads = 2\ncache2 = items=20,blocksize=100,blocks=80,bitmap=1,purge_lru=1";
+    let writing = "open('writer', 'w').write('%d' % os.getpid()) and [uwsgi.cache_update(\
+                   'k%d' % (i % 40), bytes([i % 251]) * (i % 900)) for i in range(10**9)]";
+    let lines = "processes = 2\nthreads = 2\nworker-reload-mercy = 1\n\
+                 cache2 = items=20,blocksize=100,blocks=80,bitmap=1,purge_lru=1";
     let server = setup(lines).start();
     let torn = "[k for k in uwsgi.cache_keys() if len(set(uwsgi.cache_get(k) or b'')) > 1]";
     let quoted: String = writing.bytes().map(|byte| format!("%{byte:02x}")).collect();
@@ -213,9 +215,8 @@ fn workers_that_are_killed_while_they_write_leave_it_whole_and_usable() {
         wait::until("a writer", || {
             (eval(&server, "len(uwsgi.cache_keys()) > 5") == "True").then_some(())
         });
-        for pid in server.workers().into_iter().rev().take(2) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
+        let writer = server.place.read("writer").parse().unwrap();
+        kill(Pid::from_raw(writer), Signal::SIGKILL).unwrap();
         wait::until("workers again", || {
             let mut client = server.connect();
             client.try_response_to("/?1").ok().map(drop)
