@@ -5,9 +5,9 @@
 //! death ([`Locked`]). What has expired is not found any more, and goes when its room is
 //! needed: nothing ticks.
 //!
-//! - [`layout`]: where is what; [`hash`]: which bucket;
-//! - [`memory`]: reading beside those who write;
-//! - [`table`]: what the holder of the lock does; [`recovery`]: what the next holder does when one has
+//! - `layout`: where is what; `hash`: which bucket;
+//! - `memory`: reading beside those who write;
+//! - `table`: what the holder of the lock does; `recovery`: what the next holder does when one has
 //!   died;
 //! - [`store`]: a cache in a file.
 
