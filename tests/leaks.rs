@@ -146,14 +146,16 @@ fn a_worker_has_the_descriptors_that_it_serves_with() {
     let server = systemd(Setup::classic("[rwsgi]\nchdir = %d\nwsgi-file = app.py\n"));
     let seen = ours(&server);
     let all = descriptors(&seen["request"]);
-    let kinds = ["socket:[", "anon_inode:[event", "/memfd:rwsgi-scoreboard", "pipe:[", "/dev/null"];
+    let shared = ["/memfd:rwsgi-scoreboard", "/memfd:rwsgi-commons"];
+    let kinds = [&shared[..], &["socket:[", "anon_inode:[event", "pipe:[", "/dev/null"]].concat();
     // The log of this test is a file.
     let is_known =
         |what: &str| kinds.iter().any(|kind| what.starts_with(kind)) || what.ends_with("/stderr");
     assert!(all.iter().all(|(_, what)| is_known(what)), "{all:?}");
-    // Beside the three: the log, the channel, the scoreboard, a listener, the relay's two, the
-    // reactor's two, the pair for SIGTERM, and the connection.
-    assert!(all.len() <= 3 + 12, "{all:?}");
+    // Beside the three: the log, for the template and for the worker; the channel; the scoreboard, also
+    // for who asks about others; what the uwsgi module shares; a listener, the relay's two, the
+    // reactor's two, two pairs for signals, and the connection.
+    assert!(all.len() <= 3 + 15, "{all:?}");
 }
 
 #[test]
