@@ -43,15 +43,15 @@ pub fn run(sources: &Sources, context: &Context, name: Option<&str>, json: bool)
         }
         Err(errors) => {
             for error in errors {
-                findings.error(ExitCode::Config, "configuration", error.to_string(), "");
+                findings.error(ExitCode::Config, "configuration", format!("{error:#}"), "");
             }
             return findings.print(json);
         }
     };
     for warning in warnings {
         match warning.severity {
-            Severity::Info => findings.ok("configuration", warning.to_string()),
-            Severity::Warning => findings.warn("configuration", warning.to_string(), ""),
+            Severity::Info => findings.ok("configuration", format!("{warning:#}")),
+            Severity::Warning => findings.warn("configuration", format!("{warning:#}"), ""),
         }
     }
     if let Ok((raw, _)) = config::read(sources, context) {

@@ -98,7 +98,10 @@ impl Report {
     }
 
     fn render(&self, f: &mut fmt::Formatter<'_>, label: &str) -> fmt::Result {
-        write!(f, "{label}: ")?;
+        // `{:#}` is for who says the severity in words of their own.
+        if !f.alternate() {
+            write!(f, "{label}: ")?;
+        }
         if let Some((origin, span)) = self.span() {
             write_place(f, origin, span)?;
         }
@@ -284,6 +287,8 @@ mod tests {
              \x20 expected: a number from 1 to 1024\n\
              \x20 help: write `processes = 4`\n        or so"
         );
+        let told = error.to_string();
+        assert_eq!(told.strip_prefix("error: "), Some(format!("{error:#}").as_str()));
     }
 
     #[test]
