@@ -53,7 +53,7 @@ mod reading;
 pub mod recycling;
 pub mod reloading;
 pub mod resolve;
-mod resource;
+pub mod resource;
 pub mod routing;
 pub mod service;
 mod settings;

@@ -9,6 +9,7 @@ use rwsgi_core::config::blocks::{self, Item};
 use rwsgi_core::config::error::Findings;
 use rwsgi_core::config::ini::IniFile;
 use rwsgi_core::config::magic::Magic;
+use rwsgi_core::config::resource::Allowance;
 use rwsgi_core::config::vars;
 
 fuzz_target!(|data: &[u8]| {
@@ -47,7 +48,8 @@ fuzz_target!(|data: &[u8]| {
         let keywords = options.iter().filter(|option| blocks::is_keyword(&option.key)).count();
         assert_eq!(count(&items), options.len() - keywords);
     }
-    vars::expand(&mut options, &|_| None, Path::new("/nowhere"), &mut findings);
+    let left = Allowance::without_commands();
+    vars::expand(&mut options, &|_| None, Path::new("/nowhere"), &left, &mut findings);
     findings.errors.iter().for_each(|error| assert!(!error.to_string().is_empty()));
     findings.warnings.iter().for_each(|warning| assert!(!warning.to_string().is_empty()));
 });
