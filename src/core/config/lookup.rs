@@ -148,8 +148,10 @@ fn similar(name: &str) -> Vec<&'static str> {
         return vec![hint];
     }
     let bound = if plain.len() <= 4 { 1 } else { 2 };
+    let letters: Vec<char> = plain.chars().collect();
     let mut near: Vec<(usize, &'static str)> = candidates()
-        .map(|meant| (distance(&plain, meant.name), meant.name))
+        .filter(|meant| meant.name.len().abs_diff(letters.len()) <= bound)
+        .map(|meant| (distance(&letters, meant.name.as_bytes(), bound), meant.name))
         .filter(|(distance, _)| *distance <= bound)
         .collect();
     near.sort_by_key(|(distance, _)| *distance);
@@ -159,23 +161,28 @@ fn similar(name: &str) -> Vec<&'static str> {
     near.into_iter().map(|(_, name)| name).take(SUGGESTED).collect()
 }
 
-/// How many letters to insert, delete, replace, or swap with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    if a.len().abs_diff(b.len()) > 2 {
-        return usize::MAX;
-    }
+/// How many letters to insert, delete, replace, or swap with their neighbour; where it is more than
+/// `bound`, some number above that. `b` is ASCII, as all names of options are.
+fn distance(a: &[char], b: &[u8], bound: usize) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for i in 1..=a.len() {
         let mut row = vec![i];
         for j in 1..=b.len() {
-            let replace = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let replace = last[j - 1] + usize::from(a[i - 1] != char::from(b[j - 1]));
             let mut best = replace.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+            if i > 1
+                && j > 1
+                && a[i - 1] == char::from(b[j - 2])
+                && a[i - 2] == char::from(b[j - 1])
+            {
                 best = best.min(before[j - 2] + 1);
             }
             row.push(best);
+        }
+        // What comes can only add to the least of two rows.
+        if row.iter().chain(&last).all(|distance| *distance > bound) {
+            return bound + 1;
         }
         before = std::mem::replace(&mut last, row);
     }
