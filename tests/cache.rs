@@ -190,6 +190,62 @@ fn a_store_brings_it_over_a_restart_and_nothing_else_does() {
 }
 
 #[test]
+fn what_is_no_store_is_not_written_by_the_program_that_takes_over_either() {
+    let setup = replaceable(setup("cache2 = items=5,store=it.cache,store_sync=1"));
+    setup.place.write("it.cache", "somebody else's\n");
+    let mut server = setup.start();
+    server.wait_for_log("the cache `default` begins empty: ", 1);
+    upgrade(&server.place);
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("reloaded: 1 worker", 1);
+    eval(&server, "uwsgi.cache_set('k', b'1')");
+    assert!(server.stop().success());
+    assert_eq!(server.place.read("it.cache"), "somebody else's\n");
+}
+
+#[test]
+fn a_reload_looks_at_a_new_store_before_it_is_written() {
+    let mut server = setup("cache2 = items=5,store=it.cache").start();
+    eval(&server, "uwsgi.cache_set('k', b'1')");
+    server.place.write("other", "somebody else's\n");
+    let ini = server.place.read("app.ini").replace("it.cache", "other");
+    server.place.write("app.ini", &ini);
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("the cache `default` is not stored: ", 1);
+    server.wait_for_log("reloaded: ", 1);
+    assert!(server.stop().success());
+    assert_eq!(server.place.read("other"), "somebody else's\n");
+}
+
+#[test]
+fn a_reload_that_fails_does_not_change_what_is_stored_and_where() {
+    let mut server = setup("cache2 = items=5,store=it.cache").start();
+    eval(&server, "uwsgi.cache_set('needle', b'1')");
+    let failing = format!("{APP}\nuwsgi.cache_set('chaff', b'1')\nimport nowhere\n");
+    server.place.write("app.py", &failing);
+    for (number, with) in ["items=6,store=it.cache", "items=5,store=other"].iter().enumerate() {
+        let ini = server.place.read("app.ini");
+        server.place.write("app.ini", &ini.replace("items=5,store=it.cache", with));
+        server.signal(Signal::SIGHUP);
+        server.wait_for_log("reload failed", number + 1);
+        server.place.write("app.ini", &ini);
+    }
+    assert!(server.stop().success());
+    let stored = std::fs::read(server.place.join("it.cache")).unwrap();
+    let has = |text: &[u8]| stored.windows(text.len()).any(|part| part == text);
+    assert!(has(b"needle") && !server.place.join("other").exists());
+}
+
+#[test]
+fn a_store_that_is_a_fifo_keeps_nobody_waiting() {
+    let setup = setup("cache2 = items=5,store=it.cache");
+    nix::unistd::mkfifo(&setup.place.join("it.cache"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let server = setup.start();
+    server.wait_for_log("it.cache: it is no file; it is left as it is", 1);
+    assert_eq!(eval(&server, "uwsgi.cache_set('k', b'1')"), "True");
+}
+
+#[test]
 fn a_store_is_written_while_the_instance_runs() {
     let mut server = setup("cache2 = items=5,store=it.cache,store_sync=1").start();
     eval(&server, "uwsgi.cache_set('needle', b'1')");

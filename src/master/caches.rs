@@ -5,8 +5,9 @@
 //! while workers of the generation before go on with theirs. Writing is done by a thread of its own,
 //! at most one at a time; only the end of the instance waits for it.
 
-use std::io;
+use std::collections::BTreeSet;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,38 +25,43 @@ use crate::signals;
 #[derive(Debug, Default)]
 pub struct Caches {
     kept: Vec<Kept>,
-    writer: Option<JoinHandle<()>>,
+    /// Files where stores should be, that cannot be read as such and are not to be touched.
+    foreign: BTreeSet<PathBuf>,
+    writer: Option<JoinHandle<Vec<PathBuf>>>,
 }
 
 #[derive(Debug)]
 struct Kept {
     name: String,
     cache: Arc<Cache>,
-    /// Where it is written to.
-    store: Option<Store>,
-    /// What is there cannot be read, and is not to be touched.
-    is_foreign: bool,
-    /// What had been written to the cache when it was last stored.
-    stored: u64,
+    /// Where it was stored last, and what had been written to the cache by then.
+    stored: Option<(PathBuf, u64)>,
     due: Instant,
 }
 
 impl Kept {
+    /// A cache that has what its store has.
     fn new(spec: &CacheSpec, cache: Cache) -> Self {
+        let changes = cache.figures().changes;
+        let stored = spec.store.as_ref().map(|store| (store.path.clone(), changes));
         let every = spec.store.as_ref().map_or(Duration::ZERO, |store| store.every);
-        let stored = cache.figures().changes;
-        let (name, cache, store) = (spec.name.clone(), Arc::new(cache), spec.store.clone());
-        Self { name, cache, store, is_foreign: false, stored, due: Instant::now() + every }
+        let (name, cache) = (spec.name.clone(), Arc::new(cache));
+        Self { name, cache, stored, due: Instant::now() + every }
     }
 
     fn is(&self, spec: &CacheSpec) -> bool {
         self.name == spec.name && *self.cache.geometry() == spec.geometry
     }
 
-    /// The store, if something has been written to the cache since.
-    fn outdated(&self) -> Option<&Store> {
-        let store = self.store.as_ref().filter(|_| !self.is_foreign);
-        store.filter(|_| self.cache.figures().changes != self.stored)
+    /// Where it is written to, if it is one of the configuration that serves.
+    fn store<'a>(&self, serving: &'a Config) -> Option<&'a Store> {
+        serving.caches.iter().find(|spec| self.is(spec))?.store.as_ref()
+    }
+
+    /// What will have been stored when it is written to `path` now; `None` when that is so already.
+    fn news(&self, path: &Path) -> Option<(PathBuf, u64)> {
+        let news = (path.to_owned(), self.cache.figures().changes);
+        (self.stored.as_ref() != Some(&news)).then_some(news)
     }
 }
 
@@ -70,25 +76,26 @@ impl Caches {
         Ok(caches)
     }
 
-    /// Those that an earlier program has handed over. One that has another layout is not used: then
-    /// it begins empty.
+    /// Those that an earlier program has handed over, and the stores that it would not have written to.
+    /// One that has another layout is not used: then it begins empty.
     ///
     /// # Errors
     /// A sentence, when a descriptor is missing.
     pub fn resume(
         config: &Config,
         handed: Vec<(String, Geometry, RawFd)>,
+        foreign: Vec<PathBuf>,
         mut take: impl FnMut(RawFd) -> Result<OwnedFd, String>,
     ) -> Result<Self, String> {
-        let mut caches = Self::default();
+        let foreign = foreign.into_iter().collect();
+        let mut caches = Self { foreign, ..Self::default() };
         for (name, geometry, fd) in handed {
             let fd = take(fd)?;
             let is_same = |spec: &&CacheSpec| spec.name == name && spec.geometry == geometry;
             let Some(spec) = config.caches.iter().find(is_same) else { continue };
             match Cache::open(fd, geometry) {
                 Ok(cache) => {
-                    let kept = Kept::new(spec, cache);
-                    caches.kept.push(Kept { stored: u64::MAX, ..kept });
+                    caches.kept.push(Kept { stored: None, ..Kept::new(spec, cache) });
                 }
                 Err(why) => {
                     log::warning(Said::Cache, format!("the cache `{name}` begins empty: {why}"))
@@ -107,24 +114,59 @@ impl Caches {
         let wanted = || config.caches.iter().chain(&serving.caches);
         self.kept.retain(|kept| wanted().any(|spec| kept.is(spec)));
         for spec in &config.caches {
-            if let Some(kept) = self.kept.iter_mut().find(|kept| kept.is(spec)) {
-                if kept.store != spec.store {
-                    kept.store.clone_from(&spec.store);
-                    kept.is_foreign = false;
-                    kept.stored = u64::MAX;
-                }
+            if self.kept.iter().any(|kept| kept.is(spec)) {
+                self.inspect(spec);
                 continue;
             }
             let cache = Cache::create(spec.geometry).map_err(|error| {
                 let name = &spec.name;
                 format!("cannot make the memory of the cache `{name}`: {error}; make it smaller")
             })?;
-            let is_usable = fill(&cache, spec);
-            let mut kept = Kept::new(spec, cache);
-            kept.is_foreign = !is_usable;
-            self.kept.push(kept);
+            self.fill(&cache, spec);
+            self.kept.push(Kept::new(spec, cache));
         }
         Ok(())
+    }
+
+    /// Fills a new cache from its store.
+    fn fill(&mut self, cache: &Cache, spec: &CacheSpec) {
+        let Some(store) = &spec.store else { return };
+        self.foreign.remove(&store.path);
+        match store::load(cache, &store.path) {
+            Ok(0) => {}
+            Ok(count) => {
+                let (name, path) = (&spec.name, store.path.display());
+                let message = format!("the cache `{name}` begins with {count} items of {path}");
+                log::info(Said::Cache, message).send();
+            }
+            Err(why) => self.refuse(spec, store, "begins empty", &why),
+        }
+    }
+
+    /// Looks at the store that a cache is to have from now on: what else is there stays.
+    fn inspect(&mut self, spec: &CacheSpec) {
+        let Some(store) = &spec.store else { return };
+        match store::is_there(&store.path) {
+            seen if store.replace || seen == Ok(false) => {
+                self.foreign.remove(&store.path);
+            }
+            Err(why) if !self.foreign.contains(&store.path) => {
+                self.refuse(spec, store, "is not stored", &why);
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    fn refuse(&mut self, spec: &CacheSpec, store: &Store, outcome: &str, why: &str) {
+        let what = if store.replace {
+            "it will be replaced"
+        } else {
+            self.foreign.insert(store.path.clone());
+            "it is left as it is and not written: remove it, or add `store_delete=1`"
+        };
+        let (name, path) = (&spec.name, store.path.display());
+        let message = format!("the cache `{name}` {outcome}: {path}: {why}; {what}");
+        log::warning(Said::Cache, message).send();
     }
 
     /// The memories of those of `config`, in its order.
@@ -140,85 +182,90 @@ impl Caches {
             .map(|kept| (kept.name.as_str(), *kept.cache.geometry(), kept.cache.memory()))
     }
 
-    /// When the next one is to be looked at.
-    fn due(&self) -> Option<Instant> {
-        let is_regular = |store: &Store| !store.every.is_zero();
-        let regular = self.kept.iter().filter(|kept| kept.store.as_ref().is_some_and(is_regular));
-        regular.map(|kept| kept.due).min()
+    /// Files that cannot be read as a store and are not to be touched.
+    pub fn foreign(&self) -> Vec<PathBuf> {
+        self.foreign.iter().cloned().collect()
     }
 
-    /// Has what is due, and has changed, be written.
-    fn save_due(&mut self, now: Instant) {
-        let mut due = Vec::new();
-        let is_writing = self.writer.as_ref().is_some_and(|writer| !writer.is_finished());
+    /// When the next one is to be looked at.
+    fn due(&self, serving: &Config) -> Option<Instant> {
+        let is_regular = |kept: &&Kept| kept.store(serving).is_some_and(|it| !it.every.is_zero());
+        self.kept.iter().filter(is_regular).map(|kept| kept.due).min()
+    }
+
+    /// Has what is due, and has changed, be written. Only for the configuration that serves: other
+    /// caches are there, too, of a reload that goes on, has failed or has changed a size.
+    fn save_due(&mut self, serving: &Config, now: Instant) {
+        if self.writer.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.await_writer();
+        }
+        let (is_writing, mut due) = (self.writer.is_some(), Vec::new());
         for kept in &mut self.kept {
-            let Some(every) = kept.store.as_ref().map(|store| store.every) else { continue };
-            if every.is_zero() || kept.due > now {
+            let Some(store) = kept.store(serving).filter(|store| !store.every.is_zero()) else {
+                continue;
+            };
+            if kept.due > now {
                 continue;
             }
-            kept.due = now + every;
-            let path = kept.outdated().map(|store| store.path.clone());
-            if let (Some(path), false) = (path, is_writing) {
-                kept.stored = kept.cache.figures().changes;
-                due.push((kept.name.clone(), Arc::clone(&kept.cache), path));
+            kept.due = now + store.every;
+            let is_ours = !is_writing && !self.foreign.contains(&store.path);
+            if let Some(news) = kept.news(&store.path).filter(|_| is_ours) {
+                due.push((kept.name.clone(), Arc::clone(&kept.cache), store.path.clone()));
+                kept.stored = Some(news);
             }
         }
-        if !due.is_empty() {
-            let write = move || {
-                signals::block_all();
-                for (name, cache, path) in due {
-                    tell(&name, &path, store::save(&cache, &path));
-                }
-            };
-            // Without a thread it is written when the instance ends.
-            self.writer = std::thread::Builder::new().stack_size(256 * 1024).spawn(write).ok();
+        if due.is_empty() {
+            return;
+        }
+        let paths: Vec<_> = due.iter().map(|(_, _, path)| path.clone()).collect();
+        let write = move || {
+            signals::block_all();
+            due.retain(|(name, cache, path)| !save(name, cache, path));
+            due.into_iter().map(|(_, _, path)| path).collect()
+        };
+        match std::thread::Builder::new().stack_size(256 * 1024).spawn(write) {
+            Ok(writer) => self.writer = Some(writer),
+            // It is written when the instance ends, or the next time.
+            Err(_) => self.forget_stored(&paths),
+        }
+    }
+
+    /// Waits for the thread; what it could not write is tried again.
+    fn await_writer(&mut self) {
+        if let Some(failed) = self.writer.take().and_then(|writer| writer.join().ok()) {
+            self.forget_stored(&failed);
+        }
+    }
+
+    fn forget_stored(&mut self, paths: &[PathBuf]) {
+        for kept in &mut self.kept {
+            kept.stored.take_if(|(path, _)| paths.contains(path));
         }
     }
 
     /// Writes all that has changed, and waits until that is done.
-    fn save_all(&mut self) {
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
-        }
+    fn save_all(&mut self, serving: &Config) {
+        self.await_writer();
         for kept in &self.kept {
-            if let Some(Store { path, .. }) = kept.outdated() {
-                tell(&kept.name, path, store::save(&kept.cache, path));
+            let store = kept.store(serving).filter(|store| !self.foreign.contains(&store.path));
+            if let Some(Store { path, .. }) = store
+                && kept.news(path).is_some()
+            {
+                save(&kept.name, &kept.cache, path);
             }
         }
     }
 }
 
-/// Fills a new cache from its store. Whether that can be written to afterwards.
-fn fill(cache: &Cache, spec: &CacheSpec) -> bool {
-    let Some(Store { path, replace, .. }) = &spec.store else { return true };
-    let loaded = store::load(cache, path);
-    let (name, path) = (&spec.name, path.display());
-    match loaded {
-        Ok(0) => true,
-        Ok(count) => {
-            let message = format!("the cache `{name}` begins with {count} items of {path}");
-            log::info(Said::Cache, message).send();
-            true
-        }
-        Err(why) => {
-            let what = if *replace {
-                "it will be replaced"
-            } else {
-                "it is left as it is and not written: remove it, or add `store_delete=1`"
-            };
-            let message = format!("the cache `{name}` begins empty: {path}: {why}; {what}");
-            log::warning(Said::Cache, message).send();
-            *replace
-        }
-    }
-}
-
-fn tell(name: &str, path: &std::path::Path, saved: io::Result<()>) {
-    if let Err(error) = saved {
+/// Whether it was written.
+fn save(name: &str, cache: &Cache, path: &Path) -> bool {
+    let saved = store::save(cache, path);
+    if let Err(error) = &saved {
         let path = path.display();
         let message = format!("the cache `{name}` cannot be written to {path}: {error}");
         log::error(Said::Cache, message).send();
     }
+    saved.is_ok()
 }
 
 impl Master {
@@ -231,15 +278,17 @@ impl Master {
     }
 
     pub(crate) fn caches_due(&self) -> Option<Instant> {
-        self.instance.caches.due()
+        self.instance.caches.due(&self.instance.config)
     }
 
     pub(crate) fn save_caches_if_due(&mut self) {
-        self.instance.caches.save_due(Instant::now());
+        let instance = &mut self.instance;
+        instance.caches.save_due(&instance.config, Instant::now());
     }
 
     /// No worker is left that writes.
     pub(crate) fn save_caches(&mut self) {
-        self.instance.caches.save_all();
+        let instance = &mut self.instance;
+        instance.caches.save_all(&instance.config);
     }
 }

@@ -83,6 +83,9 @@ pub struct Handover {
     /// The caches: name, size, memory.
     #[serde(default)]
     pub caches: Vec<(String, Geometry, RawFd)>,
+    /// Files where their stores should be, which are something else and are not to be touched.
+    #[serde(default)]
+    pub foreign_stores: Vec<PathBuf>,
     /// The pid file, whose lock depends on the descriptor.
     pub pidfile: Option<(PathBuf, RawFd)>,
     /// The log file, if the log goes to one.

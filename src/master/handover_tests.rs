@@ -51,6 +51,7 @@ fn sample(state: State) -> Handover {
         commons: None,
         schedules: Schedules::default(),
         caches: Vec::new(),
+        foreign_stores: Vec::new(),
         pidfile: Some(("/run/shop.pid".into(), 11)),
         log: Some(8),
         control: Some(("/run/rwsgi/shop/control".into(), 12, 13)),

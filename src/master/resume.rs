@@ -155,7 +155,7 @@ fn take(
     let pipes = all(handover.outputs, |Output { source, pipe, text }| {
         Ok(Pipe::new(source, with(pipe)?, text))
     })?;
-    let caches = Caches::resume(&config, handover.caches, &mut with)?;
+    let caches = Caches::resume(&config, handover.caches, handover.foreign_stores, &mut with)?;
     let capture = Capture::start(&config.log.sinks.target);
     if let Some(capture) = &capture {
         capture.read_on(pipes);

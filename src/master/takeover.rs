@@ -327,6 +327,7 @@ impl Master {
             commons: Some(keep(instance.commons.memory())),
             schedules: self.schedules.clone(),
             caches: instance.caches.parts().map(|(n, g, fd)| (n.into(), g, keep(fd))).collect(),
+            foreign_stores: instance.caches.foreign(),
             pidfile: instance.pidfile.as_ref().map(|pidfile| {
                 let (path, file) = pidfile.parts();
                 (path.to_owned(), keep(file))

@@ -66,20 +66,18 @@ fn calendar() -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Writes what `cache` holds to `path`, mode 0600.
+/// Writes what `cache` holds to `path`, mode 0600. The file beside has the process in its name: another
+/// instance may have the same store.
 ///
 /// # Errors
 /// Those of open(2), write(2), fsync(2) and rename(2).
 pub fn save(cache: &Cache, path: &Path) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(nix::libc::O_NOFOLLOW)
-        .open(&beside)?;
+    beside.push(format!(".{}.new", std::process::id()));
+    // Of an instance that was killed.
+    let _ = std::fs::remove_file(&beside);
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(&beside)?;
     let written = write_to(cache, file).and_then(|()| std::fs::rename(&beside, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&beside);
@@ -109,17 +107,44 @@ fn write_to(cache: &Cache, file: File) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Whether there is a store at `path`; only its beginning is read.
+///
+/// # Errors
+/// A clause: what is there is something else, or cannot be read.
+pub fn is_there(path: &Path) -> Result<bool, String> {
+    let Some(file) = open(path)? else { return Ok(false) };
+    heading(&mut Hashed::new(file)).map(|()| true)
+}
+
+/// The file, if there is one. A FIFO would keep who opens it waiting.
+fn open(path: &Path) -> Result<Option<File>, String> {
+    let opened = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    match file.metadata() {
+        Ok(found) if found.is_file() => Ok(Some(file)),
+        Ok(_) => Err("it is no file".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn heading(from: &mut Hashed<impl Read>) -> Result<(), String> {
+    if from.read(HEADING.len() as u64).is_ok_and(|read| read == HEADING) {
+        return Ok(());
+    }
+    Err("it was not written by this version of rwsgi".into())
+}
+
 /// Fills `cache`, which is empty, with what `path` has; how many items. What has expired meanwhile is
 /// left out, and so is what does not fit any more.
 ///
 /// # Errors
 /// A clause: the file cannot be read, or is not whole. Then the cache stays empty.
 pub fn load(cache: &Cache, path: &Path) -> Result<u64, String> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error.to_string()),
-    };
+    let Some(file) = open(path)? else { return Ok(0) };
     let loaded = read_from(cache, file);
     if loaded.is_err()
         && let Ok(table) = cache.lock(super::PATIENCE)
@@ -132,9 +157,7 @@ pub fn load(cache: &Cache, path: &Path) -> Result<u64, String> {
 fn read_from(cache: &Cache, file: File) -> Result<u64, String> {
     let (now, calendar) = (now(), calendar());
     let mut from = Hashed::new(BufReader::new(file));
-    if from.read(HEADING.len() as u64)? != HEADING {
-        return Err("it was not written by this version of rwsgi".into());
-    }
+    heading(&mut from)?;
     let mut count = 0;
     loop {
         let key_length = u32::from_le_bytes(from.number()?);
