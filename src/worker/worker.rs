@@ -410,7 +410,9 @@ impl Worker {
     /// A response has left, or broke off, after `bytes` of its body, so long after its request came.
     pub(crate) fn count_response(&self, bytes: u64, took: Duration) {
         let answered = self.slot.count_response(bytes, took);
-        commons::count_time(took);
+        if self.config.uwsgi_module {
+            commons::count_time(took);
+        }
         if self.age.is_last(answered) {
             self.deadlines.look_at(self.age.be_done());
             self.retire_if_due(self.deadlines.advance());
