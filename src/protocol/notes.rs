@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// How many names a request can have: to find one, all are looked at.
+pub const MOST_NAMES: usize = 1000;
+
 type Pairs = Vec<(Box<[u8]>, Box<[u8]>)>;
 
 /// Names and values, and the thread that worked on it. Costs nothing while nobody notes anything.
@@ -18,13 +21,18 @@ impl Notes {
         self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a value; the last of a name counts.
-    pub fn set(&self, name: &[u8], value: &[u8]) {
+    /// Notes a value; the last of a name counts. `false`: there are [`MOST_NAMES`] others already.
+    pub fn set(&self, name: &[u8], value: &[u8]) -> bool {
         let mut pairs = self.lock();
-        match pairs.iter_mut().find(|(known, _)| **known == *name) {
-            Some((_, old)) => *old = value.into(),
-            None => pairs.push((name.into(), value.into())),
+        if let Some((_, old)) = pairs.iter_mut().find(|(known, _)| **known == *name) {
+            *old = value.into();
+            return true;
         }
+        let has_room = pairs.len() < MOST_NAMES;
+        if has_room {
+            pairs.push((name.into(), value.into()));
+        }
+        has_room
     }
 
     /// The value that was noted.
@@ -50,11 +58,17 @@ mod tests {
     #[test]
     fn the_last_value_of_a_name_counts() {
         let notes = Notes::default();
-        notes.set(b"who", b"ann");
-        notes.set(b"who", b"bob");
+        assert!(notes.set(b"who", b"ann") && notes.set(b"who", b"bob"));
         assert_eq!((notes.get(b"who"), notes.get(b"what")), (Some(b"bob".to_vec()), None));
         assert_eq!(notes.thread(), None);
         notes.set_thread(2);
         assert_eq!(notes.thread(), Some(2));
+    }
+
+    #[test]
+    fn there_is_an_end_to_names_and_not_to_values() {
+        let notes = Notes::default();
+        let set = |number: usize| notes.set(number.to_string().as_bytes(), b"x");
+        assert!((0..MOST_NAMES).all(set) && !set(MOST_NAMES) && set(0));
     }
 }

@@ -19,6 +19,7 @@ use rwsgi_core::config::exported::{Exported, exported};
 use rwsgi_core::ipc::Failure;
 use rwsgi_core::log::{self, Event};
 use rwsgi_core::title;
+use rwsgi_protocol::notes::MOST_NAMES;
 
 use crate::identity;
 use crate::overtime::{Limit, Overtime, RequestTimeout};
@@ -274,8 +275,11 @@ fn set_logvar(name: Words, value: Words) -> PyResult<()> {
             "uwsgi.set_logvar() is for the thread of a request, while it works on one",
         ));
     };
-    request.notes.set(&name.into_bytes(), &value.into_bytes());
-    Ok(())
+    if request.notes.set(&name.into_bytes(), &value.into_bytes()) {
+        return Ok(());
+    }
+    let message = format!("uwsgi.set_logvar(): this request has {MOST_NAMES} variables already");
+    Err(PyValueError::new_err(message))
 }
 
 /// What [`set_logvar`] was told last, or None.

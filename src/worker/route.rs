@@ -246,7 +246,8 @@ impl Subject for Scene<'_> {
     }
 
     fn note(&self, name: &str, value: &[u8]) {
-        self.request.notes.set(name.as_bytes(), value);
+        // There is one for each rule at most.
+        let _ = self.request.notes.set(name.as_bytes(), value);
     }
 
     fn silence(&mut self) {
