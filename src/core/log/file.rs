@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::libc::O_NONBLOCK;
 
 use super::stream::Stream;
 use super::{Entry, Event, clock};
@@ -132,7 +133,10 @@ pub(super) fn complaint(path: &str, error: &io::Error) -> Entry {
 
 fn open(path: &Path, rules: &LogFile) -> io::Result<File> {
     let is_new = !path.exists();
-    let file = OpenOptions::new().append(true).create(true).mode(rules.mode).open(path)?;
+    // A FIFO that nobody reads is an error, and keeps nobody waiting.
+    let mut options = OpenOptions::new();
+    let options = options.append(true).create(true).mode(rules.mode).custom_flags(O_NONBLOCK);
+    let file = options.open(path)?;
     if is_new {
         // Whatever umask says. Who may not do this has made the file as well as it could be.
         if rules.mode != LogFile::default().mode {
@@ -147,7 +151,8 @@ fn open(path: &Path, rules: &LogFile) -> io::Result<File> {
 
 /// Discards what is in the file, at the start of the instance (`log-truncate`).
 pub(super) fn truncate(path: &Path) -> io::Result<()> {
-    match OpenOptions::new().write(true).truncate(true).open(path) {
+    let mut options = OpenOptions::new();
+    match options.write(true).truncate(true).custom_flags(O_NONBLOCK).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other.map(drop),
     }
@@ -189,6 +194,18 @@ mod tests {
         log.rotate().unwrap();
         assert_eq!(std::fs::read(backup).unwrap(), b"one\n");
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o604);
+    }
+
+    #[test]
+    fn a_fifo_without_a_reader_is_an_error_and_one_with_a_reader_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let rules = LogFile::default();
+        assert!(LogStream::open(&path, &rules, None).is_err() && truncate(&path).is_err());
+        let reader = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(&path).unwrap();
+        LogStream::open(&path, &rules, None).unwrap().stream().write_all(b"one\n").unwrap();
+        assert_eq!(io::read_to_string(reader).unwrap(), "one\n");
     }
 
     #[test]
