@@ -181,3 +181,51 @@ fn what_cannot_be_is_refused_where_it_is_asked_for() {
         assert!(told.starts_with(text), "{told}");
     }
 }
+
+#[test]
+fn what_goes_wrong_with_each_signal_is_told_once_and_harms_no_other() {
+    let app = "
+uwsgi.register_signal(1, 'worker', lambda signum: note('one'))
+uwsgi.register_signal(9, 'worker9', lambda signum: note('nine'))
+";
+    let server = start("", app);
+    for number in [9, 200] {
+        for _ in 0..12 {
+            ask(&server, &format!("[raising(uwsgi.signal,{number})for(i)in(range(100))]"));
+        }
+    }
+    ask(&server, "uwsgi.signal(1)");
+    wait_for(&server, &["one"]);
+    server.wait_for_log("signal 200 of the uwsgi module has no handler", 1);
+    server.wait_for_log("signal 9 of the uwsgi module is lost: 100 of that number wait", 1);
+    for told in ["signal 200 of", "signal 9 of"] {
+        assert_eq!(server.log().matches(told).count(), 1, "{}", server.log());
+    }
+}
+
+#[test]
+fn who_registers_again_what_all_have_takes_it_from_nobody() {
+    let app = "
+uwsgi.register_signal(1, 'workers', lambda signum: note('in %d' % uwsgi.worker_id()))
+anew = lambda signum: note('anew')
+";
+    let server = start("processes=2", app);
+    ask(&server, "uwsgi.register_signal(1,'workers',anew)");
+    ask(&server, "uwsgi.signal(1)");
+    wait::until("both workers", || {
+        let noted = server.place.read("noted");
+        (noted.contains("anew") && noted.contains("in ")).then_some(())
+    });
+}
+
+#[test]
+fn a_timer_that_has_ended_can_be_had_again() {
+    let app = "uwsgi.register_signal(1, '', lambda signum: note('once'))";
+    let server = start("processes=2", app);
+    for times in 1..=2 {
+        ask(&server, "uwsgi.add_rb_timer(1,1,1)");
+        wait::until("the timer", || {
+            (server.place.read("noted").matches("once").count() == times).then_some(())
+        });
+    }
+}

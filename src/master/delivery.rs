@@ -11,9 +11,6 @@ use crate::master::Master;
 use crate::schedule::Schedule;
 use crate::state::WorkerPhase;
 
-/// How many may be held while nobody serves.
-const HELD: usize = 1000;
-
 impl Master {
     /// An application says what its signals are to do, or sends one.
     pub(crate) fn order_signal(
@@ -26,23 +23,32 @@ impl Master {
             return;
         }
         if let SignalOrder::Send { number } = order {
-            if self.schedules.held.len() < HELD {
-                self.schedules.held.push((generation, number));
-            } else {
-                let message = format!(
-                    "{HELD} signals of the uwsgi module wait for workers: signal {number} is lost"
-                );
-                log::error(Said::ApplicationError, message).send();
+            if let Err(why) = self.schedules.hold(generation, number)
+                && self.schedules.is_news(&why, Instant::now())
+            {
+                log::error(Said::ApplicationError, why).send();
             }
             return;
         }
-        if let SignalOrder::File { number, path } = &order {
-            self.watch_monitor(generation, path.into(), *number);
-        }
+        let file = match &order {
+            SignalOrder::File { number, path } => Some((path.into(), *number)),
+            _ => None,
+        };
         let now = self.now();
+        let asker = worker.and_then(|key| self.state.workers().get(&key));
+        let serves = asker.is_some_and(|asker| asker.phase == WorkerPhase::Ready);
         let schedule = self.schedules.all.entry(generation).or_default();
-        if let Err(why) = schedule.take(worker, order, now) {
-            log::error(Said::ApplicationError, why).send();
+        if serves {
+            schedule.renew(&order);
+        }
+        match (schedule.take(worker, order, now), file) {
+            (Ok(()), Some((path, number))) => self.watch_monitor(generation, path, number),
+            (Ok(()), None) => {}
+            (Err(why), _) => {
+                if self.schedules.is_news(&why, Instant::now()) {
+                    log::error(Said::ApplicationError, why).send();
+                }
+            }
         }
         self.mind_clock();
     }
@@ -128,7 +134,7 @@ impl Master {
 
     /// Sends a signal to whom it is for; `false`: they do not serve now. During a pause nothing new
     /// reaches the application: what recurs is left out, the rest is held.
-    pub(crate) fn deliver(&self, number: u8, recurs: bool) -> bool {
+    pub(crate) fn deliver(&mut self, number: u8, recurs: bool) -> bool {
         let generation = self.state.generation();
         let schedule = self.schedules.all.get(&generation);
         let target = schedule.and_then(|schedule| schedule.targets.get(&number));
@@ -136,7 +142,9 @@ impl Master {
             let message = format!(
                 "signal {number} of the uwsgi module has no handler: call uwsgi.register_signal first"
             );
-            log::warning(Said::ApplicationError, message).send();
+            if self.schedules.is_news(&message, Instant::now()) {
+                log::warning(Said::ApplicationError, message).send();
+            }
             return true;
         };
         if self.state.paused().is_some() || self.state.is_stopping() {

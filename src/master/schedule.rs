@@ -14,6 +14,11 @@ use crate::event::{Generation, Key};
 
 /// How many of each kind an application may have.
 const MOST: usize = 1000;
+/// How many signals may be held while nobody can have them, and of one number.
+const HELD: usize = 1000;
+const HELD_OF_ONE: usize = 100;
+/// How often the same is told.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Of all generations.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +31,38 @@ pub struct Schedules {
     /// When the clock is looked at next, while it matters.
     #[serde(skip)]
     pub(crate) look_at: Option<Instant>,
+    /// What was told of signals last, and when.
+    #[serde(skip)]
+    told: BTreeMap<String, Instant>,
+}
+
+impl Schedules {
+    /// Keeps a signal until there is somebody to have it.
+    ///
+    /// # Errors
+    /// A sentence: too many are kept. One that nobody takes leaves room for others.
+    pub fn hold(&mut self, generation: Generation, number: u8) -> Result<(), String> {
+        let same = self.held.iter().filter(|(_, one)| *one == number).count();
+        if same < HELD_OF_ONE && self.held.len() < HELD {
+            self.held.push((generation, number));
+            return Ok(());
+        }
+        let waiting = if same < HELD_OF_ONE { self.held.len() } else { same };
+        let which = if same < HELD_OF_ONE { "signals" } else { "of that number" };
+        Err(format!(
+            "signal {number} of the uwsgi module is lost: {waiting} {which} wait for workers already"
+        ))
+    }
+
+    /// Whether this is to be told at `now`: an application can have it be so a thousand times a second.
+    pub fn is_news(&mut self, message: &str, now: Instant) -> bool {
+        self.told.retain(|_, at| now.saturating_duration_since(*at) < TELL_EVERY);
+        let is_news = self.told.len() < MOST && !self.told.contains_key(message);
+        if is_news {
+            self.told.insert(message.to_owned(), now);
+        }
+        is_news
+    }
 }
 
 /// Of one generation.
@@ -35,6 +72,8 @@ pub struct Schedule {
     pub(crate) targets: BTreeMap<u8, Target>,
     /// The workers that have registered a handler themselves; nobody: all have it from the import.
     owners: BTreeMap<u8, BTreeSet<Key>>,
+    /// Those of which all have it from the import, whoever has registered it once more.
+    inherited: BTreeSet<u8>,
     timers: Vec<Timer>,
     crons: Vec<(u8, When)>,
     pub(crate) files: BTreeSet<(u8, PathBuf)>,
@@ -75,8 +114,9 @@ impl Schedule {
         match order {
             SignalOrder::Handler { number, target } => {
                 self.targets.insert(number, target);
-                if let Some(key) = worker {
-                    self.owners.entry(number).or_default().insert(key);
+                match worker {
+                    Some(key) => drop(self.owners.entry(number).or_default().insert(key)),
+                    None => drop(self.inherited.insert(number)),
                 }
             }
             SignalOrder::Timer { number, seconds, times } => {
@@ -96,12 +136,25 @@ impl Schedule {
                 }
             }
             SignalOrder::File { number, path } => {
-                room("files", self.files.len())?;
-                self.files.insert((number, path.into()));
+                let file = (number, path.into());
+                if !self.files.contains(&file) {
+                    room("files", self.files.len())?;
+                    self.files.insert(file);
+                }
             }
             SignalOrder::Send { .. } => {}
         }
         Ok(())
+    }
+
+    /// A worker that serves asks, not an import that asks once more: what has ended begins again.
+    pub fn renew(&mut self, order: &SignalOrder) {
+        if let SignalOrder::Timer { number, seconds, times } = order {
+            self.timers.retain(|one| {
+                !one.is_over()
+                    || (one.number, one.seconds, one.times) != (*number, *seconds, *times)
+            });
+        }
     }
 
     /// It begins to count.
@@ -113,7 +166,8 @@ impl Schedule {
 
     /// Whether a worker can have this signal.
     pub fn is_owner(&self, number: u8, worker: Key) -> bool {
-        self.owners.get(&number).is_none_or(|owners| owners.contains(&worker))
+        self.inherited.contains(&number)
+            || self.owners.get(&number).is_none_or(|owners| owners.contains(&worker))
     }
 
     /// A worker is gone.
@@ -200,6 +254,12 @@ mod tests {
         schedule.begin(at(5));
         let due: Vec<_> = (1..10).map(|second| schedule.timers_due(at(second)).len()).collect();
         assert_eq!((due.iter().sum::<usize>(), schedule.deadline()), (2, None));
+        let again = SignalOrder::Timer { number: 3, seconds: 1, times: 2 };
+        schedule.take(Some(1), again.clone(), at(20)).unwrap();
+        assert_eq!(schedule.deadline(), None, "the import of another worker");
+        schedule.renew(&again);
+        schedule.take(Some(1), again, at(20)).unwrap();
+        assert_eq!(schedule.deadline(), Some(at(21)));
     }
 
     #[test]
@@ -211,5 +271,19 @@ mod tests {
         assert!(schedule.is_owner(1, 8) && schedule.is_owner(2, 7) && !schedule.is_owner(2, 8));
         schedule.forget(7);
         assert!(!schedule.is_owner(2, 7));
+        schedule.take(Some(7), order(1), at(0)).unwrap();
+        schedule.forget(7);
+        assert!(schedule.is_owner(1, 8), "it has that of the import");
+    }
+
+    #[test]
+    fn a_signal_that_nobody_takes_leaves_room_for_others() {
+        let mut schedules = Schedules::default();
+        while schedules.hold(1, 9).is_ok() {}
+        assert!(schedules.hold(1, 8).is_ok());
+        let why = schedules.hold(1, 9).unwrap_err();
+        let now = Instant::now();
+        assert!(schedules.is_news(&why, now) && !schedules.is_news(&why, now));
+        assert!(schedules.is_news(&why, now + TELL_EVERY));
     }
 }

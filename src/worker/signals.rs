@@ -4,10 +4,12 @@
 //! requests go on.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pyo3::exceptions::{PyNotImplementedError, PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -20,6 +22,9 @@ use crate::{commons, traceback};
 
 /// How many may wait; more are not called.
 const MOST: usize = 1000;
+/// How long the master may not read what it is told, and how long one look at that takes, in milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LOOK: u16 = 500;
 
 /// The way to the master.
 enum Voice {
@@ -27,7 +32,23 @@ enum Voice {
     Worker(Channel),
 }
 
-static VOICE: Mutex<Option<Voice>> = Mutex::new(None);
+impl Voice {
+    fn say(&self, order: &SignalOrder) -> io::Result<()> {
+        match self {
+            Self::Template(channel) => channel.send(&FromTemplate::Signal(order.clone()), &[]),
+            Self::Worker(channel) => channel.send(&FromWorker::Signal(order.clone()), &[]),
+        }
+    }
+
+    /// Waits a while until the channel takes something in.
+    fn wait(&self) {
+        let (Self::Template(channel) | Self::Worker(channel)) = self;
+        let _ =
+            poll(&mut [PollFd::new(channel.as_fd(), PollFlags::POLLOUT)], PollTimeout::from(LOOK));
+    }
+}
+
+static VOICE: Mutex<Option<Arc<Voice>>> = Mutex::new(None);
 static HANDLERS: Mutex<BTreeMap<u8, Py<PyAny>>> = Mutex::new(BTreeMap::new());
 
 fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -38,9 +59,9 @@ fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 ///
 /// # Errors
 /// EMFILE.
-pub(crate) fn speak_as_template(channel: &Channel) -> std::io::Result<()> {
+pub(crate) fn speak_as_template(channel: &Channel) -> io::Result<()> {
     let channel = Channel::from_fd(channel.as_fd().try_clone_to_owned()?);
-    *hold(&VOICE) = Some(Voice::Template(channel));
+    *hold(&VOICE) = Some(Arc::new(Voice::Template(channel)));
     Ok(())
 }
 
@@ -48,18 +69,26 @@ pub(crate) fn speak_as_template(channel: &Channel) -> std::io::Result<()> {
 ///
 /// # Errors
 /// EMFILE.
-pub(crate) fn speak_as_worker(channel: &Channel) -> std::io::Result<()> {
+pub(crate) fn speak_as_worker(channel: &Channel) -> io::Result<()> {
     let channel = Channel::from_fd(channel.as_fd().try_clone_to_owned()?);
-    *hold(&VOICE) = Some(Voice::Worker(channel));
+    *hold(&VOICE) = Some(Arc::new(Voice::Worker(channel)));
     Ok(())
 }
 
-fn say(order: SignalOrder) -> PyResult<()> {
-    let said = match &*hold(&VOICE) {
-        Some(Voice::Template(channel)) => channel.send(&FromTemplate::Signal(order), &[]),
-        Some(Voice::Worker(channel)) => channel.send(&FromWorker::Signal(order), &[]),
-        None => Err(std::io::ErrorKind::NotConnected.into()),
-    };
+/// Tells the master, and waits while it has not read what was told before.
+fn say(py: Python<'_>, order: &SignalOrder) -> PyResult<()> {
+    let voice = hold(&VOICE).clone();
+    let until = Instant::now() + PATIENCE;
+    let mut said =
+        voice.as_ref().map_or(Err(io::ErrorKind::NotConnected.into()), |it| it.say(order));
+    while let (Some(voice), Err(error)) = (&voice, &said)
+        && error.kind() == io::ErrorKind::WouldBlock
+        && Instant::now() < until
+    {
+        py.detach(|| voice.wait());
+        py.check_signals()?;
+        said = voice.say(order);
+    }
     said.map_err(|error| PyOSError::new_err(format!("the master cannot be told: {error}")))
 }
 
@@ -108,12 +137,17 @@ fn target(text: &str) -> PyResult<Target> {
 
 /// Has `handler(number)` be called for a signal, where `who` says.
 #[pyfunction]
-fn register_signal(signum: i64, who: &str, handler: &Bound<'_, PyAny>) -> PyResult<bool> {
+fn register_signal(
+    py: Python<'_>,
+    signum: i64,
+    who: &str,
+    handler: &Bound<'_, PyAny>,
+) -> PyResult<bool> {
     let (number, target) = (number(signum)?, target(who)?);
     if !handler.is_callable() {
         return Err(PyTypeError::new_err("the handler of a signal has to be callable"));
     }
-    say(SignalOrder::Handler { number, target })?;
+    say(py, &SignalOrder::Handler { number, target })?;
     let earlier = hold(&HANDLERS).insert(number, handler.clone().unbind());
     drop(earlier);
     Ok(true)
@@ -128,13 +162,13 @@ fn signal_registered(signum: i64) -> PyResult<Option<bool>> {
 /// Sends a signal to the workers of this instance that are to have it.
 #[pyfunction]
 #[pyo3(signature = (signum, node=None))]
-fn signal(signum: i64, node: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+fn signal(py: Python<'_>, signum: i64, node: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     if node.is_some() {
         return Err(PyNotImplementedError::new_err(
             "uwsgi.signal(): signals stay within the instance; ask another one by HTTP",
         ));
     }
-    say(SignalOrder::Send { number: number(signum)? })
+    say(py, &SignalOrder::Send { number: number(signum)? })
 }
 
 fn interval(seconds: i64) -> PyResult<u32> {
@@ -145,22 +179,23 @@ fn interval(seconds: i64) -> PyResult<u32> {
 
 /// Sends a signal every so many seconds.
 #[pyfunction]
-fn add_timer(signum: i64, seconds: i64) -> PyResult<bool> {
+fn add_timer(py: Python<'_>, signum: i64, seconds: i64) -> PyResult<bool> {
     let (number, seconds) = (number(signum)?, interval(seconds)?);
-    say(SignalOrder::Timer { number, seconds, times: 0 }).map(|()| true)
+    say(py, &SignalOrder::Timer { number, seconds, times: 0 }).map(|()| true)
 }
 
 /// The same, so many times; 0: for ever.
 #[pyfunction]
 #[pyo3(signature = (signum, seconds, iterations=0))]
-fn add_rb_timer(signum: i64, seconds: i64, iterations: u32) -> PyResult<bool> {
+fn add_rb_timer(py: Python<'_>, signum: i64, seconds: i64, iterations: u32) -> PyResult<bool> {
     let (number, seconds) = (number(signum)?, interval(seconds)?);
-    say(SignalOrder::Timer { number, seconds, times: iterations }).map(|()| true)
+    say(py, &SignalOrder::Timer { number, seconds, times: iterations }).map(|()| true)
 }
 
 /// Sends a signal at times of the local clock; -1: any, -N: every Nth.
 #[pyfunction]
 fn add_cron(
+    py: Python<'_>,
     signum: i64,
     minute: i64,
     hour: i64,
@@ -170,18 +205,18 @@ fn add_cron(
 ) -> PyResult<bool> {
     let when = When::new([minute, hour, day, month, weekday])
         .map_err(|why| PyValueError::new_err(format!("uwsgi.add_cron(): {why}")))?;
-    say(SignalOrder::Cron { number: number(signum)?, when }).map(|()| true)
+    say(py, &SignalOrder::Cron { number: number(signum)?, when }).map(|()| true)
 }
 
 /// Sends a signal when a file or directory changes, or is made.
 #[pyfunction]
-fn add_file_monitor(signum: i64, path: std::path::PathBuf) -> PyResult<bool> {
+fn add_file_monitor(py: Python<'_>, signum: i64, path: std::path::PathBuf) -> PyResult<bool> {
     let number = number(signum)?;
     let path = std::path::absolute(path)?;
     let path = path.into_os_string().into_string().map_err(|path| {
         PyValueError::new_err(format!("{} is no text", std::path::Path::new(&path).display()))
     })?;
-    say(SignalOrder::File { number, path }).map(|()| true)
+    say(py, &SignalOrder::File { number, path }).map(|()| true)
 }
 
 /// Signals of a worker that wait for their handlers.
