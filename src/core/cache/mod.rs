@@ -237,7 +237,10 @@ impl Cache {
     }
 
     /// The item in place `index`, if there is one at `now`. The outer `None`: there is no such place.
-    pub fn item(&self, index: u64, now: u64) -> Option<Option<Item>> {
+    ///
+    /// # Errors
+    /// Those of [`Cache::lock`], which is only needed while others write all the time or one has died.
+    pub fn item(&self, index: u64, now: u64) -> io::Result<Option<Option<Item>>> {
         let memory = &self.memory;
         let read = || {
             let at = memory.geometry.item(index);
@@ -248,7 +251,14 @@ impl Cache {
             Some(Item { key, value, expires: memory.get(at + EXPIRES) })
         };
         let is_used = index < memory.get(layout::FRESH_ITEM).min(memory.geometry.slots());
-        is_used.then(|| memory.undisturbed(read).flatten())
+        if !is_used {
+            return Ok(None);
+        }
+        if let Some(item) = memory.undisturbed(read) {
+            return Ok(Some(item));
+        }
+        let _table = self.lock(PATIENCE)?;
+        Ok(Some(read()))
     }
 
     /// What it holds and has done.

@@ -70,7 +70,8 @@ fn calendar() -> u64 {
 /// instance may have the same store.
 ///
 /// # Errors
-/// Those of open(2), write(2), fsync(2) and rename(2).
+/// Those of open(2), write(2), fsync(2) and rename(2), and of [`Cache::lock`]: an item that cannot be read
+/// is none that is not there.
 pub fn save(cache: &Cache, path: &Path) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.new", std::process::id()));
@@ -90,7 +91,7 @@ fn write_to(cache: &Cache, file: File) -> io::Result<()> {
     let mut out = Hashed::new(BufWriter::new(file));
     out.write(HEADING)?;
     let mut index = 0;
-    while let Some(item) = cache.item(index, now) {
+    while let Some(item) = cache.item(index, now)? {
         index += 1;
         let Some(Item { key, value, expires }) = item else { continue };
         let expires = if expires == 0 { 0 } else { calendar.saturating_add(expires - now) };

@@ -392,6 +392,25 @@ fn a_file_brings_back_what_has_not_expired() {
 }
 
 #[test]
+fn what_a_writer_that_has_died_leaves_is_stored() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("cache");
+    let cache = Cache::create(SMALL).unwrap();
+    set(&cache, "one", b"1", 0).unwrap();
+    std::thread::scope(|scope| {
+        let dies = || {
+            crash::after(Some(2));
+            let _ = set(&cache, "two", b"22", 0);
+        };
+        assert!(scope.spawn(dies).join().is_err());
+    });
+    assert_eq!(cache.peek(b"one", now()), None, "it was not in the middle of it");
+    store::save(&cache, &path).unwrap();
+    let next = Cache::create(SMALL).unwrap();
+    assert_eq!(store::load(&next, &path), Ok(1));
+}
+
+#[test]
 fn a_file_that_is_cut_or_changed_anywhere_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("cache");
