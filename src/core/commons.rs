@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use nix::unistd::{SysconfVar, sysconf};
+
 use crate::config::sizing::MOST_WORKERS;
 use crate::lock::SharedLocks;
-use crate::memory;
+use crate::memory as memories;
 use crate::scoreboard::{Counters, Scoreboard};
 use crate::sys::{LOCK_WORDS, SharedWords};
 
@@ -43,10 +45,10 @@ impl Commons {
     /// Makes it, with so many locks.
     ///
     /// # Errors
-    /// Those of [`memory::create`], mmap(2) and pthread_mutex_init(3).
+    /// Those of [`crate::memory::create`], mmap(2) and pthread_mutex_init(3).
     pub fn create(locks: usize) -> io::Result<Self> {
         let bytes = (WORDS + locks * LOCK_WORDS) * size_of::<u64>();
-        let commons = Self::open(memory::create(c"rwsgi-commons", bytes)?)?;
+        let commons = Self::open(memories::create(c"rwsgi-commons", bytes)?)?;
         commons.locks.make()?;
         Ok(commons)
     }
@@ -111,6 +113,77 @@ pub struct Person {
     pub running: u64,
 }
 
+/// What a worker does, in uWSGI's words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Status {
+    /// There is none.
+    #[default]
+    Cheap,
+    /// It works on requests.
+    Busy,
+    /// It lets no request reach the application.
+    Pause,
+    /// It waits for requests.
+    Idle,
+}
+
+impl Status {
+    /// The word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cheap => "cheap",
+            Self::Busy => "busy",
+            Self::Pause => "pause",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+/// A worker as it is told to others: [`Person`], as long as its process is there, and what the kernel says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Portrait {
+    /// Of one that is not there only `spawns`.
+    pub person: Person,
+    /// What it does.
+    pub status: Status,
+    /// Resident memory, in bytes.
+    pub rss: u64,
+    /// Virtual memory, in bytes.
+    pub vsz: u64,
+}
+
+impl Portrait {
+    /// Of one that is not there any more.
+    pub fn absent(spawns: u64) -> Self {
+        Self { person: Person { spawns, ..Person::default() }, ..Self::default() }
+    }
+
+    /// Time that its requests took together, in microseconds.
+    pub fn running_micros(&self) -> u64 {
+        u64::try_from(self.person.took.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Time that a request took on the average, in microseconds.
+    pub fn average_micros(&self) -> u64 {
+        self.running_micros().checked_div(self.person.requests).unwrap_or(0)
+    }
+
+    /// How often another one had to follow.
+    pub fn respawns(&self) -> u64 {
+        self.person.spawns.saturating_sub(1)
+    }
+}
+
+/// Resident and virtual memory of a process, in bytes; `None` when there is none, or only its end is left.
+pub fn memory(pid: i32) -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let mut pages = text.split_ascii_whitespace().map(|pages| pages.parse::<u64>().unwrap_or(0));
+    let size = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    let size = size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096);
+    let (virtual_size, resident) = (pages.next()?, pages.next()?);
+    (virtual_size > 0).then_some((resident * size, virtual_size * size))
+}
+
 impl Entry {
     fn word(&self, index: usize) -> &AtomicU64 {
         &self.words.words()[self.start + index]
@@ -140,6 +213,21 @@ impl Entry {
     /// The handler of a signal was called.
     pub fn count_signal(&self) {
         self.word(SIGNALS).fetch_add(1, Relaxed);
+    }
+
+    /// Reads it, with what the scoreboard and the kernel say.
+    pub fn portray(&self, board: &Scoreboard) -> Portrait {
+        let person = self.read(board);
+        let Some((rss, vsz)) = (person.pid > 0).then(|| memory(person.pid)).flatten() else {
+            return Portrait::absent(person.spawns);
+        };
+        let is_paused = board.slot(0).is_some_and(|slot| slot.pause() != 0);
+        let status = match person.running {
+            1.. => Status::Busy,
+            0 if is_paused => Status::Pause,
+            0 => Status::Idle,
+        };
+        Portrait { person, status, rss, vsz }
     }
 
     /// Reads it, with what the scoreboard says.
@@ -181,7 +269,40 @@ mod tests {
         assert_eq!((person.requests, person.bytes_sent), (1, 10));
         assert_eq!((person.took, person.signals), (Duration::from_millis(7), 0));
         assert_eq!(ours.entry(1).unwrap().read(&board).pid, 0);
+        assert_eq!(ours.entry(1).unwrap().portray(&board), Portrait::absent(0));
         assert!(ours.entry(0).is_none() && ours.entry(MOST_WORKERS + 1).is_none());
+    }
+
+    #[test]
+    fn a_portrait_is_of_one_that_is_there() {
+        let board = Scoreboard::create(1).unwrap();
+        let slot = board.slot(0).unwrap();
+        let entry = Commons::create(1).unwrap().entry(1).unwrap();
+        let me = nix::unistd::getpid().as_raw();
+        entry.introduce(me, 1000, 0, slot.read());
+        let portrait = entry.portray(&board);
+        assert_eq!(
+            (portrait.status, portrait.respawns(), portrait.average_micros()),
+            (Status::Idle, 0, 0)
+        );
+        assert!(portrait.rss > 0 && portrait.vsz >= portrait.rss, "{portrait:?}");
+        board.set_pause(1);
+        assert_eq!(entry.portray(&board).status.name(), "pause");
+        slot.begin_request(
+            1,
+            &crate::request_id::RequestId::Own { worker: 1, number: 1 },
+            "GET",
+            "/",
+        );
+        assert_eq!(entry.portray(&board).status.name(), "busy");
+        for _ in 0..2 {
+            slot.count_response(1, Duration::ZERO);
+        }
+        entry.count_time(Duration::from_micros(30));
+        let portrait = entry.portray(&board);
+        assert_eq!((portrait.running_micros(), portrait.average_micros()), (30, 15));
+        entry.introduce(i32::MAX, 1000, 0, slot.read());
+        assert_eq!(entry.portray(&board), Portrait::absent(2));
     }
 
     #[test]
@@ -191,6 +312,7 @@ mod tests {
         assert_eq!((locks.count(), locks.lock(1, Duration::ZERO).unwrap()), (2, Taken::Free));
         assert!(locks.lock(1, Duration::from_millis(1)).is_err(), "it is ours");
         assert!(locks.lock(2, Duration::ZERO).is_err() && locks.unlock(0).is_err());
+        assert_eq!([0, 1].map(|index| locks.look(index).unwrap()), [Taken::Free, Taken::No]);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 assert_eq!(locks.lock(1, Duration::ZERO).unwrap(), Taken::No);

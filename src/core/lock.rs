@@ -82,6 +82,20 @@ impl SharedLocks {
         self.words.give_lock(self.at(index)?)
     }
 
+    /// Whether somebody has a lock: [`Taken::No`] if so. Looking takes it, for a moment, if it is free, and
+    /// whoever looks is the only one that is told of a death.
+    ///
+    /// # Errors
+    /// As for [`SharedLocks::lock`] and [`SharedLocks::unlock`].
+    pub fn look(&self, index: usize) -> io::Result<Taken> {
+        match self.lock(index, Duration::ZERO) {
+            // By this very thread.
+            Err(error) if error.raw_os_error() == Some(Errno::EDEADLK as i32) => Ok(Taken::No),
+            Ok(found @ (Taken::Free | Taken::AfterDeath)) => self.unlock(index).map(|()| found),
+            other => other,
+        }
+    }
+
     fn at(&self, index: usize) -> io::Result<usize> {
         if index >= self.count {
             return Err(io::ErrorKind::InvalidInput.into());

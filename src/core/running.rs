@@ -97,9 +97,17 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// Nothing runs.
+    /// Nothing runs, and nothing has begun yet.
     pub(crate) fn clear(self) {
-        self.0.chunks_exact(ENTRY).for_each(|entry| entry[BEGAN].store(0, Relaxed));
+        for entry in self.0.chunks_exact(ENTRY) {
+            entry[BEGAN].store(0, Relaxed);
+            entry[SEQUENCE].store(0, Relaxed);
+        }
+    }
+
+    /// How many requests a thread has begun; 0 for one that has no entry.
+    pub(crate) fn begun(self, thread: u16) -> u64 {
+        self.entry(thread).map_or(0, |entry| entry.0[SEQUENCE].load(Relaxed).div_ceil(2))
     }
 
     /// What runs, the longest first; `worker` is its number in the names of its requests.

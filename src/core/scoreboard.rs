@@ -228,6 +228,11 @@ impl Slot {
         self.entries().read(self.word(NAME).load(Relaxed))
     }
 
+    /// How many requests thread `thread` (1 or more) of this worker has begun.
+    pub fn begun(&self, thread: u16) -> u64 {
+        self.entries().begun(thread)
+    }
+
     /// A response has left, or broke off, after `bytes` of its body, so long after its request came.
     /// Returns how many there were, of every worker that ever had this slot.
     pub fn count_response(&self, bytes: u64, took: Duration) -> u64 {
@@ -350,7 +355,9 @@ mod tests {
         for (slot, path) in slots.iter().zip(["/0", "/1", "/2"]) {
             (1..=64).for_each(|thread| slot.begin_request(thread, &ID, "GET", &path.repeat(70)));
         }
+        assert_eq!([1, 64, 65].map(|thread| slots[1].begun(thread)), [1, 1, 0]);
         slots[1].take(7);
+        assert_eq!(slots[1].begun(1), 0);
         for (slot, count) in slots.iter().zip([64, 0, 64]) {
             assert_eq!((slot.read().running, slot.running().len()), (count, count as usize));
         }

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
-use rwsgi_core::commons::{Commons, Entry, Person};
+use rwsgi_core::commons::{self, Commons, Entry, Portrait};
 use rwsgi_core::config::Config;
 use rwsgi_core::lock::SharedLocks;
 use rwsgi_core::log::{self, Event};
@@ -110,20 +110,10 @@ pub(crate) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// Resident and virtual memory of a process, in bytes; `None` when there is none.
-fn memory(pid: i32) -> Option<(u64, u64)> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let mut pages = text.split_ascii_whitespace().map(|pages| pages.parse::<u64>().unwrap_or(0));
-    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
-    let size = size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096);
-    let (virtual_size, resident) = (pages.next()?, pages.next()?);
-    Some((resident * size, virtual_size * size))
-}
-
 /// Resident and virtual memory of this process, in bytes.
 #[pyfunction]
 fn mem() -> (u64, u64) {
-    memory(nix::unistd::getpid().as_raw()).unwrap_or_default()
+    commons::memory(nix::unistd::getpid().as_raw()).unwrap_or_default()
 }
 
 /// A dictionary for each worker that there can be, with uWSGI's keys.
@@ -132,25 +122,17 @@ fn workers(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
     let shared = shared()?;
     let one = |number| {
         let entry = shared.commons.entry(number);
-        describe(py, number, &entry.map(|one| one.read(&shared.board)).unwrap_or_default())
+        describe(py, number, &entry.map(|one| one.portray(&shared.board)).unwrap_or_default())
     };
     PyTuple::new(py, (1..=shared.processes).map(one).collect::<PyResult<Vec<_>>>()?)
 }
 
-fn describe<'py>(py: Python<'py>, number: u32, person: &Person) -> PyResult<Bound<'py, PyDict>> {
-    let sizes = (person.pid != 0).then(|| memory(person.pid)).flatten();
-    let (person, (rss, vsz)) = match sizes {
-        Some(sizes) => (*person, sizes),
-        None => (Person { spawns: person.spawns, ..Person::default() }, (0, 0)),
-    };
-    let paused = || SHARED.get().and_then(|one| one.board.slot(0)).is_some_and(|s| s.pause() != 0);
-    let status: &[u8] = match person {
-        _ if sizes.is_none() => b"cheap",
-        Person { running: 1.., .. } => b"busy",
-        _ if paused() => b"pause",
-        _ => b"idle",
-    };
-    let micros = u64::try_from(person.took.as_micros()).unwrap_or(u64::MAX);
+fn describe<'py>(
+    py: Python<'py>,
+    number: u32,
+    portrait: &Portrait,
+) -> PyResult<Bound<'py, PyDict>> {
+    let person = &portrait.person;
     let worker = PyDict::new(py);
     worker.set_item("id", number)?;
     worker.set_item("pid", person.pid)?;
@@ -158,14 +140,14 @@ fn describe<'py>(py: Python<'py>, number: u32, person: &Person) -> PyResult<Boun
     worker.set_item("delta_requests", person.requests)?;
     worker.set_item("signals", person.signals)?;
     worker.set_item("exceptions", person.exceptions)?;
-    worker.set_item("status", PyBytes::new(py, status))?;
-    worker.set_item("rss", rss)?;
-    worker.set_item("vsz", vsz)?;
-    worker.set_item("running_time", micros)?;
+    worker.set_item("status", PyBytes::new(py, portrait.status.name().as_bytes()))?;
+    worker.set_item("rss", portrait.rss)?;
+    worker.set_item("vsz", portrait.vsz)?;
+    worker.set_item("running_time", portrait.running_micros())?;
     worker.set_item("last_spawn", person.since)?;
-    worker.set_item("respawn_count", person.spawns.saturating_sub(1))?;
+    worker.set_item("respawn_count", portrait.respawns())?;
     worker.set_item("tx", person.bytes_sent)?;
-    worker.set_item("avg_rt", micros.checked_div(person.requests).unwrap_or(0))?;
+    worker.set_item("avg_rt", portrait.average_micros())?;
     let app = PyDict::new(py);
     app.set_item("id", 0)?;
     app.set_item("modifier1", 0)?;
@@ -268,15 +250,6 @@ fn unlock(number: usize) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(signature = (number=0))]
 fn is_locked(number: usize) -> PyResult<bool> {
-    let locks = locks(number)?;
-    match locks.lock(number, Duration::ZERO) {
-        Ok(Taken::No) => Ok(true),
-        // By this very thread.
-        Err(error) if error.raw_os_error() == Some(Errno::EDEADLK as i32) => Ok(true),
-        Ok(Taken::Free | Taken::AfterDeath) => locks
-            .unlock(number)
-            .map(|()| false)
-            .map_err(|error| failed(&error, "is_locked", number)),
-        Err(error) => Err(failed(&error, "is_locked", number)),
-    }
+    let found = locks(number)?.look(number);
+    found.map(|found| found == Taken::No).map_err(|error| failed(&error, "is_locked", number))
 }
