@@ -161,6 +161,8 @@ mod slow_clients;
 mod stacks;
 // How the application begins a response.
 mod start_response;
+// Figures for uwsgitop and its like.
+mod stats;
 // Files without the application, or named by it.
 mod static_files;
 // A new program takes over from the one that runs.

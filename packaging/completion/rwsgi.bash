@@ -54,14 +54,15 @@ _rwsgi() {
             --x-sendfile --x-accel-redirect --route --route-uri --route-host --route-qs --route-remote-addr
             --route-remote-user --route-user-agent --route-referer --route-if --route-if-not --route-run
             --route-label --add-header --del-header --uid --gid --umask --pidfile --control-socket
-            --control-group --master-fifo --daemonize --ignore-unsupported --autostart --socket-activation
-            --memory-high --memory-max --cpu-quota --tasks-max --logto --logging --logger --log-route
-            --log-encoder --log-date --logfile-chmod --logfile-chown --log-maxsize --log-backupname
-            --log-truncate --log-reopen --touch-logreopen --touch-logrotate --disable-logging --log-4xx --log-5xx
-            --log-slow --log-big --log-zero --log-ioerror --log-sendfile --log-format --log-format-strftime
-            --log-micros --log-x-forwarded-for --req-logger --log-req-route --log-req-encoder --log-rate --master
-            --need-app --die-on-term --vacuum --enable-threads --single-interpreter --honour-range --strict
-            --json --interval --once --timeout --workers --wait --worker"
+            --control-group --master-fifo --stats --stats-http --stats-minified --daemonize --ignore-unsupported
+            --autostart --socket-activation --memory-high --memory-max --cpu-quota --tasks-max --logto --logging
+            --logger --log-route --log-encoder --log-date --logfile-chmod --logfile-chown --log-maxsize
+            --log-backupname --log-truncate --log-reopen --touch-logreopen --touch-logrotate --disable-logging
+            --log-4xx --log-5xx --log-slow --log-big --log-zero --log-ioerror --log-sendfile --log-format
+            --log-format-strftime --log-micros --log-x-forwarded-for --req-logger --log-req-route
+            --log-req-encoder --log-rate --master --need-app --die-on-term --vacuum --enable-threads
+            --single-interpreter --honour-range --strict --json --interval --once --timeout --workers --wait
+            --worker"
         return
     fi
     case $previous in
@@ -202,6 +203,7 @@ _rwsgi() {
         --control-socket) _rwsgi_files; return ;;
         --control-group) _rwsgi_reply -g; return ;;
         --master-fifo) _rwsgi_files; return ;;
+        --stats) :; return ;;
         -d | --daemonize) _rwsgi_files; return ;;
         --memory-high) :; return ;;
         --memory-max) :; return ;;

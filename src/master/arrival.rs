@@ -21,6 +21,7 @@ use crate::pause::Until;
 use crate::reap::Exit;
 use crate::signals::Meaning;
 use crate::state::{Worker, WorkerPhase};
+use crate::stats::StatsServer;
 
 impl Master {
     pub(crate) fn on_signal(&mut self, meaning: Meaning) {
@@ -99,6 +100,7 @@ impl Master {
             Arrival::Template(generation, message) => self.on_template(generation, message),
             Arrival::Worker(key, message) => self.on_worker(key, message),
             Arrival::Control(request) => self.on_control(request),
+            Arrival::Stats(answer) => self.answer_stats(answer),
             Arrival::Letter(meaning) => self.on_signal(meaning),
             Arrival::Closed(key) => self.on_closed(key),
             Arrival::MemoryPressure => self.on_pressure(),
@@ -319,7 +321,14 @@ impl Master {
         let path = std::env::var_os("PATH");
         let python = interpreter::find(&config.application, path.as_deref())?;
         let opened = instance.listeners.open(&config, &instance.inherited, &mut Vec::new())?;
-        Ok(Pending { config, python, opened })
+        let stats = match StatsServer::renew(instance.stats.as_ref(), &config) {
+            Ok(stats) => stats,
+            Err(why) => {
+                instance.listeners.close(&opened);
+                return Err(why);
+            }
+        };
+        Ok(Pending { config, python, opened, stats })
     }
 }
 

@@ -29,6 +29,7 @@ use crate::master::{self, Instance};
 use crate::notify::Supervisor;
 use crate::pidfile::Pidfile;
 use crate::program::Program;
+use crate::stats::StatsServer;
 use crate::{check, descriptors, handover, interpreter, privileges, report, resume};
 
 /// Slots of the scoreboard: as many as a reload of the largest instance needs.
@@ -145,7 +146,7 @@ fn run(
     }
     let prepared = prepare(&config, &mut handed);
     let program = Program::of_this_process(&context.cwd);
-    let Prepared { pidfile, control, fifos, listeners, python } = match prepared {
+    let Prepared { pidfile, control, stats, fifos, listeners, python } = match prepared {
         Ok(prepared) => prepared,
         Err((code, failure)) => {
             report::failed_start(&mut supervisor, &failure, code);
@@ -193,6 +194,7 @@ fn run(
         caller,
         capture,
         control,
+        stats,
         fifos,
         pidfile,
         program,
@@ -213,6 +215,7 @@ fn share(config: &Config) -> io::Result<(Scoreboard, Commons)> {
 struct Prepared {
     pidfile: Option<Pidfile>,
     control: Option<ControlSocket>,
+    stats: Option<StatsServer>,
     fifos: Fifos,
     listeners: Listeners,
     python: PathBuf,
@@ -235,13 +238,14 @@ fn prepare(config: &Config, handed: &mut Handed) -> Result<Prepared, Refusal> {
     listeners
         .open(config, &handed.inherited, &mut handed.listeners)
         .map_err(refuse(ExitCode::System))?;
+    let stats = StatsServer::open(config).map_err(refuse(ExitCode::System))?;
     let control = open_control(&config.process).map_err(refuse(ExitCode::System))?;
     let fifos = Fifos::make(&config.process).map_err(refuse(ExitCode::System))?;
     // 6. Give these rights up.
     privileges::drop_to(&config.process).map_err(refuse(ExitCode::Permission))?;
     let python = interpreter::find(&config.application, std::env::var_os("PATH").as_deref())
         .map_err(refuse(ExitCode::Config))?;
-    Ok(Prepared { pidfile, control, fifos, listeners, python })
+    Ok(Prepared { pidfile, control, stats, fifos, listeners, python })
 }
 
 /// What goes on being counted, if there is a store; and what has to stay in it, in `wanted`.

@@ -175,6 +175,11 @@ impl Caches {
         config.caches.iter().filter_map(of).map(|kept| kept.cache.memory()).collect()
     }
 
+    /// All of them, by name.
+    pub fn each(&self) -> impl Iterator<Item = (&str, &Cache)> {
+        self.kept.iter().map(|kept| (kept.name.as_str(), &*kept.cache))
+    }
+
     /// All of them, to hand over.
     pub fn parts(&self) -> impl Iterator<Item = (&str, Geometry, BorrowedFd<'_>)> {
         self.kept

@@ -63,6 +63,10 @@ pub fn run(sources: &Sources, context: &Context, name: Option<&str>, json: bool)
     machine::denials(&mut findings);
     for listen in &config.listeners {
         scene.listener(listen, &mut findings);
+        scene.web_server(listen, &mut findings);
+    }
+    if let Some(stats) = &config.stats {
+        scene.listener(&stats.listen, &mut findings);
     }
     scene.become_user(&mut findings);
     scene.paths(&mut findings);
@@ -164,7 +168,7 @@ impl<'a> Scene<'a> {
             && socket.listens(&shown)
         {
             findings.ok("socket", format!("{shown} comes from rwsgi@{name}.socket"));
-            return self.web_server(listen, findings);
+            return;
         }
         if let Some(occupant) = occupant::at(&listen.address) {
             let ours = self.unit.as_ref().map(|(name, ..)| format!("rwsgi@{name}.service"));
@@ -177,7 +181,6 @@ impl<'a> Scene<'a> {
         } else if let ListenAddr::Tcp(address) = &listen.address {
             self.tcp(*address, findings);
         }
-        self.web_server(listen, findings);
     }
 
     fn tcp(&self, address: std::net::SocketAddr, findings: &mut Findings) {
@@ -296,7 +299,9 @@ impl<'a> Scene<'a> {
         wishes.extend(roots.map(|path| ("static files", path.clone(), Wish::Enter)));
         let written =
             self.config.process.pidfile.iter().map(AsRef::as_ref).chain(self.config.log.files());
-        let sockets = self.config.listeners.iter().filter_map(|listen| match &listen.address {
+        let stats = self.config.stats.iter().map(|stats| &stats.listen);
+        let sockets = self.config.listeners.iter().chain(stats);
+        let sockets = sockets.filter_map(|listen| match &listen.address {
             ListenAddr::Unix(path) => Some(path.as_path()),
             _ => None,
         });

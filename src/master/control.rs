@@ -7,7 +7,6 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::{OFlag, open};
@@ -15,20 +14,18 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, User, chown};
 use rwsgi_core::config::Process;
-use rwsgi_core::log::{self, Event as Said};
-use rwsgi_core::shortage;
 use serde_json::{Value, json};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream, unix::UCred};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use crate::reception;
+
 /// Longest request, in bytes.
 const LONGEST: u64 = 4096;
-/// How long a shortage of descriptors is given to pass.
-const RECOVERY: Duration = Duration::from_millis(200);
 /// How long a client may take to ask, and to take its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Clients at a time; those who wait for a reload or a drain are among them.
@@ -171,35 +168,14 @@ impl ControlSocket {
     /// Those of fcntl(2) and epoll_ctl(2).
     pub fn serve(&mut self, requests: mpsc::UnboundedSender<Request>) -> io::Result<()> {
         let listener = UnixListener::from_std(self.socket.try_clone()?.into())?;
-        let places = Arc::new(Semaphore::new(CLIENTS));
-        let task = tokio::spawn(async move {
-            let mut is_told = false;
-            loop {
-                let mut stream = match listener.accept().await {
-                    Ok((stream, _)) => stream,
-                    Err(error) => {
-                        if !std::mem::replace(&mut is_told, true) {
-                            let error = shortage::explain(&error);
-                            let message = format!("the control socket: {error}");
-                            log::error(Said::SystemError, message).send();
-                        }
-                        tokio::time::sleep(RECOVERY).await;
-                        continue;
-                    }
-                };
-                is_told = false;
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                    let busy = refusal(&format!("{CLIENTS} clients are here already: try again"));
-                    let _ = stream.try_write(format!("{busy}\n").as_bytes());
-                    continue;
-                };
-                let requests = requests.clone();
-                tokio::spawn(async move {
-                    answer(&mut stream, requests).await;
-                    drop(place);
-                });
-            }
-        });
+        let busy = refusal(&format!("{CLIENTS} clients are here already: try again"));
+        let busy = format!("{busy}\n").into_bytes();
+        let serve = move |mut stream| {
+            let requests = requests.clone();
+            async move { answer(&mut stream, requests).await }
+        };
+        let name = "the control socket";
+        let task = tokio::spawn(reception::receive(listener, name, CLIENTS, busy, serve));
         self.task = Some(task.abort_handle());
         Ok(())
     }

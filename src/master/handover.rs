@@ -24,7 +24,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::time::ClockId;
 use rwsgi_core::cache::Geometry;
-use rwsgi_core::config::Context;
+use rwsgi_core::config::{Context, Listen};
 use rwsgi_core::{scoreboard, sys};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,7 @@ use crate::history::History;
 use crate::listeners::Kept;
 use crate::schedule::Schedules;
 use crate::state::State;
+use crate::unix_socket::FileId;
 
 /// The variable that names the process and the descriptor: `PID:FD`. Who inherits it has another pid.
 pub const VARIABLE: &str = "RWSGI_TAKEOVER";
@@ -92,7 +93,10 @@ pub struct Handover {
     pub log: Option<RawFd>,
     /// The control socket, and the O_PATH descriptor of its file.
     pub control: Option<(PathBuf, RawFd, RawFd)>,
-    /// The connections of clients of it that wait, by the tickets that the state has of them.
+    /// The stats server: its address, its socket, and which file that has.
+    #[serde(default)]
+    pub stats: Option<(Listen, RawFd, Option<FileId>)>,
+    /// The connections of clients of the control socket that wait, by the tickets that the state has of them.
     pub tickets: BTreeMap<Ticket, Vec<RawFd>>,
     /// The last ticket that was given.
     pub last_ticket: Ticket,

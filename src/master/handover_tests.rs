@@ -55,6 +55,7 @@ fn sample(state: State) -> Handover {
         pidfile: Some(("/run/shop.pid".into(), 11)),
         log: Some(8),
         control: Some(("/run/rwsgi/shop/control".into(), 12, 13)),
+        stats: None,
         tickets: [(3, vec![16]), (4, vec![])].into(),
         last_ticket: 4,
         reload: vec![4],

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rwsgi_core::address::ListenAddr;
-use rwsgi_core::config::{Config, Listen};
+use rwsgi_core::config::{Config, Listen, Protocol};
 use rwsgi_core::log::{self, Event};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Socket, Type};
@@ -187,6 +187,18 @@ impl Listeners {
         self.open.values().filter(|open| open.stored).map(Open::name).collect()
     }
 
+    /// Those of `config`, in its order: the address as it really is, what is spoken there, and the socket.
+    pub fn spoken<'a>(
+        &'a self,
+        config: &'a Config,
+    ) -> impl Iterator<Item = (String, Protocol, BorrowedFd<'a>)> {
+        keys(config).filter_map(|(key, listen)| {
+            let socket = &self.open.get(&key)?.socket;
+            let address = local_address(socket).unwrap_or(key.0);
+            Some((address.to_string(), listen.protocol, socket.as_fd()))
+        })
+    }
+
     /// The addresses as they really are, for people.
     pub fn addresses(&self) -> Vec<String> {
         let real = |((address, _), open): (&Place, &Open)| {
@@ -239,14 +251,14 @@ fn open(
         return Ok(open);
     }
     match &listen.address {
-        ListenAddr::Tcp(address) => tcp(*address, backlog)
-            .map(|socket| with(socket, true))
-            .map_err(|error| remedy(&error, &listen.address)),
-        ListenAddr::Unix(path) => unix_socket::bind(path, listen, backlog)
-            .map(|(socket, file)| Open { socket, ours: true, file: Some(file), stored: false }),
-        ListenAddr::Abstract(name) => abstract_socket(name, backlog)
-            .map(|socket| with(socket, true))
-            .map_err(|error| remedy(&error, &listen.address)),
+        ListenAddr::Tcp(_) | ListenAddr::Unix(_) | ListenAddr::Abstract(_) => {
+            bind(listen, backlog, Some(DEFER_ACCEPT)).map(|(socket, file)| Open {
+                socket,
+                ours: true,
+                file,
+                stored: false,
+            })
+        }
         ListenAddr::Fd(number) => rwsgi_core::sys::duplicate(*number)
             .map(|fd| with(Socket::from(fd), false))
             .map_err(|error| format!("descriptor {number}: {error}")),
@@ -254,6 +266,28 @@ fn open(
             "systemd has handed over no socket of that name; FileDescriptorName={name} belongs into the .socket unit"
         )),
     }
+}
+
+/// Binds a new socket, and its file if it has one. `defer`: so long a TCP connection is kept back while its
+/// client sends nothing.
+///
+/// # Errors
+/// A sentence with a remedy.
+pub fn bind(
+    listen: &Listen,
+    backlog: i32,
+    defer: Option<Duration>,
+) -> Result<(Socket, Option<SocketFile>), String> {
+    let bound = match &listen.address {
+        ListenAddr::Tcp(address) => tcp(*address, backlog, defer),
+        ListenAddr::Abstract(name) => abstract_socket(name, backlog),
+        ListenAddr::Unix(path) => {
+            return unix_socket::bind(path, listen, backlog)
+                .map(|(socket, file)| (socket, Some(file)));
+        }
+        ListenAddr::Fd(_) | ListenAddr::Systemd(_) => Err(io::ErrorKind::InvalidInput.into()),
+    };
+    bound.map(|socket| (socket, None)).map_err(|error| remedy(&error, &listen.address))
 }
 
 /// The listener that an earlier start has bound there, if it still is what `listen` asks for.
@@ -294,7 +328,7 @@ fn fit(
     again.map_err(|error| error.to_string())
 }
 
-fn tcp(address: std::net::SocketAddr, backlog: i32) -> io::Result<Socket> {
+fn tcp(address: std::net::SocketAddr, backlog: i32, defer: Option<Duration>) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -302,7 +336,9 @@ fn tcp(address: std::net::SocketAddr, backlog: i32) -> io::Result<Socket> {
     }
     // Accepted sockets inherit both.
     socket.set_tcp_nodelay(true)?;
-    rwsgi_core::sys::defer_accept(socket.as_fd(), DEFER_ACCEPT)?;
+    if let Some(time) = defer {
+        rwsgi_core::sys::defer_accept(socket.as_fd(), time)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
@@ -336,11 +372,13 @@ fn remedy(error: &io::Error, address: &ListenAddr) -> String {
     }
 }
 
+/// The most connections that the kernel lets wait at a socket.
+pub fn longest_queue() -> Option<u32> {
+    std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
+}
+
 fn clamp_backlog(backlog: u32) -> u32 {
-    let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(backlog);
+    let limit = longest_queue().unwrap_or(backlog);
     if backlog > limit {
         let message = format!(
             "listen={backlog} is more than net.core.somaxconn allows; {limit} connections can wait"
@@ -352,8 +390,6 @@ fn clamp_backlog(backlog: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use rwsgi_core::config::Protocol;
-
     use super::*;
 
     fn listen(address: ListenAddr) -> Listen {

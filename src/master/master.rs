@@ -46,6 +46,8 @@ use crate::schedule::Schedules;
 use crate::signals::{self, Meaning, Signals};
 use crate::stacks::Inquiries;
 use crate::state::State;
+use crate::stats::StatsServer;
+use crate::stats_report::Report;
 use crate::status_line::StatusLine;
 use crate::takeover::Takeover;
 use crate::team::Plan;
@@ -96,7 +98,9 @@ pub struct Instance {
     pub capture: Option<Capture>,
     /// Where commands come from.
     pub control: Option<ControlSocket>,
-    /// The same, of one letter.
+    /// Where figures are told.
+    pub stats: Option<StatsServer>,
+    /// The same as `control`, of one letter.
     pub fifos: Fifos,
     /// The pid file, locked.
     pub pidfile: Option<Pidfile>,
@@ -109,6 +113,8 @@ pub(crate) struct Pending {
     pub(crate) config: Config,
     pub(crate) python: PathBuf,
     pub(crate) opened: Vec<Place>,
+    /// A new stats server, if it is another one than that which serves.
+    pub(crate) stats: Option<StatsServer>,
 }
 
 /// A running template.
@@ -140,6 +146,8 @@ pub(crate) enum Arrival {
     Template(Generation, FromTemplate),
     Worker(Key, FromWorker),
     Control(Request),
+    /// Somebody has come for figures.
+    Stats(oneshot::Sender<Report>),
     /// A letter was written to the FIFO.
     Letter(Meaning),
     /// A worker's channel is closed.
@@ -226,6 +234,7 @@ pub fn run(
             },
         };
         master.open_control();
+        master.open_stats();
         master.watch_pressure();
         let outcome = master.serve(&mut signals, &mut arrived).await;
         master.end(&outcome, &mut signals).await;
@@ -318,7 +327,7 @@ impl Master {
     }
 
     /// A way for others to have something arrive.
-    fn forward<T: Send + 'static>(
+    pub(crate) fn forward<T: Send + 'static>(
         &self,
         arrival: impl Fn(T) -> Arrival + Send + 'static,
     ) -> mpsc::UnboundedSender<T> {
@@ -479,6 +488,7 @@ impl Master {
             self.instance.listeners.shut();
         }
         drop(self.instance.control.take());
+        drop(self.instance.stats.take());
         if let Some(capture) = &self.instance.capture {
             capture.finish();
         }
@@ -499,7 +509,7 @@ impl Master {
     }
 }
 
-fn complain(what: &str, done: std::io::Result<()>) {
+pub(crate) fn complain(what: &str, done: std::io::Result<()>) {
     if let Err(error) = done {
         log::warning(Said::SystemError, format!("{what} cannot be read: {error}")).send();
     }

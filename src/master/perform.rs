@@ -64,6 +64,7 @@ impl Master {
                         self.instance.config = pending.config;
                         self.instance.python = pending.python;
                         self.instance.listeners.retain(&self.instance.config);
+                        self.change_stats(pending.stats);
                         self.watch_pressure();
                         self.watch_files();
                         self.change_schedules();

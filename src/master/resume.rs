@@ -45,6 +45,7 @@ use crate::report;
 use crate::schedule::Schedules;
 use crate::stacks::Inquiries;
 use crate::state::State;
+use crate::stats::StatsServer;
 use crate::status_line::StatusLine;
 use crate::watchdog::Watchdog;
 
@@ -145,12 +146,11 @@ fn take(
     let control = all(handover.control, |(path, socket, file)| {
         Ok(ControlSocket::resume(path, with(socket)?, with(file)?))
     })?;
+    let stats = all(handover.stats, |(listen, socket, file)| {
+        Ok(StatsServer::resume(listen, with(socket)?, file))
+    })?;
     let ledger = all(handover.ledger, &mut with)?;
-    let commons = match handover.commons {
-        Some(fd) => Commons::open(with(fd)?),
-        None => Commons::create(config.locks as usize + 1),
-    };
-    let commons = commons.map_err(|error| format!("what workers share: {error}"))?;
+    let commons = share(all(handover.commons, &mut with)?, &config)?;
     let fifo = all(handover.fifo, |(slot, fd)| Ok((slot, with(fd)?)))?;
     let pipes = all(handover.outputs, |Output { source, pipe, text }| {
         Ok(Pipe::new(source, with(pipe)?, text))
@@ -197,12 +197,22 @@ fn take(
         caller: None,
         capture,
         control: control.into_iter().next(),
+        stats: stats.into_iter().next(),
         fifos: Fifos::resume(handover.fifos, fifo.into_iter().next()),
         pidfile: pidfile.into_iter().next(),
         program: Program::of_this_process(&handover.context.cwd),
         context: handover.context,
     };
     Ok((instance, earlier))
+}
+
+/// What workers share, which is new where it was not handed over.
+fn share(handed: Vec<OwnedFd>, config: &Config) -> Result<Commons, String> {
+    let commons = match handed.into_iter().next() {
+        Some(fd) => Commons::open(fd),
+        None => Commons::create(config.locks as usize + 1),
+    };
+    commons.map_err(|error| format!("what workers share: {error}"))
 }
 
 /// Each item as it is now, or why one cannot be.

@@ -337,6 +337,7 @@ impl Master {
                 let (path, socket, file) = control.parts();
                 (path.to_owned(), keep(socket), keep(file))
             }),
+            stats: instance.stats.as_ref().map(|stats| stats.hand_over(&mut keep)),
             tickets: BTreeMap::new(),
             last_ticket: self.last_ticket,
             reload: self.takeover.iter().flat_map(|takeover| takeover.tickets.clone()).collect(),

@@ -106,13 +106,19 @@ fn directories_of_files_that_it_makes_are_opened_and_no_others() {
     let text = drop_in(&[
         "http=/run/sites/shop.sock",
         "pidfile=shop.pid",
+        "stats=/run/figures/shop.sock",
         "master-fifo=/run/rwsgi/shop/fifo",
         "control-socket=/run/rwsgi/other/control",
         "logto=/var/log/a \"b\" %%/shop.log",
     ]);
     let paths: Vec<_> =
         text.lines().filter_map(|line| line.strip_prefix("ReadWritePaths=")).collect();
-    let expected = ["\"-/run/rwsgi/other\"", "\"-/run/sites\"", r#""-/var/log/a \"b\" %%%%""#];
+    let expected = [
+        "\"-/run/figures\"",
+        "\"-/run/rwsgi/other\"",
+        "\"-/run/sites\"",
+        r#""-/var/log/a \"b\" %%%%""#,
+    ];
     assert_eq!(paths, expected);
 }
 

@@ -410,7 +410,7 @@ impl Worker {
     /// A response has left, or broke off, after `bytes` of its body, so long after its request came.
     pub(crate) fn count_response(&self, bytes: u64, took: Duration) {
         let answered = self.slot.count_response(bytes, took);
-        if self.config.uwsgi_module {
+        if self.config.uwsgi_module || self.config.stats.is_some() {
             commons::count_time(took);
         }
         if self.age.is_last(answered) {

@@ -126,7 +126,7 @@ mod tests {
         findings.decline(Topic::Missed, "cron", report());
         findings.warn(report());
         findings.decline(Topic::NotNeeded, "plugin", report());
-        findings.decline(Topic::Missed, "stats", report());
+        findings.decline(Topic::Missed, "spooler", report());
         findings.decline(Topic::Missed, "cron", report());
         let entries = digest(&findings.warnings);
         assert_eq!(
@@ -135,7 +135,7 @@ mod tests {
                 (Severity::Info, "not needed here: plugin; `rwsgi check` says why".to_owned()),
                 (
                     Severity::Warning,
-                    "not in this version: cron, stats; `rwsgi check` says why".to_owned()
+                    "not in this version: cron, spooler; `rwsgi check` says why".to_owned()
                 ),
                 (Severity::Warning, "x".to_owned()),
             ]

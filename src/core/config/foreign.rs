@@ -237,22 +237,15 @@ pub(super) const MISSED: &[Known] = &[
             "metric-threshold",
             "snmp",
             "snmp-community",
-            "stats-pusher-default-freq",
-            "stats-pushers-default-freq",
             "http-stats-server",
             "http-ss",
         ],
         NotYet("no statistics are published"),
     ),
+    flag(&["stats-no-cores"], NotYet("the threads of workers are told in any case")),
+    flag(&["stats-no-metrics"], Ignored("there are no metrics among the figures of `stats`")),
     flag(
-        &[
-            "metric-dir-restore",
-            "metrics-dir-restore",
-            "metrics-no-cores",
-            "stats-min",
-            "stats-no-cores",
-            "stats-no-metrics",
-        ],
+        &["metric-dir-restore", "metrics-dir-restore", "metrics-no-cores"],
         NotYet("no statistics are published"),
     ),
     valued(
@@ -370,6 +363,19 @@ pub(super) const UNSUPPORTED: &[Known] = &[
     flag(
         &["setns-preopen", "jailed"],
         Refused("the application would run unconfined: use the settings of the service"),
+    ),
+    valued(
+        &[
+            "stats-push",
+            "stats-pusher-default-freq",
+            "stats-pushers-default-freq",
+            "stats-push-*",
+            "stats-pusher-*",
+        ],
+        Refused(
+            "no figures are pushed, and who waits for them would see none: write `stats = 127.0.0.1:9191` and \
+             have a collector read it",
+        ),
     ),
     valued(&["undeferred-shared-socket"], Refused("name the address with `http`")),
     valued(&["zerg-fallback"], Refused("shared sockets are not in this version")),

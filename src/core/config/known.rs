@@ -193,11 +193,6 @@ const LATER: &[Known] = &[
     valued(&["limit-as", "limit-nproc"], NotYet("use MemoryMax= and TasksMax= of the service")),
     valued(&["cheaper-*"], NotYet("the number of workers follows the load without it")),
     valued(
-        &["stats", "stats-server", "stats-push"],
-        NotYet("no statistics are published; `rwsgi status NAME` shows the workers"),
-    ),
-    flag(&["stats-http", "stats-minified"], NotYet("no statistics are published")),
-    valued(
         &["touch-*", "fs-reload"],
         NotYet("`touch-reload` reloads, `systemctl reload` and SIGHUP too"),
     ),

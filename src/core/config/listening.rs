@@ -97,7 +97,7 @@ pub(super) fn proxy_protocol(
     expected
 }
 
-fn absolute(address: &ListenAddr, base: &Path) -> ListenAddr {
+pub(super) fn absolute(address: &ListenAddr, base: &Path) -> ListenAddr {
     match address {
         ListenAddr::Unix(path) => ListenAddr::Unix(paths::absolute(base, path)),
         other => other.clone(),
@@ -154,7 +154,8 @@ fn decline(option: &RawOption, why: &str) -> Report {
     report.help(format!("write `http = {0}` or `uwsgi-socket = {0}`", option.value))
 }
 
-fn listen(address: ListenAddr, protocol: Protocol, settings: &Settings<'_>) -> Listen {
+/// A listener with the mode and the owner of all of them.
+pub(super) fn listen(address: ListenAddr, protocol: Protocol, settings: &Settings<'_>) -> Listen {
     let owner = match settings.value("chown-socket") {
         Some(Value::Owner(user, group)) => Some((user, group)),
         _ => None,

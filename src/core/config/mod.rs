@@ -17,7 +17,7 @@
 //!   [`mod@files`]: the same for static files; [`mod@recycling`]: for the renewal of workers;
 //! - [`exported`]: what an application sees of it;
 //!   [`mod@logging`]: for the log; [`mod@reloading`]: for reloads;
-//!   [`mod@sizing`]: for their number; [`mod@caches`]: for caches;
+//!   [`mod@sizing`]: for their number; [`mod@caches`]: for caches; [`mod@stats`]: for figures;
 //! - [`mod@routing`]: rules for requests (`route`), and fields of responses;
 //! - [`mod@service`]: what the unit of systemd has to fit;
 //! - [`mod@digest`]: what becomes of each option, by class; `convert`: the same configuration
@@ -59,6 +59,7 @@ pub mod service;
 mod settings;
 pub mod sizing;
 mod startup;
+pub mod stats;
 mod target;
 pub mod value;
 pub mod vars;
@@ -86,6 +87,7 @@ pub use routing::Routing;
 pub use service::Service;
 pub use sizing::Sizing;
 pub use startup::{Import, Startup};
+pub use stats::Stats;
 pub use target::{Mount, Target};
 
 /// What a configuration is seen from.
@@ -131,6 +133,9 @@ pub struct Config {
     /// Caches in shared memory (`cache2`).
     #[serde(default)]
     pub caches: Vec<CacheSpec>,
+    /// Where figures are told (`stats`).
+    #[serde(default)]
+    pub stats: Option<Stats>,
     /// Process and privileges.
     pub process: Process,
     /// Log.

@@ -1128,6 +1128,23 @@ pub static OPTIONS: &[OptionSpec] = &[
              reload, `q` stops, `Q` stops at once, `p` pauses and resumes, `l` opens the log file anew, `s` logs the \
              state. Several FIFOs have the numbers 0 to 9, of which the first is read; a digit changes to another one.",
         ),
+    option("stats", Group::Process, Kind::Address)
+        .aliases(&["stats-server"])
+        .example("127.0.0.1:9191")
+        .doc(
+            "Tell figures as JSON to whoever connects to this address, in the form of uWSGI: for `uwsgitop` and other \
+             tools. It is TCP, the path of a UNIX socket (with `chmod-socket` and `chown-socket`) or `@NAME`. Nobody is \
+             asked who he is, and the paths of requests that run are among the figures: keep it to this machine.",
+        ),
+    option("stats-http", Group::Process, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc("Put the head of an HTTP response before what `stats` tells, so that browsers and scrapers can read it."),
+    option("stats-minified", Group::Process, Kind::Switch)
+        .aliases(&["stats-min"])
+        .default("false")
+        .example("true")
+        .doc("Tell the JSON of `stats` without line breaks and indentation."),
     option("daemonize", Group::Process, Kind::Path)
         .short('d')
         .at_start()

@@ -16,7 +16,7 @@ use super::settings::{Setting, Settings};
 use super::value::Value;
 use super::{
     Config, Context, Harakiri, Http, Process, Proxies, QueueLimits, caches, files, listening,
-    logging, recycling, reloading, routing, sizing,
+    logging, recycling, reloading, routing, sizing, stats,
 };
 use crate::address::ListenAddr;
 
@@ -45,6 +45,7 @@ pub fn resolve(
     let reloading = reloading::reloading(&settings, &base, &mut findings);
     let routing = routing::routing(&settings, &mut findings);
     let harakiri = harakiri(&settings, &mut findings);
+    let stats = stats::stats(&settings, &base, &listeners, &mut findings);
     let caches = caches::caches(&settings, context, &mut findings);
     let (processes, threads, sizing) = sizing::sizing(&settings, context, &mut findings);
     let Some(application) = application else { return Err(findings.errors) };
@@ -60,6 +61,7 @@ pub fn resolve(
         uwsgi_module: settings.switch("uwsgi-module"),
         locks: settings.small("locks").unwrap_or(0),
         caches,
+        stats,
         process,
         log,
         http: http(&settings),

@@ -82,7 +82,7 @@ pub fn names_home(text: &str) -> bool {
 }
 
 /// Other options that the unit depends on.
-const FITTED: [&str; 18] = [
+const FITTED: [&str; 19] = [
     "autostart",
     "socket-activation",
     "http",
@@ -101,6 +101,7 @@ const FITTED: [&str; 18] = [
     "cpu-quota",
     "tasks-max",
     "proxy-protocol",
+    "stats",
 ];
 
 /// Takes away what is known only when commands are run. The unit must not depend on it.
@@ -165,10 +166,12 @@ fn derive(settings: &Settings<'_>, context: &Context) -> Service {
         gid: settings.small("gid"),
         files: settings
             .all(&FILES)
+            .chain(settings.last("stats"))
             .filter_map(|setting| match &setting.value {
                 Value::Path(file) | Value::Logger(_, LogTarget::File(file)) => {
                     Some(paths::absolute(&context.cwd, file))
                 }
+                Value::Address(ListenAddr::Unix(file)) => Some(paths::absolute(&base, file)),
                 _ => None,
             })
             .collect(),
