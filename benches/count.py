@@ -52,7 +52,7 @@ class Counted(Server):
 class Callgrind(Counted):
     def counter(self, directory):
         # Not as arguments: these it reads again at the end, when rwsgi has written its title over them.
-        self.env["VALGRIND_OPTS"] = f"--quiet --trace-children=yes --callgrind-out-file={directory}/count.%p"
+        self.env["VALGRIND_OPTS"] = f"--quiet --vgdb=no --trace-children=yes --callgrind-out-file={directory}/count.%p"
         return ["valgrind", "--tool=callgrind"]
 
 
