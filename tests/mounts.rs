@@ -1,12 +1,12 @@
 //! Several applications in one instance, and what is done around their import.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::net::TcpStream;
 
 use crate::support::packet::{self, Packet};
 use crate::support::server::Server;
 use crate::support::setup::Setup;
+use crate::support::uwsgi::Uwsgi;
 use crate::support::wait;
 
 /// Applications that say who they are, and where.
@@ -75,23 +75,11 @@ fn the_longest_prefix_is_asked_and_becomes_script_name() {
 
 #[test]
 fn uwsgi_answers_the_same() {
-    let plugins = std::path::Path::new("/usr/lib/uwsgi/plugins/python3_plugin.so");
-    if !plugins.exists() {
-        return;
-    }
     let place = with("").place;
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let head = format!("[uwsgi]\nplugin = python3\nhttp-socket = 127.0.0.1:{port}\n");
-    place.write("uwsgi.ini", &format!("{head}single-interpreter = true\n{MOUNTS}"));
-    let mut uwsgi = Command::new("uwsgi")
-        .args(["--ini", "uwsgi.ini"])
-        .current_dir(place.path())
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let lines = format!("single-interpreter = true\n{MOUNTS}");
+    let uwsgi = Uwsgi::start(&place, "python3", &lines);
     let ask = |path: &str| {
-        let mut client = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        let mut client = TcpStream::connect(("127.0.0.1", uwsgi.port)).ok()?;
         write!(client, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
         let mut text = String::new();
         client.read_to_string(&mut text).ok()?;
@@ -99,8 +87,6 @@ fn uwsgi_answers_the_same() {
     };
     wait::until("uWSGI serves", || ask("/"));
     let answers = OF_UWSGI.map(|(path, _)| ask(path));
-    uwsgi.kill().unwrap();
-    uwsgi.wait().unwrap();
     for ((path, text), answer) in OF_UWSGI.iter().zip(answers) {
         assert_eq!(answer.as_deref(), Some(*text), "{path}");
     }

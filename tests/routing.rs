@@ -1,12 +1,12 @@
 //! Rules for requests, and fields of responses.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::net::TcpStream;
 
 use crate::support::packet::{self, Packet};
 use crate::support::server::Server;
 use crate::support::setup::Setup;
+use crate::support::uwsgi::Uwsgi;
 use crate::support::wait;
 
 const APP: &str = "
@@ -104,24 +104,11 @@ fn with(lines: &str) -> Setup {
 #[test]
 fn uwsgi_answers_the_same() {
     let place = with("").place;
-    if !std::path::Path::new("/usr/lib/uwsgi/plugins/router_redirect_plugin.so").exists() {
-        return;
-    }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let plugins = "python3,router_redirect,router_rewrite,router_static,router_basicauth";
-    let head = format!("[uwsgi]\nplugins = {plugins}\nhttp-socket = 127.0.0.1:{port}\n");
-    place.write("uwsgi.ini", &format!("{head}chdir = %d\nwsgi-file = app.py\n{RULES}"));
-    let mut uwsgi = Command::new("uwsgi")
-        .args(["--ini", "uwsgi.ini"])
-        .current_dir(place.path())
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait::until("uWSGI serves", || answer(port, ASKED[0]));
-    let theirs: Vec<_> = ASKED.iter().map(|&asked| answer(port, asked)).collect();
-    uwsgi.kill().unwrap();
-    uwsgi.wait().unwrap();
+    let lines = format!("chdir = %d\nwsgi-file = app.py\n{RULES}");
+    let uwsgi = Uwsgi::start(&place, plugins, &lines);
+    wait::until("uWSGI serves", || answer(uwsgi.port, ASKED[0]));
+    let theirs: Vec<_> = ASKED.iter().map(|&asked| answer(uwsgi.port, asked)).collect();
     let server = with(RULES).start();
     let ours = ASKED.iter().map(|&asked| answer(server.address().port(), asked));
     for (ours, theirs) in ours.zip(theirs) {

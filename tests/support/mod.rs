@@ -13,5 +13,6 @@ pub mod place;
 pub mod server;
 pub mod setup;
 pub mod upgrade;
+pub mod uwsgi;
 pub mod verdict;
 pub mod wait;
