@@ -342,6 +342,28 @@ pub fn ignore_terminal_signals(command: &mut std::process::Command) {
     unsafe { command.pre_exec(in_child) };
 }
 
+/// Has `command` lead a session of its own: no terminal, and a process group that can be sent signals as
+/// one. Signals mean to it what they mean to a fresh program. When it is `bound`, it is sent SIGTERM as
+/// soon as this process, whose main thread has to start it, is gone.
+pub fn lead_session(command: &mut std::process::Command, bound: bool) {
+    use std::os::unix::process::CommandExt as _;
+    let starter = nix::unistd::getpid();
+    let in_child = move || {
+        nix::unistd::setsid()?;
+        // SAFETY: it is async-signal-safe, and the disposition has no handler.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
+        if bound {
+            nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)?;
+            if nix::unistd::getppid() != starter {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure only makes async-signal-safe calls and touches no memory of the parent.
+    unsafe { command.pre_exec(in_child) };
+}
+
 /// Has a SIGTERM to this very process send a byte to `socket`. A process that the application forks has
 /// the handler as well, but it is not meant: there the signal does what it does by default.
 ///
@@ -386,17 +408,27 @@ pub fn become_subreaper() -> io::Result<()> {
 /// # Errors
 /// Those of pidfd_open(2) other than ESRCH, and of poll(2).
 pub fn wait_for_exit(pid: i32, timeout: std::time::Duration) -> io::Result<bool> {
-    // SAFETY: two numbers go in, a descriptor or -1 comes out.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if fd < 0 {
-        let error = io::Error::last_os_error();
-        return if error.raw_os_error() == Some(libc::ESRCH) { Ok(true) } else { Err(error) };
-    }
-    let fd = own_fd(RawFd::try_from(fd).unwrap_or(-1));
+    let fd = match open_process(pid) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(true),
+        opened => opened?,
+    };
     use std::os::fd::AsFd as _;
     let mut poll = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
     let timeout = nix::poll::PollTimeout::try_from(timeout).unwrap_or(nix::poll::PollTimeout::MAX);
     Ok(nix::poll::poll(&mut poll, timeout)? > 0)
+}
+
+/// A descriptor that can be read as soon as process `pid` has ended, whoever's child it is.
+///
+/// # Errors
+/// Those of pidfd_open(2): ESRCH when there is none, ENOSYS before Linux 5.3.
+pub fn open_process(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: two numbers go in, a descriptor or -1 comes out.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(own_fd(RawFd::try_from(fd).unwrap_or(-1)))
 }
 
 /// Has the kernel hand over a connection only when its client has sent something, or after `time`

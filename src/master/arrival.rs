@@ -62,7 +62,8 @@ impl Master {
                 self.templates.remove(&generation);
                 let (how, _) = self.oom.describe(exit, "");
                 self.queue.push_back(Event::TemplateGone(generation, how));
-            } else if !self.is_checked_by(pid, exit)
+            } else if !self.command_ended(pid, exit)
+                && !self.is_checked_by(pid, exit)
                 && self.workers.values().any(|worker| worker.pid.is_none())
             {
                 self.unclaimed.insert(pid, exit);

@@ -42,12 +42,14 @@ const LAST_PARTS: usize = 32;
 const FINISH: Duration = Duration::from_secs(1);
 
 /// Who writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// The template of a generation.
     Template(Generation),
     /// A worker and its number.
     Worker(Key, u32),
+    /// A command of the administrator, by its name in the log.
+    Command(String),
 }
 
 enum Order {
@@ -307,21 +309,22 @@ impl Pipe {
         self.came = self.came.map(|(_, last)| (last, last));
         for mut record in output::split(&String::from_utf8_lossy(&text)) {
             if let Some(entry) = log::relayed(&record.text) {
-                about(self.source, entry).send();
+                about(&self.source, entry).send();
                 continue;
             }
             if let Some(text) = log::unfold(&record.text) {
                 record.place = output::place(&text);
                 record.text = text;
             }
-            entry(self.source, record).send();
+            entry(&self.source, record).send();
         }
     }
 }
 
-fn entry(source: Source, record: Record) -> Entry {
+fn entry(source: &Source, record: Record) -> Entry {
     let (event, level) = match &record.place {
         Some(_) => (Said::Traceback, Level::Error),
+        None if matches!(source, Source::Command(_)) => (Said::CommandOutput, Level::Info),
         None => (Said::ApplicationOutput, Level::Info),
     };
     let mut entry = Entry::new(record.level.unwrap_or(level), event, record.text);
@@ -331,12 +334,13 @@ fn entry(source: Source, record: Record) -> Entry {
     about(source, entry)
 }
 
-fn about(source: Source, entry: Entry) -> Entry {
+fn about(source: &Source, entry: Entry) -> Entry {
     match source {
         Source::Template(_) => entry.about("template"),
         Source::Worker(_, number) => {
             entry.about(&format!("worker {number}")).number("RWSGI_WORKER", number)
         }
+        Source::Command(name) => entry.about(name).field("RWSGI_COMMAND", name.clone()),
     }
 }
 
@@ -349,7 +353,7 @@ mod tests {
         let text = "<4>careful\nTraceback (most recent call last):\n  File \"/srv/a.py\", line 3, in f\nKeyError: 1\n";
         let records = output::split(text);
         let entries: Vec<_> =
-            records.into_iter().map(|record| entry(Source::Worker(7, 2), record)).collect();
+            records.into_iter().map(|record| entry(&Source::Worker(7, 2), record)).collect();
         assert_eq!(entries[0].message, "worker 2: careful");
         assert_eq!(entries[0].level, Level::Warning);
         assert_eq!(entries[1].event, Said::Traceback);

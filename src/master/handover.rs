@@ -29,6 +29,7 @@ use rwsgi_core::{scoreboard, sys};
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Source;
+use crate::command::Commands;
 use crate::event::{Generation, Key, Ticket};
 use crate::history::History;
 use crate::listeners::Kept;
@@ -121,6 +122,9 @@ pub struct Handover {
     /// What became of workers.
     #[serde(default)]
     pub history: History,
+    /// Commands of the administrator that run.
+    #[serde(default)]
+    pub commands: Commands,
     /// The configuration that was read from standard input, if one was.
     #[serde(default)]
     pub stdin: Option<Vec<u8>>,

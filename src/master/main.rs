@@ -14,6 +14,7 @@ mod cgroup;
 mod check;
 mod cli;
 mod client;
+mod command;
 mod commands;
 mod completion;
 mod control;

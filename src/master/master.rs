@@ -21,6 +21,7 @@ use crate::action::Outcome;
 use crate::boot::plain;
 use crate::caches::Caches;
 use crate::capture::Capture;
+use crate::command::Commands;
 use crate::control::{ControlSocket, Request, Waiter};
 use crate::daemonize::Caller;
 use crate::degraded::Degraded;
@@ -187,6 +188,8 @@ pub(crate) struct Master {
     pub(crate) pressure: Pressure,
     pub(crate) oom: Oom,
     pub(crate) history: History,
+    /// What runs beside the workers.
+    pub(crate) commands: Commands,
     pub(crate) hush: Option<Hush>,
     pub(crate) gauge: Gauge,
     /// Signals of uWSGI's module.
@@ -275,6 +278,7 @@ impl Master {
             pressure: Pressure::default(),
             oom: Oom::new(),
             history,
+            commands: Commands::default(),
             hush: None,
             gauge: Gauge::new(Duration::ZERO),
             schedules: Schedules::default(),
@@ -394,6 +398,7 @@ impl Master {
         let state = state.min(self.schedule_due().unwrap_or(far));
         let state = state.min(self.status_line.due().map_or(far, |at| self.began + at));
         let state = state.min(self.caches_due().unwrap_or(far));
+        let state = state.min(self.commands_due().unwrap_or(far));
         let extend = self.instance.supervisor.is_there() && self.is_busy();
         if extend { state.min(self.extend_at) } else { state }
     }
@@ -411,6 +416,7 @@ impl Master {
             let _ = kill(Pid::from_raw(template.pid), Signal::SIGKILL);
         }
         self.end_overdue_check();
+        self.end_overdue_commands();
         self.mind_watchdog();
         self.tell_status_if_due();
         self.save_caches_if_due();

@@ -182,7 +182,7 @@ impl Master {
 
     /// Where a new process is to write. Without a pipe of its own, for want of descriptors, it has
     /// that of who starts it.
-    fn output_of(&self, source: Source) -> Option<OwnedFd> {
+    pub(crate) fn output_of(&self, source: Source) -> Option<OwnedFd> {
         self.instance.capture.as_ref()?.pipe(source).ok()
     }
 

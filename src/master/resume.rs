@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use crate::boot::{adapt, complain, print_errors, speaker};
 use crate::caches::Caches;
 use crate::capture::{Capture, Pipe};
+use crate::command::Commands;
 use crate::control::{self, ControlSocket};
 use crate::degraded::Degraded;
 use crate::event::{Generation, Key, Ticket};
@@ -61,6 +62,7 @@ pub struct Earlier {
     began: Duration,
     trouble: Option<String>,
     history: History,
+    commands: Commands,
     schedules: Schedules,
 }
 
@@ -156,10 +158,8 @@ fn take(
         Ok(Pipe::new(source, with(pipe)?, text))
     })?;
     let caches = Caches::resume(&config, handover.caches, handover.foreign_stores, &mut with)?;
-    let capture = Capture::start(&config.log.sinks.target);
-    if let Some(capture) = &capture {
-        capture.read_on(pipes);
-    }
+    let capture =
+        Capture::start(&config.log.sinks.target).inspect(|capture| capture.read_on(pipes));
     let earlier = Earlier {
         version: handover.version,
         state: handover.state,
@@ -177,6 +177,7 @@ fn take(
         began: handover.began,
         trouble: handover.trouble,
         history: handover.history,
+        commands: handover.commands,
         schedules: handover.schedules,
     };
     let supervisor = Supervisor::from_environment();
@@ -260,6 +261,7 @@ impl Master {
             pressure: Pressure::default(),
             oom: Oom::new(),
             history: earlier.history,
+            commands: earlier.commands,
             hush: None,
             gauge: Gauge::new(elapsed),
             schedules: earlier.schedules,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rwsgi_core::commons::Commons;
-use rwsgi_core::config::Config;
+use rwsgi_core::config::{Application, Config};
 use rwsgi_core::ipc::{Channel, Probing, ToTemplate};
 use rwsgi_core::log;
 use rwsgi_core::scoreboard::Scoreboard;
@@ -72,17 +72,7 @@ pub fn template(
     if let Some(output) = output {
         command.stdout(Stdio::from(output.try_clone().map_err(trouble)?)).stderr(output);
     }
-    for name in NOT_FOR_CHILDREN {
-        command.env_remove(name);
-    }
-    if let Some(home) = &config.application.virtualenv {
-        command.env("VIRTUAL_ENV", home).env("PATH", path_with(&home.join("bin")));
-        command.env_remove("PYTHONHOME");
-    }
-    for name in &config.application.unset {
-        command.env_remove(name);
-    }
-    command.envs(config.application.env.iter().map(|(name, value)| (name, value)));
+    set_environment(&mut command, &config.application);
     sys::ignore_terminal_signals(&mut command);
     let child = command.spawn().map_err(trouble)?;
     // Ours are closed: the pipe is to end with the last process that writes to it.
@@ -103,6 +93,21 @@ pub fn template(
     ours.send(&start, &fds).map_err(trouble)?;
     ours.set_nonblocking(true).map_err(trouble)?;
     Ok((child, ours))
+}
+
+/// Gives a child the environment of the application, and nothing that is for the master alone.
+pub fn set_environment(command: &mut Command, application: &Application) {
+    for name in NOT_FOR_CHILDREN {
+        command.env_remove(name);
+    }
+    if let Some(home) = &application.virtualenv {
+        command.env("VIRTUAL_ENV", home).env("PATH", path_with(&home.join("bin")));
+        command.env_remove("PYTHONHOME");
+    }
+    for name in &application.unset {
+        command.env_remove(name);
+    }
+    command.envs(application.env.iter().map(|(name, value)| (name, value)));
 }
 
 /// Asks a template for a worker, with `output` for its stdout and stderr if not the template's;

@@ -350,10 +350,11 @@ impl Master {
             began: handover::clock()?.saturating_sub(self.now()),
             trouble: self.trouble.clone(),
             history: self.history.clone(),
+            commands: self.commands.clone(),
             stdin: self.instance.sources.stdin.kept().map(<[u8]>::to_vec),
         };
         for Pipe { source, file, text, .. } in &lent.pipes {
-            let (source, pipe, text) = (*source, keep(file.as_fd()), text.clone());
+            let (source, pipe, text) = (source.clone(), keep(file.as_fd()), text.clone());
             handover.outputs.push(handover::Output { source, pipe, text });
         }
         for (ticket, waiters) in &self.tickets {

@@ -65,6 +65,14 @@ pub enum Event {
     Resumed,
     /// Somebody has asked for something on the control socket or the FIFO.
     Command,
+    /// A command of the configuration is started beside the workers.
+    CommandStarted,
+    /// It has ended as it should.
+    CommandEnded,
+    /// It has ended as it should not, or cannot be started.
+    CommandFailed,
+    /// Text that it wrote to stdout or stderr.
+    CommandOutput,
     /// The state, because somebody has asked for it to be logged.
     Status,
     /// A request was answered.
@@ -129,6 +137,10 @@ impl Event {
         Self::Paused,
         Self::Resumed,
         Self::Command,
+        Self::CommandStarted,
+        Self::CommandEnded,
+        Self::CommandFailed,
+        Self::CommandOutput,
         Self::Status,
         Self::Access,
         Self::Traceback,
@@ -188,6 +200,10 @@ impl Event {
             Self::Paused => ("paused", "65d06e7c12c84780931ee74a4a4f1887"),
             Self::Resumed => ("resumed", "ebaccbef38d246cba30a8a45967e14ae"),
             Self::Command => ("command", "9661e210fd1845029b7d336cb2b235b5"),
+            Self::CommandStarted => ("command_started", "d86259fa76f840e58e0aa6501647e384"),
+            Self::CommandEnded => ("command_ended", "07a1859d07b04a2aae631a0967db155b"),
+            Self::CommandFailed => ("command_failed", "9e626888a4524178b7a31c8a87ffc514"),
+            Self::CommandOutput => ("command_output", "7d005883723e47839949062849b7f9eb"),
             Self::Status => ("status", "8f2c03a9c082482bb27d427ce0f95ab1"),
             Self::Access => ("access", "53c65d39300d4f7eac4f5ed40353c596"),
             Self::Traceback => ("traceback", "1dccda0f78d54138a2d45c65dc7c30ae"),

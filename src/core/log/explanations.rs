@@ -295,6 +295,41 @@ pub(super) const COMMAND: Text = Text {
     manual: PROGRAM,
 };
 
+pub(super) const COMMAND_STARTED: Text = Text {
+    subject: "@RWSGI_APP@ has started @RWSGI_COMMAND@",
+    cause: "\
+The master has started a command of the INI file beside the workers. It is a process of the instance, with
+the environment and the user of the application.",
+    remedy: "Nothing. `rwsgi status @RWSGI_APP@` shows what runs.",
+    manual: OPTIONS,
+};
+
+pub(super) const COMMAND_ENDED: Text = Text {
+    subject: "@RWSGI_COMMAND@ of @RWSGI_APP@ has ended",
+    cause: "\
+A command of the INI file has ended by itself and with code 0, or because the instance reloads or stops.",
+    remedy: "Nothing.",
+    manual: OPTIONS,
+};
+
+pub(super) const COMMAND_FAILED: Text = Text {
+    subject: "@RWSGI_COMMAND@ of @RWSGI_APP@ has failed",
+    cause: "\
+A command of the INI file cannot be started, has exited with a code that is not 0, was killed, or has not
+ended in time. Requests do not depend on it, and are served.",
+    remedy: "\
+`journalctl RWSGI_COMMAND='@RWSGI_COMMAND@'` shows what it wrote before. Try the command by hand, as the user
+of the instance and in its directory (`chdir`).",
+    manual: OPTIONS,
+};
+
+pub(super) const COMMAND_OUTPUT: Text = Text {
+    subject: "@RWSGI_COMMAND@ of @RWSGI_APP@ wrote something",
+    cause: "The text is what a command of the INI file has written to its standard output or error stream.",
+    remedy: "Nothing.",
+    manual: OPTIONS,
+};
+
 pub(super) const STATUS: Text = Text {
     subject: "The state of @RWSGI_APP@",
     cause: "Somebody has asked for it to be logged, by SIGUSR2 or by `master-fifo`.",

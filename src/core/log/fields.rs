@@ -130,6 +130,11 @@ pub(super) const FIELDS: &[Field] = &[
         "The thread that logged a record, or that an exception has ended.",
     ),
     field("RWSGI_WORKERS", Chapter::Rest, "How many workers are wanted from now on."),
+    field(
+        "RWSGI_COMMAND",
+        Chapter::Rest,
+        "The command of the configuration that speaks, or that the master speaks about, by its name.",
+    ),
     field("WORKER_PID", Chapter::Rest, "The process of the worker that the master speaks about."),
     field(
         "RWSGI_LOST",
