@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Context;
 use super::error::{Findings, Report, quoted};
 use super::paths;
+use super::quantity;
 use super::settings::Settings;
 use super::value::{self, Invalid, Value};
 use crate::cache::{Geometry, WhenFull};
@@ -194,7 +195,7 @@ pub(super) fn cache(text: &str) -> Result<Value, Invalid> {
 }
 
 fn bounded<N: TryFrom<u64>>(key: &str, text: &str, least: u64, most: u64) -> Result<N, Invalid> {
-    let number = value::bytes(text).ok().filter(|number| (least..=most).contains(number));
+    let number = quantity::bytes(text).ok().filter(|number| (least..=most).contains(number));
     number.and_then(|number| N::try_from(number).ok()).ok_or_else(|| {
         let expected = format!("write a number from {least} to {most}");
         Invalid::new(format!("has `{key}={text}`")).help(expected)

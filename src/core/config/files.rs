@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Findings, quoted};
 use super::paths::{self, Obstacle};
 use super::pattern::{self, Pattern};
+use super::quantity;
 use super::settings::{Setting, Settings};
 use super::value::{self, Invalid, Value};
 
@@ -216,8 +217,10 @@ impl<'a, 's> Reader<'a, 's> {
 /// Reads `/prefix=target`.
 pub(super) fn mapping(text: &str) -> Result<Value, Invalid> {
     let Some((prefix, target)) = text.split_once('=') else {
-        return Err(Invalid::new("lacks the prefix or the directory")
-            .help(format!("write `/static={text}`: `/static` is the beginning of the paths")));
+        let is_prefix = text.starts_with('/') && !text.trim_matches('/').contains('/');
+        let whole = if is_prefix { format!("{text}=DIRECTORY") } else { format!("/static={text}") };
+        let help = format!("write `{whole}`: what is before `=` is the beginning of the paths");
+        return Err(Invalid::new("lacks the prefix or the directory").help(help));
     };
     let (prefix, target) = (prefix.trim_end(), target.trim_start());
     if !prefix.starts_with('/') {
@@ -265,7 +268,7 @@ pub(super) fn name(text: &str) -> Result<Value, Invalid> {
 const LONGEST: u64 = 1 << 31;
 
 fn lifetime(text: &str) -> Result<u32, Invalid> {
-    match value::within(value::seconds(text)?, 0, LONGEST)? {
+    match quantity::within(quantity::seconds(text)?, 0, LONGEST)? {
         Value::Number(seconds) => u32::try_from(seconds).map_err(|_| Invalid::new("is too large")),
         _ => Err(Invalid::new("has no seconds")),
     }

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use super::lookup::{Lookup, lookup};
 use super::options::{Group, OPTIONS, OptionSpec};
+use super::quantity::range;
 use super::raw::RawConfig;
-use super::value::{Kind, range};
+use super::value::Kind;
 
 const USAGE: &str = "\
 rwsgi: WSGI application server, native to systemd

@@ -11,7 +11,7 @@
 //!   [`arithmetic`]: `%(key * 2)`;
 //! - [`raw`]: keys and values with their places;
 //! - [`options`]: the table of options; [`known`], `foreign`: uWSGI's others; [`lookup`]: from name to option;
-//! - [`value`]: from text to typed value; [`pattern`]: regular expressions;
+//! - [`value`]: from text to typed value; `quantity`: numbers; [`pattern`]: regular expressions;
 //!   `target`: what names an application; `startup`: what is done around its import;
 //! - [`resolve`](mod@resolve): the rules between options, and what the system has to say;
 //!   [`mod@files`]: the same for static files; [`mod@recycling`]: for the renewal of workers;
@@ -48,6 +48,7 @@ pub mod magic;
 pub mod options;
 mod paths;
 pub mod pattern;
+mod quantity;
 pub mod raw;
 mod reading;
 pub mod recycling;

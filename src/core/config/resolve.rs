@@ -185,7 +185,7 @@ fn process(settings: &Settings<'_>, context: &Context, findings: &mut Findings) 
         && pidfile == daemonize
     {
         let report = Report::new("`pidfile` and `daemonize` name the same file");
-        findings.error(report.at_value(&setting.raw.origin));
+        findings.error(report.at_value(&setting.raw.origin).expected("a path of its own"));
     }
     let (control_socket, fifos) = channels(settings, context, findings);
     Process {

@@ -53,7 +53,8 @@ pub(super) fn startup(settings: &Settings<'_>, base: &Path, findings: &mut Findi
             && let Err(obstacle) = paths::readable_file(path)
         {
             let subject = format!("{} cannot be read", quoted(setting.raw));
-            findings.error(obstacle.report(&subject, &setting.raw.origin));
+            let report = obstacle.report(&subject, &setting.raw.origin);
+            findings.error(report.expected("a Python file, or the dotted name of a module"));
         }
         import
     };

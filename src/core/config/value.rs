@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::caches::{self, CacheSpec};
 use super::pattern::{self, Pattern};
+use super::quantity::{bytes, in_megabytes, number, range, seconds, within};
 use super::reloading::{self, Probe};
 use super::target::Named;
 use super::{files, logger, target};
@@ -325,9 +326,15 @@ impl Kind {
             Self::SwitchOrText => Ok(Value::Text(text.to_owned())),
             Self::Variable => variable(text),
             Self::SecondsOrSwitch { max, on } => seconds_or_switch(text, max, on),
-            Self::AddressOrSwitch => switch(text).map(Value::Switch).or_else(|_| address(text)),
+            Self::AddressOrSwitch => switch(text).map(Value::Switch).or_else(|neither| {
+                let is_word = text.bytes().all(|byte| byte.is_ascii_alphabetic());
+                if is_word { Err(neither) } else { address(text) }
+            }),
             _ if text.is_empty() => Err(Invalid::new("has no value")),
-            Self::Number { min, max, .. } => within(number(text)?, min, max),
+            Self::Number { min, max, unit } => {
+                let number = if unit == "megabytes" { in_megabytes(text) } else { number(text) };
+                within(number?, min, max)
+            }
             Self::NumberOrWord { word, .. } if text.eq_ignore_ascii_case(word) => {
                 Ok(Value::Text(word.to_owned()))
             }
@@ -367,11 +374,6 @@ fn list(words: &[&str]) -> String {
     words.join(", ")
 }
 
-/// Both ends, or the lower one where the other is beyond what anybody writes.
-pub(super) fn range(min: u64, max: u64) -> String {
-    if max >= MANY { format!("{min} up") } else { format!("{min} to {max}") }
-}
-
 fn is_quoted(text: &str) -> bool {
     ['"', '\''].iter().any(|&q| text.len() > 1 && text.starts_with(q) && text.ends_with(q))
 }
@@ -390,38 +392,6 @@ fn seconds_or_switch(text: &str, max: u64, on: u64) -> Result<Value, Invalid> {
         Ok(false) => Ok(Value::Number(0)),
         Err(_) => within(seconds(text)?, 0, max),
     }
-}
-
-fn number(text: &str) -> Result<u64, Invalid> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Invalid::new("is not a whole number"));
-    }
-    text.parse().map_err(|_| Invalid::new("is too large"))
-}
-
-pub(super) fn within(number: u64, min: u64, max: u64) -> Result<Value, Invalid> {
-    if number < min {
-        return Err(Invalid::new(format!("is less than {min}")));
-    }
-    if number > max {
-        return Err(Invalid::new(format!("is more than {max}")));
-    }
-    Ok(Value::Number(number))
-}
-
-pub(super) fn seconds(text: &str) -> Result<u64, Invalid> {
-    number(text.strip_suffix('s').unwrap_or(text))
-}
-
-pub(super) fn bytes(text: &str) -> Result<u64, Invalid> {
-    let (digits, unit) = match text.char_indices().last() {
-        Some((at, 'k' | 'K')) => (text.get(..at), 1 << 10),
-        Some((at, 'm' | 'M')) => (text.get(..at), 1 << 20),
-        Some((at, 'g' | 'G')) => (text.get(..at), 1 << 30),
-        _ => (Some(text), 1),
-    };
-    let count = number(digits.unwrap_or(text))?;
-    count.checked_mul(unit).ok_or_else(|| Invalid::new("is too large"))
 }
 
 fn mode(text: &str, least_digits: usize) -> Result<Value, Invalid> {
@@ -536,8 +506,7 @@ fn variable(text: &str) -> Result<Value, Invalid> {
         Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
             Ok(Value::Variable(name.to_owned(), value.to_owned()))
         }
-        _ => Err(Invalid::new("does not assign a value to a variable")
-            .help("write `env = NAME=value`; `env = NAME=` makes it empty")),
+        _ => Err(Invalid::new("has no name with `=` before its value")),
     }
 }
 

@@ -62,7 +62,8 @@ const SETTERS: [(&str, &str); 9] = [
 pub(super) fn read(text: &str) -> Result<Action, Invalid> {
     let (name, argument) = text.split_once(':').unwrap_or((text, ""));
     let template = || match argument {
-        "" => Err(Invalid::new(format!("has the action `{name}` without an argument"))),
+        "" => Err(Invalid::new(format!("has the action `{name}` without an argument"))
+            .help(format!("write it after the colon: `{name}:…`"))),
         text => Template::read(text),
     };
     if let Some((_, variable)) = SETTERS.iter().find(|(setter, _)| *setter == name) {
