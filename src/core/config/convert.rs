@@ -58,9 +58,28 @@ impl<'a> Converted<'a> {
                 converted.others.push((option, heading, why));
             }
         }
+        converted.tame();
         converted.options.sort_by_key(|(spec, ..)| spec.group);
         converted.others.sort_by_key(|(_, heading, _)| *heading);
         converted
+    }
+
+    /// `evil-reload-on-rss` becomes `reload-on-rss`, which it is taken for: of both, the smaller counts.
+    fn tame(&mut self) {
+        let limit = |text: &str| text.parse().ok().filter(|limit: &u64| *limit > 0);
+        let all = std::mem::take(&mut self.options);
+        let (evil, good): (Vec<_>, _) =
+            all.into_iter().partition(|(spec, ..)| spec.name.starts_with("evil-"));
+        self.options = good;
+        for (evil, option, value) in evil {
+            let Some(good) = spec(evil.name.trim_start_matches("evil-")) else { continue };
+            let other = self.options.iter().position(|(spec, ..)| *spec == good);
+            let least = other.and_then(|at| limit(&self.options[at].2));
+            if limit(&value).is_some_and(|new| least.is_none_or(|old| new < old)) {
+                other.map(|at| self.options.remove(at));
+                self.options.push((good, option, value));
+            }
+        }
     }
 
     fn text(&self) -> String {
