@@ -30,6 +30,8 @@ pub mod blocks;
 pub mod caches;
 mod condition;
 mod convert;
+#[cfg(test)]
+mod corpus_tests;
 pub mod digest;
 pub mod error;
 pub mod exported;

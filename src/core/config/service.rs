@@ -15,6 +15,7 @@ use crate::address::ListenAddr;
 
 /// What the unit of an instance has to fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
 pub struct Service {
     /// It starts with the system (`autostart`).
     pub autostart: bool,
