@@ -80,3 +80,19 @@ def application(environ, start_response):
         assert_eq!(client.response().expect(200).text(), "1");
     }
 }
+
+#[test]
+fn python_optimizes_and_leaves_site_out_as_it_is_told_to() {
+    let app = "
+import sys
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [repr((sys.flags.optimize, sys.flags.no_site, __debug__)).encode()]
+";
+    let server = Setup::new("optimize = 2\nno-site = true").app(app).start();
+    assert_eq!(server.get("/").expect(200).text(), "(2, 1, False)");
+    server.place.write("app.ini", &server.place.read("app.ini").replace("optimize = 2", ""));
+    server.reload(1);
+    server.wait_for_log("reloaded: ", 1);
+    assert_eq!(server.get("/").expect(200).text(), "(0, 1, True)");
+}

@@ -67,6 +67,8 @@ pub fn template(
     };
     let (ours, theirs) = Channel::pair().map_err(trouble)?;
     let mut command = Command::new(python);
+    command.args((0..config.application.optimize).map(|_| "-O"));
+    command.args(config.application.no_site.then_some("-S"));
     command.arg("-c").arg(BOOTSTRAP).arg(extension).stdin(Stdio::from(theirs.into_fd()));
     let captured = output.is_some();
     if let Some(output) = output {

@@ -51,6 +51,8 @@ pub(super) fn application(
         pythonpath: startup::pythonpath(settings, base),
         virtualenv,
         python: python(settings, base, findings),
+        optimize: settings.small("optimize").unwrap_or(0),
+        no_site: settings.switch("no-site"),
         env,
         unset,
         ..Application::new(target?)

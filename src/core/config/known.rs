@@ -229,6 +229,12 @@ const LATER: &[Known] = &[
         &["cron", "cron2", "unique-cron", "legion-cron"],
         NotYet("the command is not run: use a timer of systemd"),
     ),
+    valued(
+        &["spooler-import", "spooler-pyimport", "spooler-py-import", "spooler-python-import"],
+        Refused(
+            "there is no spooler that would import it: take its jobs to a task queue, a service of its own",
+        ),
+    ),
     valued(&["spooler", "spooler-*"], NotYet("there is no spooler: its jobs are not done")),
     valued(
         &["mule", "mules", "farm", "farms"],
@@ -243,8 +249,11 @@ const LATER: &[Known] = &[
         &["cpu-affinity", "prio", "threads-stacksize", "thread-stacksize", "thread-stack-size"],
         NotYet("workers keep the settings of the service"),
     ),
-    valued(&["py-tracebacker", "optimize"], NotYet("the interpreter is started without it")),
-    flag(&["no-site", "wsgi-strict", "early-pythonpath"], NotYet("it has no effect")),
+    valued(
+        &["py-tracebacker"],
+        NotYet("no sockets are made: `rwsgi stacks` shows where the Python threads are"),
+    ),
+    flag(&["wsgi-strict", "early-pythonpath"], NotYet("it has no effect")),
     flag(
         &["catch-exceptions"],
         NotYet("an exception is answered with 500 and its traceback is in the log"),

@@ -270,6 +270,12 @@ pub struct Application {
     pub virtualenv: Option<PathBuf>,
     /// The interpreter, an absolute path or a name to look up (`python`).
     pub python: Option<PathBuf>,
+    /// How Python optimizes (`optimize`).
+    #[serde(default)]
+    pub optimize: u32,
+    /// Python starts without its module `site` (`no-site`).
+    #[serde(default)]
+    pub no_site: bool,
     /// Variables added to the application's environment (`env`, `envdir`).
     pub env: Vec<(String, String)>,
     /// Variables taken from it (`unenv`).
@@ -289,6 +295,8 @@ impl Application {
             pythonpath: Vec::new(),
             virtualenv: None,
             python: None,
+            optimize: 0,
+            no_site: false,
             env: Vec::new(),
             unset: Vec::new(),
         }

@@ -362,6 +362,16 @@ pub static OPTIONS: &[OptionSpec] = &[
         "The interpreter, a path or a name to look up; instead of `virtualenv` or of the \
              system's python3. Only rwsgi has this option.",
     ),
+    option("optimize", Group::Application, Kind::Number { min: 0, max: 2, unit: "levels" })
+        .default("0")
+        .example("1")
+        .doc(
+            "How Python optimizes: `1` is -O (no `assert`, `__debug__` is false), `2` is -OO (no docstrings either).",
+        ),
+    option("no-site", Group::Application, Kind::Switch).default("false").example("true").doc(
+        "Python starts without its module `site` (-S): site-packages, those of `virtualenv` too, and what *.pth \
+         files name are not searched, only the standard library and `pythonpath`.",
+    ),
     option("env", Group::Application, Kind::Variable)
         .list()
         .example("DJANGO_SETTINGS_MODULE=BookStore.settings")
@@ -1407,7 +1417,10 @@ pub static OPTIONS: &[OptionSpec] = &[
     option("strict", Group::Always, Kind::Always("unknown options are always errors"))
         .default("true")
         .example("true")
-        .doc("Unknown options are errors."),
+        .doc(
+            "Unknown options are errors, whatever is written here. In uWSGI this also forbids keys that are only \
+             there for `%(KEY)`, but for those of `set-ph`; here they are good as long as something refers to them.",
+        ),
 ];
 
 #[cfg(test)]
