@@ -141,3 +141,19 @@ fn packages_of_another_python_are_told_before_the_import_fails() {
     let setup = setup.file("venv/pyvenv.cfg", "home = /usr/bin\nversion = 3.5.3\n");
     check(setup).refuses(78, &["venv was made by Python 3.5 ", "python3 -m venv --clear"]);
 }
+
+#[test]
+fn root_runs_no_command_of_the_file_that_is_checked() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root does without");
+        return;
+    }
+    let lines = "env = WHO=@(exec://touch ran; id -u)\nenv = WHERE=here";
+    let ended = Setup::new(lines).arguments(&["check", "./app.ini"]).run();
+    assert!(!ended.place.join("ran").exists());
+    ended.refuses(0, &["`env` is not looked at: no command is run for it here"]);
+    let lines = "[rwsgi]\nhttp = 127.0.0.1:0\nmodule = @(exec://touch ran; echo app)\n";
+    let ended = Setup::classic(lines).arguments(&["check", "./app.ini"]).run();
+    assert!(!ended.place.join("ran").exists());
+    ended.refuses(78, &["app.ini:3:10: `module` is not looked at", "no application"]);
+}

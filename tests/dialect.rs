@@ -97,12 +97,23 @@ fn what_is_not_supported_is_refused_unless_it_is_to_be_ignored() {
 
 #[test]
 fn check_says_what_becomes_of_each_option() {
-    let lines = "plugins = python3\ncpu-affinity = 1";
+    let lines = "plugins = python3\ncpu-affinity = 1\nlimit-as = 512";
     let ended = run(Setup::new(lines), &["check", "./app.ini"]);
     // `http`, `chdir`, `wsgi-file`, and `python` of the environment.
-    let expected = "ok: options: 4 options are obeyed; not needed: plugins; not in this version: \
-                    cpu-affinity\n";
+    let expected = "ok: options: 4 options are obeyed; not needed: plugins; replaced: limit-as; \
+                    not in this version: cpu-affinity\n";
     assert!(ended.stdout.contains(expected), "{}", ended.stdout);
+    let replaced = "app.ini:7:1: `limit-as` is replaced by something else here: a worker has no limit of \
+                    its own\n  |\n7 | limit-as = 512\n  | ^^^^^^^^\n  help: write `memory-max` and ";
+    ended.refuses(0, &[replaced]);
+    let ended = run(Setup::new(lines), &["--show-config", "app.ini"]);
+    for class in [
+        "\n; Not needed here:\n;   plugins = python3\n;     Python and HTTP are built in\n",
+        "\n; Not in this version:\n;   cpu-affinity = 1\n;     workers keep the settings of the service\n",
+        "\n; Replaced:\n;   limit-as = 512\n;     a worker has no limit of its own\n;     instead: write ",
+    ] {
+        assert!(ended.stdout.contains(class), "{class}\n{}", ended.stdout);
+    }
 }
 
 #[test]
@@ -130,7 +141,8 @@ fn what_is_converted_is_the_same_configuration() {
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
     let shown = |ini: &str| {
         let ended = Setup::classic(ini).arguments(&["--show-config", "app.ini"]).run();
-        let lines = ended.stdout.lines().filter(|line| !line.starts_with(';')).map(str::to_owned);
+        let is_said = |line: &&str| !line.is_empty() && !line.starts_with(';');
+        let lines = ended.stdout.lines().filter(is_said).map(str::to_owned);
         lines.collect::<Vec<_>>()
     };
     let directory = ended.place.path().display().to_string();

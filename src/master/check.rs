@@ -35,6 +35,9 @@ const WEB: &str = "www-data";
 /// Looks at everything, serves nothing. `name` is the instance, if it is one of /etc/rwsgi.
 pub fn run(sources: &Sources, context: &Context, name: Option<&str>, json: bool) -> ExitCode {
     let mut findings = Findings::default();
+    // Who writes the INI file of an instance is not to have commands run as root by who checks it.
+    let without_commands = context.without_commands || geteuid().is_root();
+    let context = &Context { without_commands, ..context.clone() };
     let (config, warnings) = match config::load(sources, context) {
         Ok(loaded) => loaded,
         Err(errors) if !json => {

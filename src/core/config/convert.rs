@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::Context;
 use super::error::{ConfigError, Findings, Report};
-use super::known::{Class, Known};
+use super::known::Known;
 use super::load::{self, Sources};
 use super::lookup::{Lookup, lookup};
 use super::options::{self, Group, OptionSpec};
@@ -35,7 +35,7 @@ struct Converted<'a> {
     /// What is obeyed, and the text of its value.
     options: Vec<(&'static OptionSpec, &'a RawOption, String)>,
     /// What is not, and why.
-    others: Vec<(&'a RawOption, &'static str, &'static str)>,
+    others: Others<'a>,
 }
 
 impl<'a> Converted<'a> {
@@ -54,13 +54,12 @@ impl<'a> Converted<'a> {
                     Ok(text) => converted.options.push((spec, option, text)),
                     Err(report) => findings.error(*report),
                 }
-            } else if let Some((heading, why)) = known(&option.key).and_then(answer) {
-                converted.others.push((option, heading, why));
+            } else {
+                converted.others.add(option);
             }
         }
         converted.tame();
         converted.options.sort_by_key(|(spec, ..)| spec.group);
-        converted.others.sort_by_key(|(_, heading, _)| *heading);
         converted
     }
 
@@ -102,16 +101,41 @@ impl<'a> Converted<'a> {
             }
             let _ = writeln!(out, "{}", format!("{} = {value}", spec.name).trim_end());
         }
-        let mut heading = "";
-        for (option, what, why) in &self.others {
-            if heading != *what {
-                let _ = write!(out, "\n; {what}:\n");
-                heading = what;
+        self.others.write(&mut out);
+        out
+    }
+}
+
+/// uWSGI's options that are not obeyed, as comments.
+#[derive(Default)]
+pub(super) struct Others<'a>(Vec<(&'static str, &'a RawOption, &'static str, &'static Known)>);
+
+impl<'a> Others<'a> {
+    /// Adds `option`, if it is one of them.
+    pub fn add(&mut self, option: &'a RawOption) {
+        if let Some(known) = known(&option.key)
+            && let Some((heading, why)) = known.answer()
+        {
+            self.0.push((heading, option, why, known));
+        }
+    }
+
+    /// Appends them, by class.
+    pub fn write(&self, out: &mut String) {
+        let mut sorted: Vec<_> = self.0.iter().collect();
+        sorted.sort_by_key(|(heading, ..)| *heading);
+        let mut last = "";
+        for (heading, option, why, known) in sorted {
+            if last != *heading {
+                let _ = write!(out, "\n; {heading}:\n");
+                last = heading;
             }
             let line = format!("{} = {}", option.key, one_line(&option.value));
-            let _ = writeln!(out, ";   {line}\n;     {why}");
+            let _ = writeln!(out, ";   {}\n;     {why}", line.trim_end());
+            if let Some(instead) = known.instead {
+                let _ = writeln!(out, ";     instead: {instead}");
+            }
         }
-        out
     }
 }
 
@@ -126,17 +150,6 @@ fn known(key: &str) -> Option<&'static Known> {
     match lookup(key) {
         Lookup::Known(known) | Lookup::KnownPrefix(known, _) => Some(known),
         Lookup::Exact(_) | Lookup::Prefix(_) | Lookup::Unknown(_) => None,
-    }
-}
-
-fn answer(known: &Known) -> Option<(&'static str, &'static str)> {
-    match known.class {
-        Class::Ignored(why) => Some(("Not needed here", why)),
-        Class::NotYet(why) => Some(("Not in this version", why)),
-        Class::Refused(why) | Class::OtherProtocol(why) => {
-            Some(("Not supported: rwsgi does not start with these", why))
-        }
-        Class::Directive | Class::Message => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What becomes of the options that were written, by class: told once, not for each line.
 
 use super::error::{Severity, Warning};
-use super::known::Class;
+use super::known::{Class, Known};
 use super::lookup::{Lookup, lookup};
 use super::raw::RawConfig;
 
@@ -10,6 +10,8 @@ use super::raw::RawConfig;
 pub enum Topic {
     /// rwsgi does without.
     NotNeeded,
+    /// It has another form here.
+    Replaced,
     /// Something will be missed.
     Missed,
     /// The start would be refused, but for `ignore-unsupported`.
@@ -20,6 +22,7 @@ impl Topic {
     fn heading(self) -> (Severity, &'static str) {
         match self {
             Self::NotNeeded => (Severity::Info, "not needed here"),
+            Self::Replaced => (Severity::Warning, "replaced by something else here"),
             Self::Missed => (Severity::Warning, "not in this version"),
             Self::Tolerated => {
                 (Severity::Warning, "not supported, and ignored as `ignore-unsupported` says")
@@ -31,7 +34,7 @@ impl Topic {
 /// The entries for the log: one for each topic, with the names; one for each other finding.
 pub fn digest(warnings: &[Warning]) -> Vec<(Severity, String)> {
     let mut entries = Vec::new();
-    for topic in [Topic::NotNeeded, Topic::Missed, Topic::Tolerated] {
+    for topic in [Topic::NotNeeded, Topic::Replaced, Topic::Missed, Topic::Tolerated] {
         let mut names: Vec<&str> = Vec::new();
         for (_, name) in warnings.iter().filter_map(Warning::topic).filter(|(t, _)| *t == topic) {
             if !names.contains(&name) {
@@ -56,6 +59,8 @@ pub struct Classes {
     pub obeyed: Vec<String>,
     /// rwsgi does without.
     pub not_needed: Vec<String>,
+    /// It has another form here.
+    pub replaced: Vec<String>,
     /// Something will be missed.
     pub missed: Vec<String>,
     /// The start is refused, unless `ignore-unsupported` is on.
@@ -71,10 +76,10 @@ impl Classes {
         for option in &raw.options {
             let (class, name) = match lookup(&option.key) {
                 Lookup::Exact(_) => (&mut classes.obeyed, option.key.as_str()),
-                Lookup::Known(known) => (classes.known(known.class), option.key.as_str()),
+                Lookup::Known(known) => (classes.known(known), option.key.as_str()),
                 _ if option.placeholder => (&mut classes.placeholders, option.key.as_str()),
                 Lookup::Prefix(spec) => (&mut classes.obeyed, spec.name),
-                Lookup::KnownPrefix(known, name) => (classes.known(known.class), name),
+                Lookup::KnownPrefix(known, name) => (classes.known(known), name),
                 Lookup::Unknown(_) => continue,
             };
             if !class.iter().any(|known| known == name) {
@@ -84,9 +89,10 @@ impl Classes {
         classes
     }
 
-    fn known(&mut self, class: Class) -> &mut Vec<String> {
-        match class {
+    fn known(&mut self, known: &Known) -> &mut Vec<String> {
+        match known.class {
             Class::Ignored(_) => &mut self.not_needed,
+            Class::NotYet(_) if known.instead.is_some() => &mut self.replaced,
             Class::NotYet(_) => &mut self.missed,
             Class::Refused(_) | Class::OtherProtocol(_) => &mut self.unsupported,
             Class::Directive | Class::Message => &mut self.obeyed,
@@ -102,6 +108,7 @@ impl Classes {
         let mut parts = vec![counted(self.obeyed.len())];
         for (heading, names) in [
             ("not needed", &self.not_needed),
+            ("replaced", &self.replaced),
             ("not in this version", &self.missed),
             ("not supported", &self.unsupported),
         ] {

@@ -227,7 +227,7 @@ impl Findings {
     pub fn decline(&mut self, topic: Topic, name: &str, report: Report) {
         let severity = match topic {
             Topic::NotNeeded => Severity::Info,
-            Topic::Missed | Topic::Tolerated => Severity::Warning,
+            Topic::Replaced | Topic::Missed | Topic::Tolerated => Severity::Warning,
         };
         self.add(severity, Some((topic, name.to_owned())), report);
     }

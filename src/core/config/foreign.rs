@@ -205,14 +205,14 @@ pub(super) const MISSED: &[Known] = &[
             "wait-iface-timeout",
             "wait-interface-timeout",
         ],
-        NotYet(
-            "the start does not wait: use After=, RequiresMountsFor= and the like of the service",
-        ),
-    ),
+        NotYet("the start does not wait"),
+    )
+    .instead("use After=, RequiresMountsFor= and the like of the service"),
     valued(
         &["check-mount", "check-mountpoint", "mount-check", "mountpoint-check"],
-        NotYet("nothing looks at the file system: use RequiresMountsFor= of the service"),
-    ),
+        NotYet("nothing looks at the file system"),
+    )
+    .instead("use RequiresMountsFor= of the service"),
     valued(
         &["flock", "flock2", "flock-wait", "flock-wait2"],
         NotYet("no lock is taken: `pidfile` keeps a second instance away"),
@@ -289,8 +289,9 @@ pub(super) const MISSED: &[Known] = &[
     ),
     valued(&["safe-fd", "fd-safe"], NotYet("descriptors of the start are not for the application")),
     valued(&["notify-socket"], NotYet("it is not opened: commands come by `control-socket`")),
-    valued(&["fallback-config"], NotYet("nothing takes its place: use OnFailure= of the service")),
-    valued(&["early-envdir"], NotYet("the environment stays: use `envdir`")),
+    valued(&["fallback-config"], NotYet("nothing takes its place"))
+        .instead("use OnFailure= of the service"),
+    valued(&["early-envdir"], NotYet("the environment stays")).instead("use `envdir`"),
     valued(&["log-prefix"], NotYet("the log has rwsgi's format and one destination")),
     flag(&["logformat-strftime"], NotYet("the log has rwsgi's format")),
     valued(&["exception-handler"], NotYet("an exception is answered with 500 and is in the log")),
@@ -355,15 +356,11 @@ pub(super) const UNSUPPORTED: &[Known] = &[
             "cgroup-opt",
             "cgroup-dir-mode",
         ],
-        Refused(
-            "the application would run unconfined: use PrivateNetwork=, the cgroup's limits and the \
-             like of the service",
-        ),
-    ),
-    flag(
-        &["setns-preopen", "jailed"],
-        Refused("the application would run unconfined: use the settings of the service"),
-    ),
+        Refused("the application would run unconfined"),
+    )
+    .instead("use PrivateNetwork=, the cgroup's limits and the like of the service"),
+    flag(&["setns-preopen", "jailed"], Refused("the application would run unconfined"))
+        .instead("use the settings of the service"),
     valued(
         &[
             "stats-push",
@@ -372,24 +369,20 @@ pub(super) const UNSUPPORTED: &[Known] = &[
             "stats-push-*",
             "stats-pusher-*",
         ],
-        Refused(
-            "no figures are pushed, and who waits for them would see none: write `stats = 127.0.0.1:9191` and \
-             have a collector read it",
-        ),
-    ),
-    valued(&["undeferred-shared-socket"], Refused("name the address with `http`")),
+        Refused("no figures are pushed, and who waits for them would see none"),
+    )
+    .instead("write `stats = 127.0.0.1:9191` and have a collector read it"),
+    valued(&["undeferred-shared-socket"], Refused("shared sockets are not in this version"))
+        .instead("name the address with `http`"),
     valued(&["zerg-fallback"], Refused("shared sockets are not in this version")),
     valued(&["sni"], Refused("TLS is not in this version: clients would find nothing there")),
-    valued(&["xmlconfig"], Refused("XML is not read: convert it to INI")),
-    valued(
-        &["force-cwd"],
-        Refused("relative paths would be others: use WorkingDirectory= of the service"),
-    ),
-    valued(&["resolve"], Refused("names are not looked up: write `set-ph = NAME=ADDRESS`")),
-    valued(
-        &["inject-before", "inject-after"],
-        Refused("texts are not put together: write `ini = FILE`"),
-    ),
+    valued(&["xmlconfig"], Refused("XML is not read")).instead("convert it to INI"),
+    valued(&["force-cwd"], Refused("relative paths would be others"))
+        .instead("use WorkingDirectory= of the service"),
+    valued(&["resolve"], Refused("names are not looked up"))
+        .instead("write `set-ph = NAME=ADDRESS`"),
+    valued(&["inject-before", "inject-after"], Refused("texts are not put together"))
+        .instead("write `ini = FILE`"),
     valued(
         &["worker-exec", "worker-exec2", "python-worker-override", "python-raw", "py"],
         Refused("workers serve a WSGI application, and nothing else"),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::convert::Others;
 use super::lookup::{Lookup, lookup};
 use super::options::{Group, OPTIONS, OptionSpec};
 use super::quantity::range;
@@ -110,7 +111,7 @@ pub fn names() -> String {
 }
 
 /// The options that count, as an INI file that says where each comes from. Options that were not
-/// written are comments with their default.
+/// written are comments with their default, and so are those of uWSGI that are not obeyed, with the reason.
 pub fn show_config(raw: &RawConfig) -> String {
     let mut out = "[rwsgi]\n".to_owned();
     for spec in OPTIONS {
@@ -131,6 +132,9 @@ pub fn show_config(raw: &RawConfig) -> String {
             let _ = writeln!(out, "; {} = {}", spec.name, spec.default);
         }
     }
+    let mut others = Others::default();
+    raw.options.iter().for_each(|option| others.add(option));
+    others.write(&mut out);
     out
 }
 

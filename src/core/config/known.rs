@@ -15,6 +15,8 @@ pub struct Known {
     pub takes_value: bool,
     /// The answer.
     pub class: Class,
+    /// What to write or use in its place.
+    pub instead: Option<&'static str>,
 }
 
 /// What becomes of an option that rwsgi does not have.
@@ -22,7 +24,7 @@ pub struct Known {
 pub enum Class {
     /// It is not needed here; why.
     Ignored(&'static str),
-    /// It will be missed; what happens without it.
+    /// It will be missed, or has another form here (`Known::instead`); what happens without it.
     NotYet(&'static str),
     /// To go on without it would do harm; why.
     Refused(&'static str),
@@ -35,17 +37,35 @@ pub enum Class {
 }
 
 pub(super) const fn valued(names: &'static [&'static str], class: Class) -> Known {
-    Known { names, short: None, takes_value: true, class }
+    Known { names, short: None, takes_value: true, class, instead: None }
 }
 
 pub(super) const fn flag(names: &'static [&'static str], class: Class) -> Known {
-    Known { names, short: None, takes_value: false, class }
+    Known { names, short: None, takes_value: false, class, instead: None }
 }
 
 impl Known {
     pub(super) const fn short(mut self, letter: char) -> Self {
         self.short = Some(letter);
         self
+    }
+
+    pub(super) const fn instead(mut self, text: &'static str) -> Self {
+        self.instead = Some(text);
+        self
+    }
+
+    /// Above what its names are listed, and why; `None` if they are obeyed.
+    pub fn answer(&self) -> Option<(&'static str, &'static str)> {
+        match self.class {
+            Ignored(why) => Some(("Not needed here", why)),
+            NotYet(why) if self.instead.is_some() => Some(("Replaced", why)),
+            NotYet(why) => Some(("Not in this version", why)),
+            Refused(why) | Class::OtherProtocol(why) => {
+                Some(("Not supported: rwsgi does not start with these", why))
+            }
+            Class::Directive | Class::Message => None,
+        }
     }
 
     /// Whether `name` is one of these, spelled out.
@@ -190,7 +210,8 @@ const LATER: &[Known] = &[
         &["harakiri-*"],
         NotYet("a worker is only ended when a request outlasts `harakiri-grace`"),
     ),
-    valued(&["limit-as", "limit-nproc"], NotYet("use MemoryMax= and TasksMax= of the service")),
+    valued(&["limit-as", "limit-nproc"], NotYet("a worker has no limit of its own"))
+        .instead("write `memory-max` and `tasks-max`, for the service as a whole"),
     valued(&["cheaper-*"], NotYet("the number of workers follows the load without it")),
     valued(
         &["touch-*", "fs-reload"],
@@ -200,7 +221,8 @@ const LATER: &[Known] = &[
         &["py-auto-reload-ignore"],
         NotYet("`py-autoreload` reloads whichever module has changed"),
     ),
-    flag(&["check-static-docroot"], NotYet("there is no DOCUMENT_ROOT: use `check-static`")),
+    flag(&["check-static-docroot"], NotYet("there is no DOCUMENT_ROOT"))
+        .instead("use `check-static`"),
     valued(
         &["static-cache-paths", "static-cache-paths-name"],
         NotYet("where files are is asked of the kernel, which remembers it"),
@@ -210,13 +232,13 @@ const LATER: &[Known] = &[
         &["log-drain", "log-filter"],
         NotYet("nothing is left out: `log-route` sends lines to a logger of their own"),
     ),
-    valued(&["log-syslog"], NotYet("the log does not go there: write `logger = syslog:TAG`")),
-    valued(&["log-socket"], NotYet("the log does not go there: write `logger = socket:HOST:PORT`")),
-    valued(&["daemonize2"], NotYet("rwsgi stays in the foreground: use `daemonize`")),
-    valued(
-        &["pidfile2", "safe-pidfile", "safe-pidfile2"],
-        NotYet("this file is not written: use `pidfile`"),
-    ),
+    valued(&["log-syslog"], NotYet("the log does not go there"))
+        .instead("write `logger = syslog:TAG`"),
+    valued(&["log-socket"], NotYet("the log does not go there"))
+        .instead("write `logger = socket:HOST:PORT`"),
+    valued(&["daemonize2"], NotYet("rwsgi stays in the foreground")).instead("use `daemonize`"),
+    valued(&["pidfile2", "safe-pidfile", "safe-pidfile2"], NotYet("this file is not written"))
+        .instead("use `pidfile`"),
     valued(
         &["hook-*", "exec-*", "alarm", "alarm-*"],
         NotYet("the hook does not run: use ExecStartPre= and the like of the service"),
@@ -240,10 +262,8 @@ const LATER: &[Known] = &[
         &["mule", "mules", "farm", "farms"],
         NotYet("there are no mules: their jobs are not done"),
     ),
-    valued(
-        &["gevent", "async", "asyncio", "loop"],
-        NotYet("requests run in `threads`: set them to as many as have to wait at once"),
-    ),
+    valued(&["gevent", "async", "asyncio", "loop"], NotYet("requests run in `threads`"))
+        .instead("set `threads` to as many as have to wait at once"),
     flag(&["gevent-monkey-patch", "ugreen", "greenlet"], NotYet("requests run in `threads`")),
     valued(
         &["cpu-affinity", "prio", "threads-stacksize", "thread-stacksize", "thread-stack-size"],
@@ -315,14 +335,14 @@ const NEVER_SILENT: &[Known] = &[
     ),
     valued(
         &["shared-socket", "map-socket", "zerg", "zerg-server", "zerg-pool", "abstract-socket"],
-        Refused("shared sockets are not in this version: name the address with `http`"),
-    ),
+        Refused("shared sockets are not in this version"),
+    )
+    .instead("name the address with `http`"),
     valued(
         &["chroot", "cap", "pivot-root", "pivot_root", "unshare", "setns", "cgroup"],
-        Refused(
-            "the application would run unconfined: use RootDirectory=, CapabilityBoundingSet= and the like of the service",
-        ),
-    ),
+        Refused("the application would run unconfined"),
+    )
+    .instead("use RootDirectory=, CapabilityBoundingSet= and the like of the service"),
     valued(
         &["add-gid", "immediate-uid", "immediate-gid"],
         Refused("the privileges would not be those that were asked for"),
@@ -331,10 +351,8 @@ const NEVER_SILENT: &[Known] = &[
         &["no-initgroups", "master-as-root", "drop-after-init", "drop-after-apps"],
         Refused("the privileges would not be those that were asked for"),
     ),
-    valued(
-        &["emperor", "vassals*", "emperor-*", "broodlord"],
-        Refused("there is no emperor: run one service `rwsgi@NAME` for each application"),
-    ),
+    valued(&["emperor", "vassals*", "emperor-*", "broodlord"], Refused("there is no emperor"))
+        .instead("run one service `rwsgi@NAME` for each application"),
     valued(
         &[
             "route-*",
@@ -345,39 +363,34 @@ const NEVER_SILENT: &[Known] = &[
             "response-route",
             "response-route-*",
         ],
-        Refused(
-            "rules act on requests, before the application: write `route`, `route-if` or `route-run`, for responses `add-header` or a middleware",
-        ),
+        Refused("rules act on requests, before the application"),
+    )
+    .instead(
+        "write `route`, `route-if` or `route-run`, for responses `add-header` or a middleware",
     ),
-    valued(
-        &["vhost-*"],
-        Refused("applications are not chosen by the host: run an instance for each"),
-    ),
-    flag(&["vhost"], Refused("applications are not chosen by the host: run an instance for each")),
+    valued(&["vhost-*"], Refused("applications are not chosen by the host"))
+        .instead("run an instance for each"),
+    flag(&["vhost"], Refused("applications are not chosen by the host"))
+        .instead("run an instance for each"),
     valued(
         &["pecan", "web3", "pump", "wsgi-lite", "pyrun", "pyshell"],
         Refused("applications come from `wsgi-file`, `module`, `mount`, `eval` or `paste`"),
     ),
-    valued(&["ini-paste"], Refused("write `ini = FILE` and `paste = config:FILE`")),
-    valued(
-        &["ini-paste-logged"],
-        Refused("write `ini = FILE`, `paste = config:FILE` and `paste-logger = true`"),
-    ),
-    valued(
-        &["config", "config-py"],
-        Refused("configurations of other kinds are not read: write `ini = FILE`"),
-    ),
-    valued(&["xml"], Refused("XML is not read: convert it to INI")).short('x'),
-    valued(&["yaml", "yml"], Refused("YAML is not read: convert it to INI")).short('y'),
-    valued(&["json", "js"], Refused("JSON is not read: convert it to INI")).short('j'),
+    valued(&["ini-paste"], Refused("it says two things at once"))
+        .instead("write `ini = FILE` and `paste = config:FILE`"),
+    valued(&["ini-paste-logged"], Refused("it says three things at once"))
+        .instead("write `ini = FILE`, `paste = config:FILE` and `paste-logger = true`"),
+    valued(&["config", "config-py"], Refused("configurations of other kinds are not read"))
+        .instead("write `ini = FILE`"),
+    valued(&["xml"], Refused("XML is not read")).instead("convert it to INI").short('x'),
+    valued(&["yaml", "yml"], Refused("YAML is not read")).instead("convert it to INI").short('y'),
+    valued(&["json", "js"], Refused("JSON is not read")).instead("convert it to INI").short('j'),
     valued(
         &["declare-option", "declare-option2", "blacklist", "whitelist"],
         Refused("rwsgi's options cannot be changed from a file"),
     ),
-    valued(
-        &["pause", "suspend", "resume"],
-        Refused("write `rwsgi pause --pidfile FILE` and `rwsgi resume --pidfile FILE`"),
-    ),
+    valued(&["pause", "suspend", "resume"], Refused("it is a command"))
+        .instead("write `rwsgi pause --pidfile FILE` and `rwsgi resume --pidfile FILE`"),
     valued(
         &["get", "dump-options", "plugins-list", "plugin-list", "no-server", "test"],
         Refused("it is not in this version; see `rwsgi --help` for the commands"),
@@ -478,7 +491,9 @@ mod tests {
             else {
                 continue;
             };
-            assert!(!why.is_empty() && !why.ends_with('.'), "{:?}", known.names);
+            for clause in std::iter::once(why).chain(known.instead) {
+                assert!(!clause.is_empty() && !clause.ends_with('.'), "{:?}", known.names);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::error::{ConfigError, Findings, Warning};
+use super::error::{ConfigError, Findings, Report, Warning};
 use super::raw::{RawConfig, RawOption};
 use super::reading::Reading;
 use super::resolve::resolve;
@@ -53,9 +53,7 @@ pub fn load(
 ) -> Result<(Config, Vec<Warning>), Vec<ConfigError>> {
     let mut findings = Findings::default();
     let mut raw = collect(sources, context, &mut findings);
-    if context.without_commands {
-        raw.options.retain(|option| !is_unrun(&option.value));
-    }
+    let unrun = if context.without_commands { take_unrun(&mut raw) } else { Vec::new() };
     if raw.is_partial {
         // What is missing is no mistake of its own.
         Settings::read(&raw, &mut findings);
@@ -64,13 +62,29 @@ pub fn load(
     match resolve(&raw, context) {
         Ok((config, warnings)) => {
             findings.warnings.extend(warnings);
+            unrun.into_iter().for_each(|report| findings.warn(report));
             findings.into_result(config)
         }
         Err(errors) => {
+            // It may be what one of these would have said.
+            unrun.into_iter().for_each(|report| findings.error(report));
             findings.errors.extend(errors);
             Err(findings.errors)
         }
     }
+}
+
+/// Takes away what is known only when commands are run, and says so.
+fn take_unrun(raw: &mut RawConfig) -> Vec<Report> {
+    let report = |option: &RawOption| {
+        let what = format!("`{}` is not looked at: no command is run for it here", option.key);
+        let report = Report::new(what).at_value(&option.origin);
+        report.help("root runs none; the user that serves does")
+    };
+    let is_unrun = |option: &RawOption| is_unrun(&option.value);
+    let unrun = raw.options.iter().filter(|option| is_unrun(option)).map(report).collect();
+    raw.options.retain(|option| !is_unrun(option));
+    unrun
 }
 
 /// Reads everything, without meaning: what `--show-config` shows.

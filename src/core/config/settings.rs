@@ -160,6 +160,13 @@ impl<'a> Settings<'a> {
         let key = &option.key;
         let is_off =
             matches!(option.value.to_ascii_lowercase().as_str(), "0" | "false" | "off" | "no");
+        let report = |message: String| {
+            let report = Report::new(message).at_key(&option.origin);
+            match known.instead {
+                Some(instead) => report.help(instead),
+                None => report,
+            }
+        };
         match known.class {
             Class::Message => {
                 findings.inform(Report::new(option.value.clone()).at_value(&option.origin));
@@ -168,18 +175,18 @@ impl<'a> Settings<'a> {
             Class::Ignored(why) => findings.decline(
                 Topic::NotNeeded,
                 key,
-                Report::new(format!("`{key}` is not needed: {why}")).at_key(&option.origin),
+                report(format!("`{key}` is not needed: {why}")),
             ),
-            Class::NotYet(effect) => findings.decline(
-                Topic::Missed,
-                key,
-                Report::new(format!("`{key}` is not in this version: {effect}"))
-                    .at_key(&option.origin),
-            ),
+            Class::NotYet(effect) => {
+                let (topic, what) = match known.instead {
+                    Some(_) => (Topic::Replaced, "is replaced by something else here"),
+                    None => (Topic::Missed, "is not in this version"),
+                };
+                findings.decline(topic, key, report(format!("`{key}` {what}: {effect}")));
+            }
             Class::OtherProtocol(why) => self.unspoken.push((option, why)),
             Class::Refused(why) => {
-                let report = Report::new(format!("`{key}` cannot be obeyed: {why}"));
-                let report = report.at_key(&option.origin);
+                let report = report(format!("`{key}` cannot be obeyed: {why}"));
                 if self.tolerant {
                     findings.decline(Topic::Tolerated, key, report);
                 } else {
