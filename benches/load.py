@@ -4,29 +4,39 @@ import concurrent.futures
 import json
 import os
 import subprocess
+import sys
 
 import needs
 import probe
+from server import Failed
 
 CONNECTIONS = 32
+# As many as all servers together can answer some large requests of within a second.
+FEW = 2
 SCRIPT = os.path.join(needs.HERE, "request.lua")
 
 Figure = collections.namedtuple("Figure", "rate microseconds")
 
 
 class Request:
-    """A row of a table: what is asked, and the body that has to be answered with 200."""
+    """A row of a table: what is asked, by how many connections, and the body that has to be answered with 200."""
 
-    def __init__(self, name, path, answer, method="GET", headers=None, body=0):
+    def __init__(self, name, path, answer, method="GET", headers=None, body=0, connections=CONNECTIONS):
         self.name, self.path, self.answer = name, path, answer
-        self.method, self.headers, self.body = method, headers or {}, body
+        self.method, self.headers, self.body, self.connections = method, headers or {}, body, connections
 
 
 def verify(servers, request):
-    """All servers at once, as nothing is timed."""
+    """All servers at once, as nothing is timed: those that do not answer it as they have to, each as a pair with the request."""
+    failed = set()
     with concurrent.futures.ThreadPoolExecutor(len(servers)) as threads:
-        for result in [threads.submit(verify_one, server, request) for server in servers]:
-            result.result()
+        for server, result in [(server, threads.submit(verify_one, server, request)) for server in servers]:
+            try:
+                result.result()
+            except Failed as error:
+                print(error, file=sys.stderr, flush=True)
+                failed.add((request, server))
+    return failed
 
 
 def verify_one(server, request):
@@ -34,7 +44,7 @@ def verify_one(server, request):
     answer = exchange(server, request)
     if (answer.status, answer.body) != (200, request.answer):
         server.fail(f"answers {request.name} with {answer.status} and {len(answer.body)} bytes")
-    wrk(server, request, 1, len(request.answer))
+    wrk(server, request, 1, len(request.answer), FEW)
 
 
 def measure(server, request, seconds):
@@ -54,9 +64,9 @@ def exchange(server, request):
         return server.fail(f"does not answer {request.name}: {error}")
 
 
-def wrk(server, request, seconds, length):
+def wrk(server, request, seconds, length, connections=None):
     headers = [word for name, value in request.headers.items() for word in ("-H", f"{name}: {value}")]
-    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--timeout", "10", "-s", SCRIPT,
+    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections or request.connections}", f"-d{seconds}", "--timeout", "10", "-s", SCRIPT,
                *headers, server.url(request.path), "--", request.method, str(request.body), str(length)]
     output = subprocess.run(command, stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
     done = json.loads(output.rpartition("done: ")[2])
@@ -67,7 +77,7 @@ def wrk(server, request, seconds, length):
 
 def check_bytes(server, request, answer, done):
     """All answers together are as long as so many answers are, and those that were on the way when time was up."""
-    # Pieces of a body may be put together differently each time.
-    least, most = (len(request.answer), answer.size * 1.05) if answer.chunked else (answer.size, answer.size)
-    if not done["requests"] * least <= done["bytes"] <= (done["requests"] + CONNECTIONS) * most:
+    # Pieces of a body may be put together differently each time, and the last answer of a connection says that it is.
+    least, most = len(request.answer), answer.size * (1.05 if answer.chunked else 1) + len("Connection: keep-alive\r\n")
+    if not done["requests"] * least <= done["bytes"] <= (done["requests"] + request.connections) * most:
         server.fail(f"sent {done['bytes']} bytes for {done['requests']} requests of {request.name}, {answer.size} each")

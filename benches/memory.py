@@ -1,26 +1,60 @@
 """What a master and four workers weigh, with Django's BookStore."""
+import contextlib
 import os
+import resource
+import socket
 import subprocess
 import tempfile
+import time
 
 import needs
-from server import Server, free_port
+import peers
+import probe
+import table
+from result import Result, Target
+from server import Failed, Server, free_port
 
 # It is weighed once: the figures do not depend on what else the machine does.
 ROUNDS, SECONDS = 1, 2
 
+IDLE = 4000
+# A connection that is idle for a second is parked.
+PARKED = 2.5
+
 
 def run(rounds, seconds):
     needs.check("wrk")
+    figures = {}
     with tempfile.TemporaryDirectory() as data:
-        figures = {}
-        for server in servers(data):
-            with server:
-                server.wait_until_it_answers()
-                figures[server.name] = weigh(server, seconds)
-    print("PSS of master and 4 workers with Django's BookStore, after requests to four pages")
-    for name, value in figures.items():
-        print(f"{name:20} {value / 1024:7.1f} MiB  {value / figures['rwsgi']:5.2f} x rwsgi")
+        for server in [server for _ in range(rounds) for server in bookstores(data)]:
+            try:
+                with server:
+                    server.wait_until_it_answers()
+                    figures.setdefault(server.name, []).append(weigh(server, seconds) / 1024)
+            except Failed as error:
+                table.tell(error)
+    weight = Result("PSS of master and 4 workers with Django's BookStore, after requests to four pages", "MiB", figures,
+                    [Target(0.8, "gunicorn --preload")], less_is_better=True)
+    idle = Result(f"memory of an idle keep-alive connection, of {IDLE}", "KiB",
+                  {"rwsgi": [weigh_idle() for _ in range(rounds)], "limit": [8] * rounds}, [Target(1, "limit")],
+                  bounds=["limit"], less_is_better=True)
+    for result in (weight, idle):
+        table.print_result(result)
+    return [weight, idle]
+
+
+def weigh_idle():
+    """What the server gains with them, each of which has been served, and is left alone for long enough to be parked."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with peers.rwsgi() as server, contextlib.ExitStack() as connections:
+        server.wait_until_it_answers()
+        before = server.proportional_set_size()
+        for _ in range(IDLE):
+            connection = connections.enter_context(socket.create_connection(("127.0.0.1", server.port), 5))
+            probe.ask_on(connection, server.port, "/")
+        time.sleep(PARKED)
+        return (server.proportional_set_size() - before) / IDLE
 
 
 def weigh(server, seconds):
@@ -31,7 +65,7 @@ def weigh(server, seconds):
     return server.proportional_set_size()
 
 
-def servers(data):
+def bookstores(data):
     site = os.path.join(needs.ROOT, "examples", "bookstore")
     env = {"BOOKSTORE_DATA": data}
     subprocess.run([f"{needs.VENV}/bin/python", "manage.py", "prepare", "-v", "0"], cwd=site,
@@ -49,5 +83,3 @@ def servers(data):
             "uwsgi-core", "--plugins", "python3", "--http-socket", f"127.0.0.1:{c}", "--wsgi-file",
             "BookStore/wsgi.py", "--master", "--processes", "4", "--home", needs.VENV, "--die-on-term",
             "--disable-logging"], c, **common)
-    else:
-        print("uWSGI is not measured: apt install uwsgi-core uwsgi-plugin-python3")

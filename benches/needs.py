@@ -1,4 +1,5 @@
 """What a benchmark needs: the release build, the peers from PyPI, and programs of the distribution."""
+import functools
 import os
 import shutil
 import subprocess
@@ -11,7 +12,10 @@ VENV = os.path.join(ROOT, "target", "bench")
 # What is measured; `compare --rwsgi` sets it.
 RWSGI = os.path.join(ROOT, "target", "release", "rwsgi")
 
-PEERS = ["granian", "gunicorn", "fastwsgi", "Django>=4.2,<6"]
+FRAMEWORKS = ["Django>=4.2,<6", "Flask"]
+PEERS = ["granian", "gunicorn", "fastwsgi", "bjoern", "waitress", "cheroot", "pyruvate"]
+# bjoern is compiled; the others have wheels.
+BUILD = "gcc python3-dev libev-dev"
 PACKAGES = {"wrk": "wrk", "nginx": "nginx-light", "uwsgi-core": "uwsgi-core", "uwsgi-python3": "uwsgi-plugin-python3",
             "valgrind": "valgrind", "strace": "strace"}
 UWSGI_PLUGIN = "/usr/lib/uwsgi/plugins/python3_plugin.so"
@@ -24,8 +28,17 @@ def program(name):
     return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
 
 
+@functools.lru_cache(None)
 def uwsgi_is_there():
-    return bool(program("uwsgi-core") and program("uwsgi-python3"))
+    """Says so once if it is not."""
+    there = bool(program("uwsgi-core") and program("uwsgi-python3"))
+    if not there:
+        print("uWSGI is not measured: apt install uwsgi-core uwsgi-plugin-python3", file=sys.stderr)
+    return there
+
+
+def is_installed(peer):
+    return os.path.exists(os.path.join(VENV, "with", peer))
 
 
 def check(*programs):
@@ -33,7 +46,7 @@ def check(*programs):
     check_programs(*programs)
     if not {0, 1} <= os.sched_getaffinity(0):
         sys.exit("processors 0 and 1 are needed, one for the servers and one for the load")
-    install_peers()
+    install()
 
 
 def check_programs(*programs):
@@ -45,15 +58,36 @@ def check_programs(*programs):
         sys.exit("missing: apt install " + " ".join(missing))
 
 
-def install_peers():
-    ready = os.path.join(VENV, "ready")
-    wanted = "\n".join(PEERS) + "\n"
-    if os.path.exists(ready):
-        with open(ready) as file:
-            if file.read() == wanted:
-                return
-    # The system's own interpreter, which uwsgi-plugin-python3 embeds, too.
-    subprocess.run(["/usr/bin/python3", "-m", "venv", VENV], check=True)
-    subprocess.run([f"{VENV}/bin/pip", "install", "--quiet", *PEERS], check=True)
-    with open(ready, "w") as file:
-        file.write(wanted)
+@functools.lru_cache(None)
+def install():
+    """What cannot be installed is named in each run, and not measured."""
+    done = os.path.join(VENV, "with")
+    if not os.path.exists(done):
+        # The system's own interpreter, which uwsgi-plugin-python3 embeds, too.
+        subprocess.run(["/usr/bin/python3", "-m", "venv", "--clear", VENV], check=True)
+        pip(*FRAMEWORKS, check=True)
+        os.mkdir(done)
+    for peer in PEERS:
+        if is_installed(peer):
+            continue
+        if pip(peer).returncode == 0:
+            open(os.path.join(done, peer), "w").close()
+        else:
+            print(f"{peer} is not measured: it cannot be installed here; to build it takes {BUILD}", file=sys.stderr)
+
+
+def pip(*packages, check=False):
+    return subprocess.run([f"{VENV}/bin/pip", "install", "--quiet", *packages], check=check)
+
+
+@functools.lru_cache(None)
+def hyper():
+    """The server without Python, built; None, and told why, where it cannot be."""
+    directory = os.path.join(ROOT, "target", "bench-hyper")
+    command = ["cargo", "build", "--quiet", "--release", "--locked", "--target-dir", directory]
+    try:
+        subprocess.run(command, cwd=os.path.join(HERE, "hyper"), check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"hyper without Python is not measured: {error}", file=sys.stderr)
+        return None
+    return os.path.join(directory, "release", "hyper-hello")

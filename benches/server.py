@@ -20,6 +20,10 @@ def free_port():
         return listener.getsockname()[1]
 
 
+class Failed(Exception):
+    """A server that did not do what was asked: it has no figure, and the others go on."""
+
+
 class Server:
     """A context: what it starts has ended when it is left. `port` is where HTTP is answered, be it by a proxy in front."""
     # How long it may take to start, and to end, in seconds.
@@ -72,10 +76,10 @@ class Server:
             time.sleep(0.05)
 
     def fail(self, what):
-        """Ends the run, with the server's own words."""
+        """With the server's own last words."""
         self.log.seek(0)
         log = self.log.read().decode(errors="replace")
-        sys.exit(f"{self.name} {what}\n{log[-4000:]}")
+        raise Failed(f"{self.name} {what}\n{log[-2000:]}")
 
     def processes(self):
         """The numbers of all processes of its session."""
@@ -111,7 +115,12 @@ class Server:
 
 
 def wait_for(servers):
-    """Started together, they get ready together."""
+    """Started together, they get ready together; those that do not are told and left out."""
+    ready = []
     for server in servers:
-        server.wait_until_it_answers()
-    return servers
+        try:
+            server.wait_until_it_answers()
+            ready.append(server)
+        except Failed as error:
+            print(error, file=sys.stderr, flush=True)
+    return ready

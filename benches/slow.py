@@ -2,6 +2,7 @@
 import collections
 import contextlib
 import math
+import operator
 import os
 import resource
 import socket
@@ -13,6 +14,7 @@ import time
 import needs
 import peers
 import table
+from result import Result, Target
 
 ROUNDS, SECONDS = 3, 2
 
@@ -44,8 +46,19 @@ def run(rounds, seconds):
     figures = table.interleave(rounds, KINDS, list(SERVERS), lambda kind, name: measure(kind, SERVERS[name](), seconds))
     print(f"quick requests, each on a new connection, beside {CLIENTS} slow clients; {rounds} rounds of {seconds} s, interleaved")
     print("milliseconds (lowest and highest round); ratios are medians of those to `alone` in the same round")
-    for name in SERVERS:
-        print_latencies(name, {kind: figures[kind, name] for kind in KINDS})
+    by_server = {name: {kind: figures[kind, name] for kind in KINDS if (kind, name) in figures} for name in SERVERS}
+    by_server = {name: kinds for name, kinds in by_server.items() if "alone" in kinds}
+    for name, kinds in by_server.items():
+        print_latencies(name, kinds)
+    return [relative(kind, by_server, rounds) for kind in KINDS if kind != "alone"]
+
+
+def relative(kind, by_server, rounds):
+    """Medians, relative to those of the same server and round without slow clients."""
+    figures = {name: [here.median / alone.median for here, alone in zip(kinds[kind], kinds["alone"])]
+               for name, kinds in by_server.items() if kind in kinds}
+    return Result(f"quick requests beside {CLIENTS} slow clients, {TITLES[kind]}", "x alone", {**figures, "alone": [1] * rounds},
+                  [Target(1.1, "alone")], bounds=["alone"], less_is_better=True)
 
 
 def measure(kind, server, seconds):
@@ -122,7 +135,7 @@ def print_latencies(name, figures):
 def column(values, figures, field):
     here, alone = ([getattr(value, field) for value in side] for side in (values, figures["alone"]))
     spread = f"{milliseconds(statistics.median(here))} ({milliseconds(min(here))} - {milliseconds(max(here))})"
-    ratio = "-" if max(here) >= LIMIT else f"{table.ratio(here, alone):.2f}"
+    ratio = "-" if max(here) >= LIMIT else f"{statistics.median(map(operator.truediv, here, alone)):.2f}"
     return f"{spread:>24}{ratio:>8}"
 
 

@@ -2,33 +2,66 @@
 import statistics
 import sys
 
+from server import Failed
 
-def interleave(rounds, rows, servers, measure):
-    """Figures of each row and server: in each round every server has its turn, and each time another one is first."""
-    figures = {(row, server): [] for row in rows for server in servers}
+
+def tell(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def interleave(rounds, rows, servers, measure, left_out=()):
+    """Figures of each row and server: in each round every server has its turn, and each time another one is first.
+
+    A server that fails a row has no figures for it, as those of `left_out`, pairs of both; the others go on."""
+    figures = {(row, server): [] for row in rows for server in servers if (row, server) not in left_out}
     for number in range(rounds):
-        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+        tell(f"round {number + 1} of {rounds}")
         first = number % len(servers)
         for row in rows:
             for server in servers[first:] + servers[:first]:
-                figures[row, server].append(measure(row, server))
+                if (row, server) not in figures:
+                    continue
+                try:
+                    figures[row, server].append(measure(row, server))
+                except Failed as error:
+                    tell(error)
+                    del figures[row, server]
     return figures
 
 
-def ratio(values, others):
-    """The median of the ratios within the rounds: neighbours in time had the same machine."""
-    return statistics.median(value / other for value, other in zip(values, others))
+def of_row(figures, row, name=lambda server: server.name):
+    """Those of one row, by the names of the servers."""
+    return {name(server): values for (this, server), values in figures.items() if this is row}
 
 
-def print_rates(title, figures):
-    """`figures`: of each server by name, rwsgi's by a name that begins so; requests per second and processor time."""
-    rates = {name: [figure.rate for figure in values] for name, values in figures.items()}
-    own = next(name for name in rates if name.startswith("rwsgi"))
-    peers = [name for name in rates if not name.startswith("rwsgi")]
-    best = max(peers, key=lambda name: statistics.median(rates[name]))
-    print(f"\n{title}")
-    print(f"{'':14}{'median/s':>10}{'min':>10}{'max':>10}{'x best peer':>13}{'x rwsgi':>9}{'CPU us':>9}")
-    for name, values in rates.items():
-        microseconds = statistics.median(figure.microseconds for figure in figures[name])
-        print(f"{name:14}{statistics.median(values):10.0f}{min(values):10.0f}{max(values):10.0f}"
-              f"{ratio(values, rates[best]):13.2f}{ratio(values, rates[own]):9.2f}{microseconds:9.1f}")
+def field(figures, name):
+    return {server: [getattr(figure, name) for figure in values] for server, values in figures.items()}
+
+
+def print_result(result):
+    best = result.best_peer()
+    print(f"\n{result.title} ({result.unit})")
+    processor = f"{'CPU us':>9}" if result.processor else ""
+    print(f"{'':20}{'median':>12}{'min':>12}{'max':>12}{'x best peer':>13}{'x ' + result.own:>12}{processor}")
+    for name, values in result.figures.items():
+        beside = ratio(result.ratio(name, best)) if best else "-"
+        own = ratio(result.ratio(name, result.own))
+        spent = f"{statistics.median(result.processor[name]):9.1f}" if name in result.processor else ""
+        print(f"{name:20}{number(statistics.median(values)):>12}{number(min(values)):>12}{number(max(values)):>12}"
+              f"{beside:>13}{own:>12}{spent}")
+    for verdict in result.verdicts():
+        print(f"target: {result.sentence(verdict)}: {outcome(verdict)}", flush=True)
+
+
+def outcome(verdict):
+    if verdict.met is None:
+        return "not measured"
+    return f"{verdict.ratio:.2f} ({verdict.low:.2f} - {verdict.high:.2f}), {'met' if verdict.met else 'NOT met'}"
+
+
+def ratio(value):
+    return "-" if value is None else f"{value:.2f}"
+
+
+def number(value):
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"

@@ -10,6 +10,7 @@ import sys
 import needs
 import peers
 import table
+from result import BEST_PEER, Result, Target
 
 ROUNDS, SECONDS = 3, 8
 
@@ -26,29 +27,34 @@ ROWS = [
     Row("1 ms beside 100 ms, keep-alive", "kept", 0.1, 100),
 ]
 SERVERS = {
-    "rwsgi": lambda: peers.rwsgi("--processes", str(PROCESSES), "--threads", str(THREADS)),
+    "rwsgi": lambda: peers.sized(PROCESSES, THREADS),
     "granian": lambda: peers.granian(PROCESSES, THREADS),
     "gunicorn": lambda: peers.gunicorn(PROCESSES, THREADS),
-    "uWSGI": lambda: peers.uwsgi("--processes", str(PROCESSES), "--threads", str(THREADS), "--thunder-lock"),
+    "uWSGI": lambda: peers.uwsgi(PROCESSES, THREADS),
 }
 
 Figure = collections.namedtuple("Figure", "median p99 p999 worst failed")
 
 
-def run(rounds, seconds):
+def run(rounds, seconds, rows=tuple(ROWS)):
     needs.check()
     servers = [name for name in SERVERS if name != "uWSGI" or needs.uwsgi_is_there()]
-    figures = table.interleave(rounds, ROWS, servers, lambda row, name: measure(row, SERVERS[name](), seconds))
+    figures = table.interleave(rounds, rows, servers, lambda row, name: measure(row, SERVERS[name](), seconds))
     print(f"{PROCESSES} processes x {THREADS} threads, {BUSY} of them busy on average; {rounds} rounds of {seconds} s, interleaved")
     print("milliseconds of the short requests from when they were due: medians over the rounds, and the worst of all")
-    for row in ROWS:
-        print(f"\n{row.title} ({rate(row):.0f} requests a second)")
-        print(f"{'':14}{'50 %':>10}{'99 %':>10}{'99.9 %':>10}{'worst':>10}{'failed':>8}")
-        for name in servers:
-            values = figures[row, name]
-            middle = [statistics.median(getattr(value, field) for value in values) for field in ("median", "p99", "p999")]
-            worst, failed = max(value.worst for value in values), sum(value.failed for value in values)
-            print(f"{name:14}{middle[0]:10.2f}{middle[1]:10.2f}{middle[2]:10.2f}{worst:10.1f}{failed:8}")
+    return [of_row(row, table.of_row(figures, row, name=str)) for row in rows]
+
+
+def of_row(row, figures):
+    print(f"\n{row.title} ({rate(row):.0f} requests a second)")
+    print(f"{'':14}{'50 %':>10}{'99 %':>10}{'99.9 %':>10}{'worst':>10}{'failed':>8}")
+    for name, values in figures.items():
+        middle = [statistics.median(getattr(value, field) for value in values) for field in ("median", "p99", "p999")]
+        worst, failed = max(value.worst for value in values), sum(value.failed for value in values)
+        print(f"{name:14}{middle[0]:10.2f}{middle[1]:10.2f}{middle[2]:10.2f}{worst:10.1f}{failed:8}")
+    result = Result(f"p99 of {row.title}", "ms", table.field(figures, "p99"), [Target(1, BEST_PEER)], less_is_better=True)
+    table.print_result(result)
+    return result
 
 
 def rate(row):

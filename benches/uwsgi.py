@@ -6,6 +6,7 @@ import tempfile
 import needs
 import peers
 import wire
+from result import Target
 from server import Server, free_port, wait_for
 
 ROUNDS, SECONDS = 7, 3
@@ -34,9 +35,9 @@ def run(rounds, seconds):
         front = peers.nginx(directory, "\n".join(locations), servers[0].port)
         for server in servers + [front]:
             running.enter_context(server)
-        wait_for(servers)
         print("nginx and the server behind it share processor 0; CPU us is the time of the server alone")
-        wire.compare_running([wire.HELLO_WORLD, wire.POST], servers, rounds, seconds)
+        rows = {wire.HELLO_WORLD: [Target(1.5, "uWSGI")], wire.POST: [Target(1.5, "uWSGI")]}
+        return wire.compare_running(rows, wait_for(servers), rounds, seconds, title="uwsgi protocol behind nginx: {}")
 
 
 def behind(name, socket):

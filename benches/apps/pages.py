@@ -17,6 +17,10 @@ def application(environ, start_response):
         text = b"%d\n" % len(environ["wsgi.input"].read())
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
         return [text]
+    if path == "/echo":
+        body = environ["wsgi.input"].read()
+        start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", str(len(body)))])
+        return [body]
     if path == "/sleep":
         time.sleep(int(environ["QUERY_STRING"]) / 1000)
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6")])
