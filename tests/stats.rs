@@ -145,6 +145,58 @@ fn slow_clients_keep_nobody_waiting_and_too_many_are_told() {
     });
 }
 
+/// The sum of a figure over the threads of the first worker.
+fn of_cores(told: &Value, key: &str) -> u64 {
+    let cores = told["workers"][0]["cores"].as_array().unwrap();
+    cores.iter().filter_map(|core| core[key].as_u64()).sum()
+}
+
+#[test]
+fn what_no_thread_has_done_and_what_went_wrong_is_counted() {
+    let app = "import time
+def application(environ, start_response):
+    start_response('200 OK', [])
+    while environ['PATH_INFO'] == '/long':
+        time.sleep(0.01)
+    for part in range(1000):
+        yield bytes(1 << 20)
+";
+    let lines = format!(
+        "{TCP}\nthreads = 2\nstatic-map = /static=.\nroute = ^/gone break:410\nharakiri = 1\nhttp-timeout = 60"
+    );
+    let server = Setup::new(&lines).app(app).file("a.txt", "text").start();
+    server.get("/static/a.txt").expect(200);
+    server.get("/gone").expect(410);
+    server.get("/long").expect(504);
+    let mut client = server.connect_and_send("/");
+    client.take_up_to("\r\n\r\n");
+    drop(client);
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nhalf");
+    client.half_close();
+    client.response().expect(400);
+    let is_counted = |told: &Value| {
+        let errors = ["write_errors", "read_errors"].map(|key| of_cores(told, key));
+        let answered = ["static_requests", "routed_requests"].map(|key| of_cores(told, key));
+        errors == [1, 1] && answered == [1, 1]
+    };
+    let told = wait_for(&server, "all of it", is_counted);
+    assert_eq!(told["workers"][0]["harakiri_count"], 1);
+    server.reload(1);
+    let told = wait_for(&server, "a successor", |told| told["workers"][0]["respawn_count"] == 1);
+    assert_eq!(
+        (of_cores(&told, "static_requests"), &told["workers"][0]["harakiri_count"]),
+        (0, &1.into())
+    );
+}
+
+#[test]
+fn threads_are_left_out_where_nobody_wants_them() {
+    let server = Server::new(&format!("{TCP}\nstats-no-cores = true"));
+    let worker = &figures(&server)["workers"][0];
+    assert!(worker.get("cores").is_none() && worker["apps"].is_array(), "{worker}");
+}
+
 #[test]
 fn unix_sockets_have_their_mode_and_go_with_the_instance() {
     let mut server = Server::new("stats = stats.sock\nchmod-socket = 600");

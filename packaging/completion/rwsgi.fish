@@ -181,6 +181,7 @@ complete -c rwsgi -l master-fifo -r -F -d 'A FIFO (mode 0600) that takes command
 complete -c rwsgi -l stats -x -d 'Tell figures as JSON to whoever connects to this address, in the form of uWSGI'
 complete -c rwsgi -l stats-http -d 'Put the head of an HTTP response before what stats tells, so that browsers and scrapers can read it'
 complete -c rwsgi -l stats-minified -d 'Tell the JSON of stats without line breaks and indentation'
+complete -c rwsgi -l stats-no-cores -d 'Leave the threads of workers, and the requests that they work on, out of what stats tells'
 complete -c rwsgi -s d -l daemonize -r -F -d 'Run in the background and log to this file, relative to where rwsgi was started'
 complete -c rwsgi -l ignore-unsupported -d 'Start even if the configuration has options of uWSGI that rwsgi does not support'
 complete -c rwsgi -l autostart -d 'Start the instance with the system, as systemctl enable rwsgi@NAME would'

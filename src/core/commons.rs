@@ -32,6 +32,10 @@ const EXCEPTIONS: usize = 5;
 const BYTES_SENT: usize = 6;
 const MICROS: usize = 7;
 const SIGNALS: usize = 8;
+/// The first of the counts of [`Deed`]s.
+const DEEDS: usize = 9;
+
+const _: () = assert!(DEEDS + Deed::ALL.len() <= ENTRY);
 
 /// The whole.
 #[derive(Debug, Clone)]
@@ -90,6 +94,37 @@ pub struct Entry {
     start: usize,
 }
 
+/// What a worker counts beside its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// A request was interrupted since it took longer than `harakiri`.
+    Interrupted,
+    /// A request was answered with a file.
+    File,
+    /// A request was answered by a rule (`route`).
+    Routed,
+    /// A client did not get the whole response.
+    Unsent,
+    /// A client did not send the whole body of its request.
+    Unread,
+}
+
+impl Deed {
+    const ALL: [Self; 5] =
+        [Self::Interrupted, Self::File, Self::Routed, Self::Unsent, Self::Unread];
+}
+
+/// How often a worker did what, in the order of [`Deed`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deeds([u64; Deed::ALL.len()]);
+
+impl Deeds {
+    /// Of one kind.
+    pub fn of(&self, deed: Deed) -> u64 {
+        self.0[deed as usize]
+    }
+}
+
 /// One reading of an entry. Counters are those of this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Person {
@@ -111,6 +146,8 @@ pub struct Person {
     pub signals: u64,
     /// Requests that it works on.
     pub running: u64,
+    /// What else it has done; interrupted were those of all workers of this number.
+    pub deeds: Deeds,
 }
 
 /// What a worker does, in uWSGI's words.
@@ -142,7 +179,7 @@ impl Status {
 /// A worker as it is told to others: [`Person`], as long as its process is there, and what the kernel says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Portrait {
-    /// Of one that is not there only `spawns`.
+    /// Of one that is not there only `spawns` and what was interrupted.
     pub person: Person,
     /// What it does.
     pub status: Status,
@@ -154,8 +191,11 @@ pub struct Portrait {
 
 impl Portrait {
     /// Of one that is not there any more.
-    pub fn absent(spawns: u64) -> Self {
-        Self { person: Person { spawns, ..Person::default() }, ..Self::default() }
+    pub fn absent(person: &Person) -> Self {
+        let Person { spawns, deeds, .. } = *person;
+        let mut left = Deeds::default();
+        left.0[Deed::Interrupted as usize] = deeds.of(Deed::Interrupted);
+        Self { person: Person { spawns, deeds: left, ..Person::default() }, ..Self::default() }
     }
 
     /// Time that its requests took together, in microseconds.
@@ -199,6 +239,8 @@ impl Entry {
         set(BYTES_SENT, before.bytes_sent);
         set(MICROS, 0);
         set(SIGNALS, 0);
+        let kept = |deed: &Deed| *deed == Deed::Interrupted;
+        Deed::ALL.iter().filter(|deed| !kept(deed)).for_each(|deed| set(DEEDS + *deed as usize, 0));
         set(SINCE, second);
         self.word(SPAWNS).fetch_add(1, Relaxed);
         set(PID, u64::try_from(pid).unwrap_or(0));
@@ -210,6 +252,11 @@ impl Entry {
         self.word(MICROS).fetch_add(micros, Relaxed);
     }
 
+    /// The worker has done this once more.
+    pub fn count(&self, deed: Deed) {
+        self.word(DEEDS + deed as usize).fetch_add(1, Relaxed);
+    }
+
     /// The handler of a signal was called.
     pub fn count_signal(&self) {
         self.word(SIGNALS).fetch_add(1, Relaxed);
@@ -219,7 +266,7 @@ impl Entry {
     pub fn portray(&self, board: &Scoreboard) -> Portrait {
         let person = self.read(board);
         let Some((rss, vsz)) = (person.pid > 0).then(|| memory(person.pid)).flatten() else {
-            return Portrait::absent(person.spawns);
+            return Portrait::absent(&person);
         };
         let is_paused = board.slot(0).is_some_and(|slot| slot.pause() != 0);
         let status = match person.running {
@@ -245,6 +292,7 @@ impl Entry {
             took: Duration::from_micros(word(MICROS)),
             signals: word(SIGNALS),
             running: counted.running,
+            deeds: Deeds(Deed::ALL.map(|deed| word(DEEDS + deed as usize))),
         }
     }
 }
@@ -269,7 +317,7 @@ mod tests {
         assert_eq!((person.requests, person.bytes_sent), (1, 10));
         assert_eq!((person.took, person.signals), (Duration::from_millis(7), 0));
         assert_eq!(ours.entry(1).unwrap().read(&board).pid, 0);
-        assert_eq!(ours.entry(1).unwrap().portray(&board), Portrait::absent(0));
+        assert_eq!(ours.entry(1).unwrap().portray(&board), Portrait::default());
         assert!(ours.entry(0).is_none() && ours.entry(MOST_WORKERS + 1).is_none());
     }
 
@@ -301,8 +349,12 @@ mod tests {
         entry.count_time(Duration::from_micros(30));
         let portrait = entry.portray(&board);
         assert_eq!((portrait.running_micros(), portrait.average_micros()), (30, 15));
+        Deed::ALL.iter().for_each(|deed| entry.count(*deed));
         entry.introduce(i32::MAX, 1000, 0, slot.read());
-        assert_eq!(entry.portray(&board), Portrait::absent(2));
+        let portrait = entry.portray(&board);
+        assert_eq!((portrait.status, portrait.person.spawns), (Status::Cheap, 2));
+        let kept = Deed::ALL.map(|deed| portrait.person.deeds.of(deed));
+        assert_eq!(kept, [1, 0, 0, 0, 0], "what was interrupted is of all workers of a number");
     }
 
     #[test]

@@ -208,7 +208,7 @@ impl Form {
 impl Master {
     /// Has the stats server, if there is one, be as the configuration says.
     pub(crate) fn open_stats(&mut self) {
-        let Some(Stats { listen, http, minified }) = self.instance.config.stats.clone() else {
+        let Some(Stats { listen, http, minified, .. }) = self.instance.config.stats.clone() else {
             return;
         };
         let asked = self.forward(Arrival::Stats);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rwsgi_core::cache::Cache;
-use rwsgi_core::commons::{Portrait, Status};
+use rwsgi_core::commons::{Deed, Deeds, Portrait, Status};
 use rwsgi_core::log::{self, Event as Said};
 use rwsgi_core::running::{Running, THREADS};
 use rwsgi_core::scoreboard::Slot;
@@ -80,7 +80,8 @@ struct Worker {
     tx: u64,
     avg_rt: u64,
     apps: Vec<App>,
-    cores: Vec<Core>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cores: Option<Vec<Core>>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -152,9 +153,15 @@ impl CacheFigures {
 }
 
 impl Worker {
-    fn of(id: u32, portrait: &Portrait, accepting: bool, cores: Vec<Core>) -> Self {
+    fn of(id: u32, portrait: &Portrait, accepting: bool, cores: Option<Vec<Core>>) -> Self {
         let person = &portrait.person;
         let (requests, exceptions) = (person.requests, person.exceptions);
+        let cores = cores.map(|mut cores| {
+            if let Some(first) = cores.first_mut() {
+                first.count(person.deeds);
+            }
+            cores
+        });
         Self {
             id,
             pid: person.pid,
@@ -162,7 +169,7 @@ impl Worker {
             requests,
             delta_requests: requests,
             exceptions,
-            harakiri_count: 0,
+            harakiri_count: person.deeds.of(Deed::Interrupted),
             signals: person.signals,
             signal_queue: 0,
             status: portrait.status.name(),
@@ -197,6 +204,14 @@ impl Core {
             },
             ..Self::default()
         }
+    }
+
+    /// What no thread does, or any: the first one has it, so that the sum is right.
+    fn count(&mut self, deeds: Deeds) {
+        self.static_requests = deeds.of(Deed::File);
+        self.routed_requests = deeds.of(Deed::Routed);
+        self.write_errors = deeds.of(Deed::Unsent);
+        self.read_errors = deeds.of(Deed::Unread);
     }
 }
 
@@ -272,16 +287,17 @@ impl Master {
         let portrait = entry.map(|entry| entry.portray(scoreboard)).unwrap_or_default();
         let pid = Some(portrait.person.pid);
         let process = self.workers.iter().find(|(_, one)| one.pid == pid && !one.gone);
-        let threads = self.instance.config.threads;
+        let config = &self.instance.config;
+        let has_cores = !config.stats.as_ref().is_some_and(|stats| stats.coreless);
+        let cores = |slot: Option<&Slot>| has_cores.then(|| cores(slot, config.threads));
         let Some((key, process)) = process else {
             // It has ended, and its pid may be another one's.
-            let portrait = Portrait::absent(portrait.person.spawns);
-            return Worker::of(number, &portrait, false, cores(None, threads));
+            return Worker::of(number, &Portrait::absent(&portrait.person), false, cores(None));
         };
         let phase = self.state.workers().get(key).map(|worker| worker.phase);
         let accepting = portrait.status != Status::Pause && accepts(process, phase);
         let slot = scoreboard.slot(process.slot);
-        Worker::of(number, &portrait, accepting, cores(slot.as_ref(), threads))
+        Worker::of(number, &portrait, accepting, cores(slot.as_ref()))
     }
 }
 
@@ -329,7 +345,7 @@ mod tests {
         portrait.person.requests = 4;
         portrait.person.spawns = 3;
         portrait.person.took = Duration::from_millis(10);
-        let worker = Worker::of(1, &portrait, true, cores(None, 1));
+        let worker = Worker::of(1, &portrait, true, Some(cores(None, 1)));
         let report = Report { workers: vec![worker], ..Report::default() };
         let (plain, minified) = (report.json(false), report.json(true));
         let read = |text: &[u8]| serde_json::from_slice::<Value>(text).unwrap();

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
-use rwsgi_core::commons::{self, Commons, Entry, Portrait};
+use rwsgi_core::commons::{self, Commons, Deed, Entry, Portrait};
 use rwsgi_core::config::Config;
 use rwsgi_core::lock::SharedLocks;
 use rwsgi_core::log::{self, Event};
@@ -85,6 +85,13 @@ pub(crate) fn introduce(slot: usize, before: Counters) {
 pub(crate) fn count_time(took: Duration) {
     if let Some(entry) = ENTRY.get() {
         entry.count_time(took);
+    }
+}
+
+/// This worker has done this once more.
+pub(crate) fn count(deed: Deed) {
+    if let Some(entry) = ENTRY.get() {
+        entry.count(deed);
     }
 }
 

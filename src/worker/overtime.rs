@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
+use rwsgi_core::commons::Deed;
 use rwsgi_core::config::Harakiri;
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::FromWorker;
@@ -35,6 +36,7 @@ use rwsgi_core::sys;
 use rwsgi_protocol::request::Request;
 use rwsgi_reactor::{Id, Job, Ladder, Reached};
 
+use crate::commons;
 use crate::request;
 use crate::stacks;
 use crate::worker::Worker;
@@ -212,7 +214,10 @@ impl Climbing {
         }
         let unanswered = last.as_ref().is_some_and(|last| !last.answered.load(SeqCst));
         let cut = match reached.rung {
-            Rung::Interrupt => work.reply.time_out(),
+            Rung::Interrupt => {
+                commons::count(Deed::Interrupted);
+                work.reply.time_out()
+            }
             Rung::Warn | Rung::GiveUp => Cut::Nothing,
             Rung::Answered => return,
             Rung::Lost if !unanswered => return,

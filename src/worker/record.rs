@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use http::header::{CONTENT_LENGTH, HOST, REFERER, USER_AGENT};
 use http::{HeaderName, Response};
+use rwsgi_core::commons::Deed;
 use rwsgi_core::log::{Access, Asked, Header};
 use rwsgi_protocol::header::http_name;
 use rwsgi_protocol::request::{Head, Request};
 
+use crate::commons;
 use crate::connection::{Connection, Phase};
 use crate::worker::Worker;
 
@@ -89,6 +91,9 @@ impl Drop for Record {
     fn drop(&mut self) {
         let took = self.began.elapsed();
         self.worker.count_response(self.bytes, took);
+        if !self.complete {
+            commons::count(Deed::Unsent);
+        }
         self.connection.enter(&self.worker, Phase::Reply);
         let requests = &self.worker.requests;
         let is_silent = self.request.changes.as_ref().is_some_and(|changes| changes.silent);

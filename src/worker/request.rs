@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
+use rwsgi_core::commons::Deed;
 use rwsgi_core::config::Protocol;
 use rwsgi_core::log::{self, Event};
 use rwsgi_core::request_id::RequestId;
@@ -21,6 +22,7 @@ use rwsgi_protocol::body::{Body, End};
 use rwsgi_protocol::header::content_length;
 use rwsgi_protocol::request::{Expectation, Request};
 
+use crate::commons;
 use crate::connection::{Connection, Phase};
 use crate::exchange::{Exchange, Payload};
 use crate::hand::Hand;
@@ -198,9 +200,17 @@ fn own_response(
             head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
             (head, None)
         }
-        OwnAnswer::File(answer) => (answer.head, answer.body),
-        OwnAnswer::Routed(Routed { head, body: RoutedBody::File(file) }) => (head, Some(file)),
+        OwnAnswer::File(answer) => {
+            commons::count(Deed::File);
+            (answer.head, answer.body)
+        }
+        OwnAnswer::Routed(Routed { head, body: RoutedBody::File(file) }) => {
+            commons::count(Deed::Routed);
+            commons::count(Deed::File);
+            (head, Some(file))
+        }
         OwnAnswer::Routed(Routed { head, body: RoutedBody::Bytes(bytes) }) => {
+            commons::count(Deed::Routed);
             text = bytes;
             (head, None)
         }

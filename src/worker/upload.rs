@@ -12,10 +12,12 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
 use hyper::body::Incoming;
+use rwsgi_core::commons::Deed;
 use rwsgi_core::log::{self, Event};
 use rwsgi_protocol::body::{Body, End};
 use rwsgi_reactor::yield_now;
 
+use crate::commons;
 use crate::connection::{Connection, Phase};
 use crate::exchange::Exchange;
 use crate::packet;
@@ -105,6 +107,7 @@ pub(crate) async fn receive(
 
 /// What a body that broke off is refused with.
 fn blame(worker: &Worker, connection: &Connection) -> StatusCode {
+    commons::count(Deed::Unread);
     match connection.intake().refusal() {
         // The guard's word is logged at the end of the connection.
         Some(refused) => refused.refusal.status,

@@ -242,7 +242,6 @@ pub(super) const MISSED: &[Known] = &[
         ],
         NotYet("no statistics are published"),
     ),
-    flag(&["stats-no-cores"], NotYet("the threads of workers are told in any case")),
     flag(&["stats-no-metrics"], Ignored("there are no metrics among the figures of `stats`")),
     flag(
         &["metric-dir-restore", "metrics-dir-restore", "metrics-no-cores"],

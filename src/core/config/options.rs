@@ -1155,6 +1155,10 @@ pub static OPTIONS: &[OptionSpec] = &[
         .default("false")
         .example("true")
         .doc("Tell the JSON of `stats` without line breaks and indentation."),
+    option("stats-no-cores", Group::Process, Kind::Switch)
+        .default("false")
+        .example("true")
+        .doc("Leave the threads of workers, and the requests that they work on, out of what `stats` tells."),
     option("daemonize", Group::Process, Kind::Path)
         .short('d')
         .at_start()

@@ -1,4 +1,4 @@
-//! The stats server: `stats`, `stats-http` and `stats-minified`.
+//! The stats server: `stats` and the options that say how.
 
 use std::path::Path;
 
@@ -24,6 +24,9 @@ pub struct Stats {
     pub http: bool,
     /// Without white space (`stats-minified`).
     pub minified: bool,
+    /// Without the threads of workers (`stats-no-cores`).
+    #[serde(default)]
+    pub coreless: bool,
 }
 
 /// The stats server, if there is to be one.
@@ -34,7 +37,7 @@ pub(super) fn stats(
     findings: &mut Findings,
 ) -> Option<Stats> {
     let Some(setting) = settings.last("stats") else {
-        let forms = ["stats-http", "stats-minified"];
+        let forms = ["stats-http", "stats-minified", "stats-no-cores"];
         if let Some(form) = settings.all(&forms).find(|_| !settings.failed("stats")) {
             let report = Report::new(format!("{} has no effect", quoted(form.raw)));
             let report = report.at_key(&form.raw.origin);
@@ -69,5 +72,6 @@ pub(super) fn stats(
         listen: listening::listen(address, Protocol::Http, settings),
         http: settings.switch("stats-http"),
         minified: settings.switch("stats-minified"),
+        coreless: settings.switch("stats-no-cores"),
     })
 }
