@@ -11,7 +11,9 @@ use crate::support::wait;
 
 const APP: &str = "
 def application(environ, start_response):
-    start_response('200 OK', [('Content-Type', 'text/plain'), ('X-App', '1')])
+    path = environ['PATH_INFO']
+    status = {'/404': '404 Not Found', '/500': '500 Oops'}.get(path[:4], '200 OK')
+    start_response(status, [('Content-Type', 'text/plain'), ('X-App', '1'), ('X-Whole', 'yes')])
     names = 'SCRIPT_NAME', 'PATH_INFO', 'QUERY_STRING', 'FOO', 'REMOTE_USER'
     return ['|'.join(environ.get(name) or '' for name in names).encode()]
 ";
@@ -48,11 +50,30 @@ route-qs = q=(.*) addheader:X-Qs: $1
 route-user-agent = ^test addheader:X-Ua: 1
 route-remote-addr = ^127 addheader:X-Ra: 1
 route = ^/sv addvar:FOO=bar$1
-route = ^/auth basicauth:realm,ann:secret
+route = ^/auth basicauth-next:realm,ann:secret
+route = ^/auth basicauth:realm,bob:other
+route = ^/fn addheader:X-Fn: ${base64[PATH_INFO]} ${hex[PATH_INFO]} ${cookie[a]} ${qs[q]} ${uwsgi[wid]}
+error-route-status = 404 addheader:X-Error: $1${uwsgi[status]}
+error-route = ^/404/re(.*) redirect:/other$1
+error-route = ^/500 break:503
+error-route = ^/b409 addheader:X-Error: ${PATH_INFO}
+route = ^/b409 break:409
+collect-header = X-Whole WHOLE
+pull-header = X-App APP
+response-route = ^/rs addheader:X-Collected: ${WHOLE} ${APP}
+response-route-if = equal:${PATH_INFO};/rs/redirect redirect:/other
+response-route = ^/rg goto:end
+response-route = ^/rg addheader:X-Wrong: 1
+response-route-label = end
+response-route-status = 200 addheader:X-Status: 200
+response-route-status = 404 addheader:X-Status: 404
+response-route = ^/rb break:410
+response-route = ^/clear clearheaders:202 Accepted
+response-route = ^/clear addheader:X-After: 1
 ";
 
 /// Paths, and fields of the request.
-const ASKED: [(&str, &str); 22] = [
+const ASKED: [(&str, &str); 34] = [
     ("/", ""),
     ("/old/a?b", ""),
     ("/perm", ""),
@@ -75,6 +96,18 @@ const ASKED: [(&str, &str); 22] = [
     ("/auth", ""),
     ("/auth", "Authorization: Basic YW5uOnNlY3JldA==\r\n"),
     ("/auth", "Authorization: Basic YW5uOndyb25n\r\n"),
+    ("/auth", "Authorization: Basic Ym9iOm90aGVy\r\n"),
+    ("/fn?q=1", "Cookie: b=3; a=2\r\n"),
+    ("/404", ""),
+    ("/404/rest", ""),
+    ("/500", ""),
+    ("/b409", ""),
+    ("/rs", ""),
+    ("/rs/redirect", ""),
+    ("/rg", ""),
+    ("/rb", ""),
+    ("/clear", ""),
+    ("/clear/404", ""),
 ];
 
 /// Status, fields that rules are about, and the body where the application or a file is it.
@@ -121,16 +154,19 @@ fn uwsgi_answers_the_same() {
 fn rules_answer_rewrite_and_mark() {
     let server = with(RULES).start();
     let port = server.address().port();
-    let marks = r#""x-app: 1", "x-file: 1", "x-host: shop.test", "x-ra: 1""#;
+    let marks = r#""x-file: 1", "x-host: shop.test", "x-ra: 1""#;
+    let ends = r#""x-status: 200", "x-whole: yes"] "#;
     let expected = [
         (1, r#"302 ["location: /new/a"] "#.to_owned()),
         (3, "403 [] ".to_owned()),
-        (4, format!(r#"200 [{marks}, "x-route: one", "x-route: two"] |/ah|||"#)),
-        (5, format!("200 [{marks}] |/got/ab|x=1&y=2||")),
-        (6, format!("200 [{marks}] |/got|z||")),
-        (8, "200 [] a file\n".to_owned()),
-        (18, format!("200 [{marks}] |/sv||bar|")),
-        (20, format!("200 [{marks}] |/auth|||ann")),
+        (4, format!(r#"200 [{marks}, "x-route: one", "x-route: two", {ends}|/ah|||"#)),
+        (5, format!("200 [{marks}, {ends}|/got/ab|x=1&y=2||")),
+        (6, format!("200 [{marks}, {ends}|/got|z||")),
+        (8, "200 [\"x-status: 200\"] a file\n".to_owned()),
+        (18, format!("200 [{marks}, {ends}|/sv||bar|")),
+        (25, r#"302 ["location: /other/rest"] "#.to_owned()),
+        (28, format!(r#"200 ["x-collected: yes 1", {marks}, {ends}|/rs|||"#)),
+        (20, format!("200 [{marks}, {ends}|/auth|||ann")),
     ];
     for (index, text) in expected {
         let said = answer(port, ASKED[index]).unwrap();
@@ -210,6 +246,61 @@ fn the_log_is_told_and_spared() {
 }
 
 #[test]
+fn what_responses_and_rules_say_is_in_the_log() {
+    let rules = "mount = /m=app.py\nmanage-script-name = true\ncollect-header = X-App APP\n\
+                 pull-header = X-Whole WHOLE\nroute = ^/a addvar:FOO=bar\nroute-run = setuser:ann\n\
+                 final-route-status = 404 donotlog:\nfinal-route = ^/a logvar:bytes=${uwsgi[rsize]}\n\
+                 final-route = ^/late log:after ${uwsgi[status]} ${APP}\nresponse-route = ^/quiet donotlog:\n\
+                 log-format = %(uri) %(var.APP) %(var.WHOLE) %(var.FOO) %(var.SCRIPT_NAME)|%(var.PATH_INFO) %(user) %(bytes)";
+    let server = with(rules).start();
+    let answered = server.get("/m/a").expect(200);
+    assert_eq!((answered.field("x-app"), answered.field("x-whole")), (Some("1"), None));
+    server.get("/404").expect(404);
+    server.get("/quiet").expect(200);
+    server.get("/late").expect(200);
+    server.wait_for_log("after 200 1", 1);
+    server.wait_for_log("/late 1 yes - -|/late ann", 1);
+    assert!(server.log().contains("/m/a 1 yes bar /m|/a ann 14"), "{}", server.log());
+    assert!(!server.log().contains("/404") && !server.log().contains("/quiet"));
+}
+
+/// uWSGI sends the page with status 200.
+#[test]
+fn a_file_of_a_rule_for_responses_keeps_the_status() {
+    let rules = "error-route-status = 404 static:%dfile.txt\nresponse-route = ^/b break:503";
+    let server = with(rules).start();
+    let page = server.get("/404").expect(404);
+    assert_eq!((page.text(), page.field("x-app")), ("a file\n".to_owned(), None));
+    let post = "POST /404 HTTP/1.1\r\nHost: t\r\nRange: bytes=2-3\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(server.ask(post).expect(404).text(), "a file\n");
+    let mut client = server.connect();
+    client.send("HEAD /404 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    let head = client.response_to_head().expect(404);
+    assert_eq!((head.field("content-length"), client.rest()), (Some("7"), Vec::new()));
+}
+
+/// The application yields the rest of its response to nobody, and is closed.
+#[test]
+fn a_rule_takes_the_place_of_a_response_that_streams() {
+    const STREAM: &str = "
+def application(environ, start_response):
+    start_response('200 OK', [])
+    def body():
+        try:
+            for _ in range(1000):
+                yield b'x' * 65536
+        finally:
+            print('closed')
+    return body()
+";
+    let rules = "response-route = ^/busy break:503\nresponse-route-run = delheader:Content-Type";
+    let server = Setup::new(rules).app(STREAM).start();
+    assert_eq!(server.get("/busy").expect(503).text(), "Service Unavailable");
+    server.wait_for_log("closed", 1);
+    assert_eq!(server.get("/").expect(200).text().len(), 65_536_000);
+}
+
+#[test]
 fn every_response_has_the_fields_of_the_configuration() {
     let lines = "add-header = X-Frame-Options: DENY\nadd-header = X-Two: 1\nadd-header = X-Two: 2\n\
                  del-header = X-App\nstatic-map = /f=file.txt";
@@ -232,6 +323,15 @@ fn mistakes_are_errors_of_the_configuration_with_their_place() {
     refused("route-run = goto:x", &["goes to `x`, which is no `route-label` below it"]);
     refused("add-header = Content-Length: 1", &["depends on the connection"]);
     refused("add-header = X-A", &["is no field of a header", "write `Name: value`"]);
-    refused("final-route = ^/ log:x", &["`final-route` cannot be obeyed", "`route-run`"]);
-    refused("response-route-run = addheader:A: 1", &["cannot be obeyed", "`add-header`"]);
+    refused(
+        "final-route = ^/ break:403",
+        &["`break` after the response has left", "`response-route`"],
+    );
+    refused(
+        "response-route-run = rewrite:/x",
+        &["after the application has run", "write it as `route`"],
+    );
+    refused("final-route-run = goto:x", &["which is no `final-route-label` below it"]);
+    refused("route-status = 404 log:x", &["route-status"]);
+    refused("pull-header = X-A", &["names no field and variable"]);
 }

@@ -53,16 +53,25 @@ _rwsgi() {
             --static-expires-type-mtime --static-gzip --static-gzip-dir --static-gzip-ext --static-gzip-all
             --x-sendfile --x-accel-redirect --route --route-uri --route-host --route-qs --route-remote-addr
             --route-remote-user --route-user-agent --route-referer --route-if --route-if-not --route-run
-            --route-label --add-header --del-header --uid --gid --umask --pidfile --control-socket
-            --control-group --master-fifo --stats --stats-http --stats-minified --stats-no-cores --daemonize
-            --ignore-unsupported --autostart --socket-activation --memory-high --memory-max --cpu-quota
-            --tasks-max --logto --logging --logger --log-route --log-encoder --log-date --logfile-chmod
-            --logfile-chown --log-maxsize --log-backupname --log-truncate --log-reopen --touch-logreopen
-            --touch-logrotate --disable-logging --log-4xx --log-5xx --log-slow --log-big --log-zero --log-ioerror
-            --log-sendfile --log-format --log-format-strftime --log-micros --log-x-forwarded-for --req-logger
-            --log-req-route --log-req-encoder --log-rate --master --need-app --die-on-term --vacuum
-            --enable-threads --single-interpreter --honour-range --strict --json --interval --once --timeout
-            --workers --wait --worker"
+            --route-label --response-route --response-route-status --response-route-uri --response-route-host
+            --response-route-qs --response-route-remote-addr --response-route-remote-user
+            --response-route-user-agent --response-route-referer --response-route-if --response-route-if-not
+            --response-route-run --response-route-label --error-route --error-route-status --error-route-uri
+            --error-route-host --error-route-qs --error-route-remote-addr --error-route-remote-user
+            --error-route-user-agent --error-route-referer --error-route-if --error-route-if-not
+            --error-route-run --error-route-label --final-route --final-route-status --final-route-uri
+            --final-route-host --final-route-qs --final-route-remote-addr --final-route-remote-user
+            --final-route-user-agent --final-route-referer --final-route-if --final-route-if-not
+            --final-route-run --final-route-label --add-header --del-header --collect-header --pull-header --uid
+            --gid --umask --pidfile --control-socket --control-group --master-fifo --stats --stats-http
+            --stats-minified --daemonize --ignore-unsupported --autostart --socket-activation --memory-high
+            --memory-max --cpu-quota --tasks-max --logto --logging --logger --log-route --log-encoder --log-date
+            --logfile-chmod --logfile-chown --log-maxsize --log-backupname --log-truncate --log-reopen
+            --touch-logreopen --touch-logrotate --disable-logging --log-4xx --log-5xx --log-slow --log-big
+            --log-zero --log-ioerror --log-sendfile --log-format --log-format-strftime --log-micros
+            --log-x-forwarded-for --req-logger --log-req-route --log-req-encoder --log-rate --master --need-app
+            --die-on-term --vacuum --enable-threads --single-interpreter --honour-range --strict --json
+            --interval --once --timeout --workers --wait --worker"
         return
     fi
     case $previous in
@@ -194,8 +203,49 @@ _rwsgi() {
         --route-if-not) :; return ;;
         --route-run) :; return ;;
         --route-label) :; return ;;
+        --response-route) :; return ;;
+        --response-route-status) :; return ;;
+        --response-route-uri) :; return ;;
+        --response-route-host) :; return ;;
+        --response-route-qs) :; return ;;
+        --response-route-remote-addr) :; return ;;
+        --response-route-remote-user) :; return ;;
+        --response-route-user-agent) :; return ;;
+        --response-route-referer) :; return ;;
+        --response-route-if) :; return ;;
+        --response-route-if-not) :; return ;;
+        --response-route-run) :; return ;;
+        --response-route-label) :; return ;;
+        --error-route) :; return ;;
+        --error-route-status) :; return ;;
+        --error-route-uri) :; return ;;
+        --error-route-host) :; return ;;
+        --error-route-qs) :; return ;;
+        --error-route-remote-addr) :; return ;;
+        --error-route-remote-user) :; return ;;
+        --error-route-user-agent) :; return ;;
+        --error-route-referer) :; return ;;
+        --error-route-if) :; return ;;
+        --error-route-if-not) :; return ;;
+        --error-route-run) :; return ;;
+        --error-route-label) :; return ;;
+        --final-route) :; return ;;
+        --final-route-status) :; return ;;
+        --final-route-uri) :; return ;;
+        --final-route-host) :; return ;;
+        --final-route-qs) :; return ;;
+        --final-route-remote-addr) :; return ;;
+        --final-route-remote-user) :; return ;;
+        --final-route-user-agent) :; return ;;
+        --final-route-referer) :; return ;;
+        --final-route-if) :; return ;;
+        --final-route-if-not) :; return ;;
+        --final-route-run) :; return ;;
+        --final-route-label) :; return ;;
         --add-header) :; return ;;
         --del-header) :; return ;;
+        --collect-header) :; return ;;
+        --pull-header) :; return ;;
         --uid) _rwsgi_reply -u; return ;;
         --gid) _rwsgi_reply -g; return ;;
         --umask) :; return ;;

@@ -80,6 +80,11 @@ impl Files {
         self.places.is_empty() && self.sendfile.is_empty() && self.accel.is_empty()
     }
 
+    /// The media type of a file of this name.
+    pub fn media_type(&self, path: &Path) -> HeaderValue {
+        self.types.of(path)
+    }
+
     /// What there is for a request: `path_info` is the decoded path, `target` the path and query as
     /// they were sent.
     pub fn answer(

@@ -32,7 +32,7 @@ pub struct Request {
 }
 
 /// What rules (`route`) have made of a request.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// PATH_INFO, with the prefix of its mount.
     pub path: Option<Vec<u8>>,
@@ -44,6 +44,14 @@ pub struct Changes {
     pub removed: Vec<HeaderName>,
     /// It is not in the log of requests.
     pub silent: bool,
+}
+
+impl Changes {
+    /// The value that a variable was given.
+    pub fn variable(&self, name: &str) -> Option<&[u8]> {
+        let set = self.variables.iter().rfind(|(known, _)| **known == *name);
+        set.map(|(_, value)| value.as_slice())
+    }
 }
 
 /// What was sent before the body, as its protocol has it.

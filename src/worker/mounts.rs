@@ -58,6 +58,11 @@ impl Mounts {
         if self.by_length.is_empty() { None } else { self.look_up(request) }
     }
 
+    /// What of the path of a request is its mount, and not PATH_INFO.
+    pub(crate) fn prefix(&self, request: &Request) -> &str {
+        self.find(request).filter(|place| place.splits).map_or("", |place| &place.mounted.prefix)
+    }
+
     /// Whether nobody is there for a request.
     #[inline]
     pub(crate) fn misses(&self, request: &Request) -> bool {

@@ -10,10 +10,11 @@ use http::{HeaderName, Response};
 use rwsgi_core::commons::Deed;
 use rwsgi_core::log::{Access, Asked, Header};
 use rwsgi_protocol::header::http_name;
-use rwsgi_protocol::request::{Head, Request};
+use rwsgi_protocol::request::{Changes, Head, Request};
 
 use crate::commons;
 use crate::connection::{Connection, Phase};
+use crate::route;
 use crate::worker::Worker;
 
 /// What the log says for a response that was never begun because its client left (as nginx does).
@@ -44,6 +45,8 @@ pub(crate) struct Record {
     status: u16,
     fields: u32,
     head_bytes: u64,
+    /// What rules have made of it since the response is there.
+    pub(crate) changes: Option<Box<Changes>>,
     /// The body is a file that the kernel sends.
     pub(crate) sendfile: bool,
     pub(crate) bytes: u64,
@@ -64,6 +67,7 @@ impl Record {
             status: CLIENT_CLOSED_REQUEST,
             fields: 0,
             head_bytes: 0,
+            changes: None,
             sendfile: false,
             bytes: 0,
             complete: false,
@@ -95,8 +99,12 @@ impl Drop for Record {
             commons::count(Deed::Unsent);
         }
         self.connection.enter(&self.worker, Phase::Reply);
+        if !self.worker.config.routing.rules.done.is_empty() {
+            route::conclude(self, self.status, took);
+        }
         let requests = &self.worker.requests;
-        let is_silent = self.request.changes.as_ref().is_some_and(|changes| changes.silent);
+        let changes = [&self.request.changes, &self.changes];
+        let is_silent = changes.into_iter().flatten().any(|changes| changes.silent);
         if requests.is_off() || is_silent {
             return;
         }
@@ -134,7 +142,7 @@ impl Asked for Record {
     }
 
     fn variable(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        variable(&self.connection, &self.request, name)
+        variable(&self.worker, &self.connection, &self.request, self.changes.as_deref(), name)
     }
 
     fn note(&self, name: &str) -> Option<Vec<u8>> {
@@ -189,8 +197,37 @@ pub(crate) fn client<'a>(connection: &'a Connection, request: &'a Request) -> Co
     }
 }
 
-/// A variable of CGI, as it came.
+/// A variable of CGI, as rules and the mount have left it; `changes` are those since the response is
+/// there.
 pub(crate) fn variable<'a>(
+    worker: &'a Worker,
+    connection: &'a Connection,
+    request: &'a Request,
+    changes: Option<&'a Changes>,
+    name: &str,
+) -> Option<Cow<'a, [u8]>> {
+    let changes = [changes, request.changes.as_deref()];
+    if let Some(set) = changes.into_iter().flatten().find_map(|it| it.variable(name)) {
+        return Some(Cow::Borrowed(set));
+    }
+    match name {
+        "PATH_INFO" => {
+            let prefix = worker.mounts.prefix(request);
+            Some(match request.path_info() {
+                Cow::Borrowed(path) => path.get(prefix.len()..)?.into(),
+                Cow::Owned(path) => path.get(prefix.len()..)?.to_vec().into(),
+            })
+        }
+        "SCRIPT_NAME" => match worker.mounts.prefix(request) {
+            "" => as_sent(connection, request, name),
+            prefix => Some(prefix.as_bytes().into()),
+        },
+        _ => as_sent(connection, request, name),
+    }
+}
+
+/// A variable of CGI, as it came.
+fn as_sent<'a>(
     connection: &'a Connection,
     request: &'a Request,
     name: &str,
@@ -202,7 +239,6 @@ pub(crate) fn variable<'a>(
     match name {
         "REQUEST_METHOD" => Some(request.method.as_str().as_bytes().into()),
         "REQUEST_URI" => Some(target()),
-        "PATH_INFO" => Some(request.path_info()),
         "QUERY_STRING" => Some(match target().iter().position(|&byte| byte == b'?') {
             Some(index) => target().get(index + 1..).unwrap_or_default().to_vec().into(),
             None => Cow::Borrowed(b""),

@@ -190,53 +190,56 @@ fn own_response(
     source: &Source,
     mut record: Record,
 ) -> Response<Outgoing> {
-    let mut text = Bytes::new();
-    let (mut head, body) = match answer {
+    let none = RoutedBody::Bytes(Bytes::new());
+    let (mut head, mut body) = match answer {
         OwnAnswer::Refusal(status) => return refuse(status, record),
         OwnAnswer::Options => {
             let mut head = Response::new(());
             let methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
             head.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
             head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-            (head, None)
+            (head, none)
         }
         OwnAnswer::File(answer) => {
             commons::count(Deed::File);
-            (answer.head, answer.body)
+            (answer.head, answer.body.map_or(none, RoutedBody::File))
         }
-        OwnAnswer::Routed(Routed { head, body: RoutedBody::File(file) }) => {
+        OwnAnswer::Routed(Routed { head, body }) => {
             commons::count(Deed::Routed);
-            commons::count(Deed::File);
-            (head, Some(file))
-        }
-        OwnAnswer::Routed(Routed { head, body: RoutedBody::Bytes(bytes) }) => {
-            commons::count(Deed::Routed);
-            text = bytes;
-            (head, None)
+            if matches!(body, RoutedBody::File(_)) {
+                commons::count(Deed::File);
+            }
+            (head, body)
         }
     };
-    dress(&mut head, &record);
+    if let Some(other) = route::respond(&mut record, &mut head) {
+        body = other;
+    }
     record.answer(&head);
     add_server(&mut head, &record.connection);
     if !source.is_empty() || persistence::ends(&record.worker, request, false) {
         persistence::end(request, &mut head);
     }
-    match body {
-        None => head.map(|()| Outgoing::whole(text, record)),
-        Some(body) => head.map(|()| Outgoing::file(body, record)),
-    }
+    outgoing(head, body, record)
+}
+
+fn outgoing(head: Response<()>, body: RoutedBody, record: Record) -> Response<Outgoing> {
+    head.map(|()| match body {
+        RoutedBody::Bytes(bytes) => Outgoing::whole(bytes, record),
+        RoutedBody::File(file) => Outgoing::file(file, record),
+    })
 }
 
 /// A response of rwsgi itself; the connection is closed after it, since its request is not read.
 fn refuse(status: StatusCode, mut record: Record) -> Response<Outgoing> {
     let mut head = error_head(status);
     let text = error_text(status);
-    persistence::end(&record.request, &mut head);
     head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
-    dress(&mut head, &record);
+    let body = route::respond(&mut record, &mut head).unwrap_or(RoutedBody::Bytes(text));
+    persistence::end(&record.request, &mut head);
     record.answer(&head);
     add_server(&mut head, &record.connection);
-    head.map(|()| Outgoing::whole(text, record))
+    outgoing(head, body, record)
 }
 
 /// The head of a response of rwsgi itself.
@@ -250,11 +253,6 @@ pub(crate) fn error_head(status: StatusCode) -> Response<()> {
 /// Its body: the reason, for people.
 pub(crate) fn error_text(status: StatusCode) -> Bytes {
     Bytes::from_static(status.canonical_reason().unwrap_or("Error").as_bytes())
-}
-
-/// Adds and removes what the configuration says.
-fn dress(head: &mut Response<()>, record: &Record) {
-    record.worker.router.dress(&record.request, head);
 }
 
 /// Says who answers, to a client. A web server says it itself.
@@ -287,7 +285,12 @@ fn assemble(
             }
         }
     }
-    dress(&mut head, &record);
+    if let Some(body) = route::respond(&mut record, &mut head) {
+        payload = match body {
+            RoutedBody::Bytes(bytes) => Payload::Whole(bytes),
+            RoutedBody::File(file) => Payload::File(file),
+        };
+    }
     record.answer(&head);
     add_server(&mut head, &record.connection);
     let length = head.headers().get(CONTENT_LENGTH).and_then(content_length);

@@ -1,20 +1,26 @@
-//! Internal routing: what rules see of a request and do to it, and the fields of every response.
+//! Internal routing: what rules see of a request and its response and do to them, and the fields of
+//! every response.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
-use rwsgi_core::config::routing::{Action, Routing, Rule};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use rwsgi_core::config::routing::{Action, Collected, Figure, Routing, Rule};
 use rwsgi_core::config::{self, Config};
 use rwsgi_core::log::{self, Event};
 use rwsgi_core::routing::{self, Answer, Subject};
-use rwsgi_files::{FileBody, Files};
+use rwsgi_files::{FileBody, FileError, Files};
 use rwsgi_protocol::request::{Changes, Request};
 use rwsgi_protocol::response::status_forbids_content;
 
+use crate::commons;
 use crate::connection::Connection;
-use crate::record;
+use crate::record::{self, Record};
 use crate::request::{error_head, error_text};
 use crate::worker::Worker;
 
@@ -27,6 +33,8 @@ pub(crate) struct Router {
     files: Vec<(String, Files)>,
     added: Vec<(HeaderName, HeaderValue)>,
     removed: Vec<HeaderName>,
+    /// There are rules for responses, or fields to collect.
+    responds: bool,
 }
 
 /// What is answered in place of the application.
@@ -45,13 +53,13 @@ pub(crate) enum RoutedBody {
 
 impl Router {
     pub(crate) fn new(config: &Config) -> Self {
-        let Routing { rules, added, removed } = &config.routing;
+        let Routing { rules, added, removed, collected } = &config.routing;
         let name = |name: &str| HeaderName::from_bytes(name.as_bytes()).ok();
         let field = |(key, value): &(String, String)| {
             Some((name(key)?, HeaderValue::from_bytes(value.as_bytes()).ok()?))
         };
         let mut files: Vec<(String, Files)> = Vec::new();
-        for rule in rules {
+        for rule in rules.request.iter().chain(&rules.error).chain(&rules.response) {
             let Rule::Do(_, Action::File(path)) = rule else { continue };
             let root = routing::root(path);
             if !files.iter().any(|(known, _)| *known == root) {
@@ -66,27 +74,9 @@ impl Router {
             files,
             added: added.iter().filter_map(field).collect(),
             removed: removed.iter().filter_map(|key| name(key)).collect(),
-        }
-    }
-
-    /// Adds and removes fields of a response, as configured and as the rules for its request say.
-    #[inline]
-    pub(crate) fn dress(&self, request: &Request, head: &mut Response<()>) {
-        if !self.added.is_empty() || !self.removed.is_empty() || request.changes.is_some() {
-            self.change(request.changes.as_deref(), head);
-        }
-    }
-
-    fn change(&self, changes: Option<&Changes>, head: &mut Response<()>) {
-        let (removed, added) = changes.map_or((&[][..], &[][..]), |changes| {
-            (changes.removed.as_slice(), changes.fields.as_slice())
-        });
-        let fields = head.headers_mut();
-        for name in self.removed.iter().chain(removed) {
-            fields.remove(name);
-        }
-        for (name, value) in self.added.iter().chain(added) {
-            fields.append(name, value.clone());
+            responds: !(rules.error.is_empty()
+                && rules.response.is_empty()
+                && collected.is_empty()),
         }
     }
 }
@@ -97,18 +87,117 @@ pub(crate) fn route(
     connection: &Connection,
     request: &mut Request,
 ) -> Option<Routed> {
-    let rules = &worker.config.routing.rules;
+    let rules = &worker.config.routing.rules.request;
     if rules.is_empty() {
         return None;
     }
-    let place = worker.mounts.find(request).filter(|place| place.splits);
-    let prefix = place.map(|place| place.mounted.prefix.clone()).unwrap_or_default();
-    let mut scene = Scene { worker, connection, request, prefix };
-    let answer = routing::run(rules, &mut scene)?;
-    Some(answered(worker, request, answer))
+    let mut scene = Scene::new(worker, connection, request, None);
+    let answer = routing::run(rules, &mut scene);
+    request.changes = scene.changes;
+    let method = request.method.clone();
+    Some(answered(worker, request, answer?, &method, &request.fields()))
 }
 
-fn answered(worker: &Worker, request: &Request, answer: Answer) -> Routed {
+/// Has the rules act on a response, adds fields and removes them. `Some` is the body, in place of its
+/// own.
+#[inline]
+pub(crate) fn respond(record: &mut Record, head: &mut Response<()>) -> Option<RoutedBody> {
+    let body = if record.worker.router.responds { obey(record, head) } else { None };
+    let Record { worker, request, changes, .. } = record;
+    let router = &worker.router;
+    let all = [request.changes.as_deref(), changes.as_deref()];
+    if !router.added.is_empty() || !router.removed.is_empty() || all != [None, None] {
+        router.dress(all, head);
+    }
+    body
+}
+
+/// Those of `error-route`, then fields are collected, then those of `response-route`.
+fn obey(record: &mut Record, head: &mut Response<()>) -> Option<RoutedBody> {
+    let worker = std::sync::Arc::clone(&record.worker);
+    let Routing { rules, collected, .. } = &worker.config.routing;
+    let first = run_on_response(&rules.error, record, head);
+    collect(collected, record, head);
+    run_on_response(&rules.response, record, head).or(first)
+}
+
+fn run_on_response(
+    rules: &[Rule],
+    record: &mut Record,
+    head: &mut Response<()>,
+) -> Option<RoutedBody> {
+    if rules.is_empty() {
+        return None;
+    }
+    let Record { worker, connection, request, changes, .. } = record;
+    let mut scene = Scene::new(worker, connection, request, changes.take());
+    scene.figures.status = Some(head.status());
+    let answer = routing::run(rules, &mut scene);
+    let cleared = scene.figures.cleared;
+    *changes = scene.changes;
+    if let Some(status) = cleared {
+        head.headers_mut().clear();
+        *head.status_mut() = status;
+    }
+    let status = head.status();
+    // Whatever was asked, this is a whole file.
+    let method = if request.method == Method::HEAD { Method::HEAD } else { Method::GET };
+    let routed = answered(worker, request, answer?, &method, &HeaderMap::new());
+    let is_file = matches!(routed.body, RoutedBody::File(_));
+    *head = routed.head;
+    if is_file {
+        *head.status_mut() = status;
+    }
+    Some(routed.body)
+}
+
+fn collect(collected: &[Collected], record: &mut Record, head: &mut Response<()>) {
+    for Collected { field, variable, pulled } in collected {
+        let Some(value) = head.headers().get(field) else { continue };
+        let value = value.as_bytes().to_vec();
+        record.changes.get_or_insert_default().variables.push((variable.as_str().into(), value));
+        if *pulled {
+            head.headers_mut().remove(field);
+        }
+    }
+}
+
+/// Has the rules of `final-route` act, when a response has left.
+pub(crate) fn conclude(record: &mut Record, status: u16, took: Duration) {
+    let Record { worker, connection, request, changes, bytes, .. } = record;
+    let mut scene = Scene::new(worker, connection, request, changes.take());
+    scene.figures = Figures {
+        status: StatusCode::from_u16(status).ok(),
+        took: u64::try_from(took.as_micros()).ok(),
+        size: Some(*bytes),
+        cleared: None,
+    };
+    // None of the actions there answers.
+    routing::run(&worker.config.routing.rules.done, &mut scene);
+    *changes = scene.changes;
+}
+
+impl Router {
+    fn dress(&self, changes: [Option<&Changes>; 2], head: &mut Response<()>) {
+        let fields = head.headers_mut();
+        let changes = || changes.into_iter().flatten();
+        for name in self.removed.iter().chain(changes().flat_map(|it| &it.removed)) {
+            fields.remove(name);
+        }
+        for (name, value) in self.added.iter().chain(changes().flat_map(|it| &it.fields)) {
+            fields.append(name, value.clone());
+        }
+    }
+}
+
+/// `method` and `fields` tell what of a file is wanted.
+fn answered(
+    worker: &Worker,
+    request: &Request,
+    answer: Answer,
+    method: &Method,
+    fields: &HeaderMap,
+) -> Routed {
     match answer {
         Answer::Status(status) => status_alone(code(status)),
         Answer::Redirect(status, to) => {
@@ -126,7 +215,17 @@ fn answered(worker: &Worker, request: &Request, answer: Answer) -> Routed {
             }
             routed
         }
-        Answer::File { path, root } => file(worker, request, &path, &root),
+        Answer::File { .. } if *method != Method::GET && *method != Method::HEAD => {
+            status_alone(StatusCode::METHOD_NOT_ALLOWED)
+        }
+        Answer::File { path, root } => {
+            file(worker, &path, &root, method, fields).unwrap_or_else(|error| {
+                let message = format!("{} {}: {error}", request.method, request.path());
+                worker.complain("", log::warning(Event::ClientError, message));
+                // For the application that is a mistake of its own; here a client has named the file.
+                status_alone(StatusCode::NOT_FOUND)
+            })
+        }
     }
 }
 
@@ -146,26 +245,24 @@ fn status_alone(status: StatusCode) -> Routed {
     Routed { head, body: RoutedBody::Bytes(text) }
 }
 
-fn file(worker: &Worker, request: &Request, path: &[u8], root: &str) -> Routed {
-    if request.method != Method::GET && request.method != Method::HEAD {
-        return status_alone(StatusCode::METHOD_NOT_ALLOWED);
-    }
+fn file(
+    worker: &Worker,
+    path: &[u8],
+    root: &str,
+    method: &Method,
+    fields: &HeaderMap,
+) -> Result<Routed, FileError> {
     let files = worker.router.files.iter().find(|(known, _)| known == root);
     let (Some((_, files)), Ok(path)) = (files, HeaderValue::from_bytes(path)) else {
-        return status_alone(StatusCode::NOT_FOUND);
+        return Ok(status_alone(StatusCode::NOT_FOUND));
     };
     let mut head = Response::new(());
     head.headers_mut().insert(X_SENDFILE, path);
-    match files.sendfile(&mut head, &request.method, &request.fields()) {
-        Ok(Some(body)) => Routed { head, body: RoutedBody::File(body) },
-        Ok(None) => Routed { head, body: RoutedBody::Bytes(Bytes::new()) },
-        Err(error) => {
-            let message = format!("{} {}: {error}", request.method, request.path());
-            worker.complain("", log::warning(Event::ClientError, message));
-            // For the application that is a mistake of its own; here a client has named the file.
-            status_alone(StatusCode::NOT_FOUND)
-        }
-    }
+    let body = match files.sendfile(&mut head, method, fields)? {
+        Some(body) => RoutedBody::File(body),
+        None => RoutedBody::Bytes(Bytes::new()),
+    };
+    Ok(Routed { head, body })
 }
 
 /// What cannot be in a URL is escaped: parts of it may come from a decoded path.
@@ -185,32 +282,64 @@ fn encoded(url: &[u8]) -> String {
 struct Scene<'a> {
     worker: &'a Worker,
     connection: &'a Connection,
-    request: &'a mut Request,
+    request: &'a Request,
+    /// What rules of this phase have made of it, and those before it since the response is there.
+    changes: Option<Box<Changes>>,
     /// Of its mount; rules see the path below it.
-    prefix: Box<str>,
+    prefix: &'a str,
+    figures: Figures,
 }
 
-impl Scene<'_> {
+/// What is known of the response.
+#[derive(Default)]
+struct Figures {
+    status: Option<StatusCode>,
+    took: Option<u64>,
+    size: Option<u64>,
+    /// It is to lose its fields, and to have this status.
+    cleared: Option<StatusCode>,
+}
+
+impl<'a> Scene<'a> {
+    fn new(
+        worker: &'a Worker,
+        connection: &'a Connection,
+        request: &'a Request,
+        changes: Option<Box<Changes>>,
+    ) -> Self {
+        let prefix = worker.mounts.prefix(request);
+        Self { worker, connection, request, changes, prefix, figures: Figures::default() }
+    }
+
     fn changes(&mut self) -> &mut Changes {
-        self.request.changes.get_or_insert_default()
+        self.changes.get_or_insert_default()
     }
 }
 
 impl Subject for Scene<'_> {
     fn variable(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        let changes = self.request.changes.as_deref();
-        let set = changes.and_then(|it| it.variables.iter().rfind(|(known, _)| **known == *name));
-        if let Some((_, value)) = set {
-            return Some(Cow::Borrowed(value));
+        let changes = self.changes.as_deref();
+        if name == "PATH_INFO"
+            && let Some(path) = changes.and_then(|it| it.path.as_deref())
+        {
+            return path.get(self.prefix.len()..).map(Cow::Borrowed);
         }
-        let path = || self.request.path_info();
-        match name {
-            "PATH_INFO" if !self.prefix.is_empty() => {
-                Some(path().get(self.prefix.len()..).unwrap_or_default().to_vec().into())
-            }
-            "SCRIPT_NAME" if !self.prefix.is_empty() => Some(self.prefix.as_bytes().into()),
-            _ => record::variable(self.connection, self.request, name),
+        record::variable(self.worker, self.connection, self.request, changes, name)
+    }
+
+    fn figure(&self, figure: Figure) -> Option<u64> {
+        match figure {
+            Figure::Worker => Some(commons::worker_id().into()),
+            Figure::Process => Some(std::process::id().into()),
+            Figure::Status => self.figures.status.map(|status| status.as_u16().into()),
+            Figure::Micros => self.figures.took,
+            Figure::Size => self.figures.size,
         }
+    }
+
+    fn media_type(&self, path: &[u8]) -> Vec<u8> {
+        let path = Path::new(OsStr::from_bytes(path));
+        self.worker.files.media_type(path).as_bytes().to_vec()
     }
 
     fn set(&mut self, name: &str, value: Vec<u8>) {
@@ -237,6 +366,10 @@ impl Subject for Scene<'_> {
         if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
             self.changes().removed.push(name);
         }
+    }
+
+    fn clear(&mut self, status: u16) {
+        self.figures.cleared = Some(code(status));
     }
 
     fn log(&self, text: &[u8]) {

@@ -313,10 +313,6 @@ pub(super) const MISSED: &[Known] = &[
         NotYet("sockets keep the system's settings"),
     ),
     valued(&["offload-thread"], NotYet("responses are written by the workers")),
-    valued(
-        &["response-header-collect"],
-        NotYet("responses are sent as the application makes them"),
-    ),
 ];
 
 /// What the start is refused for.

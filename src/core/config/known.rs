@@ -281,7 +281,7 @@ const LATER: &[Known] = &[
     valued(&["reload-on-exception*"], NotYet("a worker stays after an exception")),
     flag(&["reload-on-exception"], NotYet("a worker stays after an exception")),
     valued(
-        &["collect-header", "pull-header", "response-headers-limit", "error-page-*", "http-var"],
+        &["response-headers-limit", "error-page-*", "http-var"],
         NotYet("responses are sent as the application makes them"),
     ),
     flag(&["http-auto-gzip", "http-websockets"], NotYet("it has no effect")),
@@ -353,21 +353,6 @@ const NEVER_SILENT: &[Known] = &[
     ),
     valued(&["emperor", "vassals*", "emperor-*", "broodlord"], Refused("there is no emperor"))
         .instead("run one service `rwsgi@NAME` for each application"),
-    valued(
-        &[
-            "route-*",
-            "final-route",
-            "final-route-*",
-            "error-route",
-            "error-route-*",
-            "response-route",
-            "response-route-*",
-        ],
-        Refused("rules act on requests, before the application"),
-    )
-    .instead(
-        "write `route`, `route-if` or `route-run`, for responses `add-header` or a middleware",
-    ),
     valued(&["vhost-*"], Refused("applications are not chosen by the host"))
         .instead("run an instance for each"),
     flag(&["vhost"], Refused("applications are not chosen by the host"))

@@ -103,6 +103,11 @@ const fn option(name: &'static str, group: Group, kind: Kind) -> OptionSpec {
     }
 }
 
+/// A rule of internal routing.
+const fn rule(name: &'static str) -> OptionSpec {
+    option(name, Group::Routing, Kind::Text).list()
+}
+
 impl OptionSpec {
     const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
@@ -996,8 +1001,7 @@ pub static OPTIONS: &[OptionSpec] = &[
              path below this prefix, percent-encoded, and the file is in the directory. May be \
              given several times. Only rwsgi has this option.",
         ),
-    option("route", Group::Routing, Kind::Text)
-        .list()
+    rule("route")
         .example(r"^/old/(.*)$ redirect-permanent:/new/$1")
         .doc(
             "A rule for requests whose PATH_INFO, below their mount, matches the regular expression: `REGEX \
@@ -1005,57 +1009,37 @@ pub static OPTIONS: &[OptionSpec] = &[
              `redirect:URL`, `redirect-permanent:URL`, `static:FILE`, `break:STATUS`, `return:STATUS`, \
              `rewrite:PATH`, `rewrite-last:PATH`, `last`, `continue`, `goto:LABEL`, `addheader:NAME: TEXT`, \
              `delheader:NAME`, `addvar:NAME=TEXT`, `setpathinfo:PATH`, `setscriptname:TEXT`, `fixpathinfo`, \
-             `sethost:TEXT`, `seturi:TEXT`, `setqs:TEXT`, `setremoteaddr:TEXT`, `setremoteuser:TEXT`, \
-             `setscheme:TEXT`, `log:TEXT`, `logvar:NAME=TEXT`, `donotlog`, `basicauth:REALM,USER:PASSWORD`. In \
-             texts, `$1` is a group, `${NAME}` a variable of CGI, `${cookie[NAME]}` and `${qs[NAME]}` a cookie \
-             and a parameter of the query. Expressions are those of Rust, without look-around and backreferences. \
-             Other actions are refused.",
+             `sethost:TEXT`, `seturi:TEXT`, `setqs:TEXT`, `setmethod:TEXT`, `setremoteaddr:TEXT`, \
+             `setremoteuser:TEXT`, `setscheme:TEXT`, `setdocroot:TEXT`, `log:TEXT`, `logvar:NAME=TEXT`, \
+             `donotlog`, `basicauth:REALM,USER:PASSWORD`, `basicauth-next:REALM,USER:PASSWORD`. In texts, `$1` is \
+             a group and `${NAME}` a variable of CGI; `${cookie[NAME]}` is a cookie, `${qs[NAME]}` a parameter of \
+             the query, `${mime[VARIABLE]}` a media type, `${base64[VARIABLE]}` and `${hex[VARIABLE]}` are \
+             encoded, `${httptime[SECONDS]}`, `${time[unix]}` and `${time[micros]}` are times, `${uwsgi[…]}` is of \
+             wid, pid, uuid, status, rtime and rsize. Expressions are those of Rust, without look-around and \
+             backreferences. Other actions are refused.",
         ),
-    option("route-uri", Group::Routing, Kind::Text)
-        .list()
-        .example(r"^/search\?q=$ break:400")
-        .doc(
-            "As `route`, of REQUEST_URI, which has the query and is as the client sent it.",
-        ),
-    option("route-host", Group::Routing, Kind::Text)
-        .list()
-        .example(r"^www\.(.*)$ redirect-permanent:https://$1${REQUEST_URI}")
-        .doc(
-            "As `route`, of HTTP_HOST.",
-        ),
-    option("route-qs", Group::Routing, Kind::Text)
-        .aliases(&["route-query-string"])
-        .list()
-        .example(r"(^|&)debug=1 break:403")
-        .doc(
-            "As `route`, of QUERY_STRING.",
-        ),
-    option("route-remote-addr", Group::Routing, Kind::Text)
-        .list()
-        .example(r"^192\.0\.2\. break:403")
-        .doc(
-            "As `route`, of REMOTE_ADDR, which is the client's behind `trusted-proxies`.",
-        ),
-    option("route-remote-user", Group::Routing, Kind::Text)
-        .list()
-        .example(r"^guest$ break:403")
-        .doc(
-            "As `route`, of REMOTE_USER.",
-        ),
-    option("route-user-agent", Group::Routing, Kind::Text)
-        .list()
-        .example(r"BadBot break:403")
-        .doc(
-            "As `route`, of HTTP_USER_AGENT.",
-        ),
-    option("route-referer", Group::Routing, Kind::Text)
-        .list()
-        .example(r"^https?://spam\. break:403")
-        .doc(
-            "As `route`, of HTTP_REFERER.",
-        ),
-    option("route-if", Group::Routing, Kind::Text)
-        .list()
+    rule("route-uri").example(r"^/search\?q=$ break:400").doc(
+        "As `route`, of REQUEST_URI, which has the query and is as the client sent it.",
+    ),
+    rule("route-host").example(r"^www\.(.*)$ redirect-permanent:https://$1${REQUEST_URI}").doc(
+        "As `route`, of HTTP_HOST.",
+    ),
+    rule("route-qs").aliases(&["route-query-string"]).example("(^|&)debug=1 break:403").doc(
+        "As `route`, of QUERY_STRING.",
+    ),
+    rule("route-remote-addr").example(r"^192\.0\.2\. break:403").doc(
+        "As `route`, of REMOTE_ADDR, which is the client's behind `trusted-proxies`.",
+    ),
+    rule("route-remote-user").example("^guest$ break:403").doc(
+        "As `route`, of REMOTE_USER.",
+    ),
+    rule("route-user-agent").example("BadBot break:403").doc(
+        "As `route`, of HTTP_USER_AGENT.",
+    ),
+    rule("route-referer").example(r"^https?://spam\. break:403").doc(
+        "As `route`, of HTTP_REFERER.",
+    ),
+    rule("route-if")
         .example(r"equal:${HTTP_X_FORWARDED_PROTO};http redirect-permanent:https://${HTTP_HOST}${REQUEST_URI}")
         .doc(
             "A rule for requests for which a condition holds: `CONDITION:TEXT ACTION`, with actions as of \
@@ -1064,24 +1048,139 @@ pub static OPTIONS: &[OptionSpec] = &[
              `isexec:PATH`, of numbers `ishigher:A;B`, `ishigherequal:A;B`, `islower:A;B` and `islowerequal:A;B`, \
              `ipv4in:ADDRESS;NETWORK` and `ipv6in:ADDRESS;NETWORK`.",
         ),
-    option("route-if-not", Group::Routing, Kind::Text)
-        .list()
+    rule("route-if-not")
         .example(r"ipv4in:${REMOTE_ADDR};10.0.0.0/8 break:403")
         .doc(
             "As `route-if`, for which the condition does not hold.",
         ),
-    option("route-run", Group::Routing, Kind::Text)
-        .list()
-        .example(r"addheader:X-Frame-Options: DENY")
-        .doc(
-            "A rule for all requests: `ACTION`.",
-        ),
-    option("route-label", Group::Routing, Kind::Text)
-        .list()
-        .example(r"end")
-        .doc(
-            "A place that `goto:LABEL` of a rule above leads to.",
-        ),
+    rule("route-run").example("addheader:X-Frame-Options: DENY").doc(
+        "A rule for all requests: `ACTION`.",
+    ),
+    rule("route-label").example("end").doc(
+        "A place that `goto:LABEL` of a rule above leads to.",
+    ),
+    rule("response-route").example("^/private addheader:Cache-Control: no-store").doc(
+        "A rule for responses to requests whose PATH_INFO matches: `REGEX ACTION`, as of `route`. It acts \
+         when the application, a rule or a static file has answered, whatever the status: see \
+         `response-route-status`. There are `addheader`, `delheader`, `clearheaders:STATUS`, `redirect`, `static`, \
+         `break`, `return`, `addvar`, `log`, `logvar`, `donotlog`, `goto`, `last` and `continue`.",
+    ),
+    rule("response-route-status").example("200 addheader:X-Kind: page").doc(
+        "As `response-route`, for responses of this status.",
+    ),
+    rule("response-route-uri").example("^/api/ addheader:Cache-Control: no-store").doc(
+        "As `response-route`, of REQUEST_URI.",
+    ),
+    rule("response-route-host").example("^shop addheader:Cache-Control: no-store").doc(
+        "As `response-route`, of HTTP_HOST.",
+    ),
+    rule("response-route-qs").example("debug=1 addheader:Cache-Control: no-store").doc(
+        "As `response-route`, of QUERY_STRING.",
+    ),
+    rule("response-route-remote-addr").example(r"^192\.0\.2\. addheader:Cache-Control: no-store").doc(
+        "As `response-route`, of REMOTE_ADDR.",
+    ),
+    rule("response-route-remote-user").example("^guest$ addheader:Cache-Control: no-store").doc(
+        "As `response-route`, of REMOTE_USER.",
+    ),
+    rule("response-route-user-agent").example("BadBot addheader:Cache-Control: no-store").doc(
+        "As `response-route`, of HTTP_USER_AGENT.",
+    ),
+    rule("response-route-referer").example(r"^https?://spam\. addheader:Cache-Control: no-store").doc(
+        "As `response-route`, of HTTP_REFERER.",
+    ),
+    rule("response-route-if").example("equal:${uwsgi[status]};403 log:refused: ${REMOTE_ADDR}").doc(
+        "As `route-if`, among the rules of `response-route`.",
+    ),
+    rule("response-route-if-not").example("empty:${HTTP_COOKIE} addheader:Cache-Control: no-store").doc(
+        "As `route-if-not`, among the rules of `response-route`.",
+    ),
+    rule("response-route-run").example("addheader:Cache-Control: no-store").doc(
+        "As `route-run`, among the rules of `response-route`.",
+    ),
+    rule("response-route-label").example("end").doc(
+        "As `route-label`, among the rules of `response-route`.",
+    ),
+    rule("error-route").example("^/private addheader:Cache-Control: no-store").doc(
+        "As `response-route`, before those and before `collect-header`. As in uWSGI it is for every \
+         status: for errors only write `error-route-status`.",
+    ),
+    rule("error-route-status").example("404 redirect:/").doc(
+        "As `error-route`, for responses of this status.",
+    ),
+    rule("error-route-uri").example("^/api/ addheader:Cache-Control: no-store").doc(
+        "As `error-route`, of REQUEST_URI.",
+    ),
+    rule("error-route-host").example("^shop addheader:Cache-Control: no-store").doc(
+        "As `error-route`, of HTTP_HOST.",
+    ),
+    rule("error-route-qs").example("debug=1 addheader:Cache-Control: no-store").doc(
+        "As `error-route`, of QUERY_STRING.",
+    ),
+    rule("error-route-remote-addr").example(r"^192\.0\.2\. addheader:Cache-Control: no-store").doc(
+        "As `error-route`, of REMOTE_ADDR.",
+    ),
+    rule("error-route-remote-user").example("^guest$ addheader:Cache-Control: no-store").doc(
+        "As `error-route`, of REMOTE_USER.",
+    ),
+    rule("error-route-user-agent").example("BadBot addheader:Cache-Control: no-store").doc(
+        "As `error-route`, of HTTP_USER_AGENT.",
+    ),
+    rule("error-route-referer").example(r"^https?://spam\. addheader:Cache-Control: no-store").doc(
+        "As `error-route`, of HTTP_REFERER.",
+    ),
+    rule("error-route-if").example("equal:${uwsgi[status]};403 log:refused: ${REMOTE_ADDR}").doc(
+        "As `route-if`, among the rules of `error-route`.",
+    ),
+    rule("error-route-if-not").example("empty:${HTTP_COOKIE} addheader:Cache-Control: no-store").doc(
+        "As `route-if-not`, among the rules of `error-route`.",
+    ),
+    rule("error-route-run").example("addheader:Cache-Control: no-store").doc(
+        "As `route-run`, among the rules of `error-route`.",
+    ),
+    rule("error-route-label").example("end").doc(
+        "As `route-label`, among the rules of `error-route`.",
+    ),
+    rule("final-route").example("^/health donotlog:").doc(
+        "A rule for requests whose response has left, before the log tells of it: `log`, `logvar`, \
+         `donotlog`, `addvar`, `goto`, `last` and `continue`.",
+    ),
+    rule("final-route-status").example("500 log:failed: ${REQUEST_URI}").doc(
+        "As `final-route`, for responses of this status.",
+    ),
+    rule("final-route-uri").example("^/api/ donotlog:").doc(
+        "As `final-route`, of REQUEST_URI.",
+    ),
+    rule("final-route-host").example("^shop donotlog:").doc(
+        "As `final-route`, of HTTP_HOST.",
+    ),
+    rule("final-route-qs").example("debug=1 donotlog:").doc(
+        "As `final-route`, of QUERY_STRING.",
+    ),
+    rule("final-route-remote-addr").example(r"^192\.0\.2\. donotlog:").doc(
+        "As `final-route`, of REMOTE_ADDR.",
+    ),
+    rule("final-route-remote-user").example("^guest$ donotlog:").doc(
+        "As `final-route`, of REMOTE_USER.",
+    ),
+    rule("final-route-user-agent").example("BadBot donotlog:").doc(
+        "As `final-route`, of HTTP_USER_AGENT.",
+    ),
+    rule("final-route-referer").example(r"^https?://spam\. donotlog:").doc(
+        "As `final-route`, of HTTP_REFERER.",
+    ),
+    rule("final-route-if").example("equal:${uwsgi[status]};403 log:refused: ${REMOTE_ADDR}").doc(
+        "As `route-if`, among the rules of `final-route`.",
+    ),
+    rule("final-route-if-not").example("empty:${HTTP_COOKIE} donotlog:").doc(
+        "As `route-if-not`, among the rules of `final-route`.",
+    ),
+    rule("final-route-run").example("donotlog:").doc(
+        "As `route-run`, among the rules of `final-route`.",
+    ),
+    rule("final-route-label").example("end").doc(
+        "As `route-label`, among the rules of `final-route`.",
+    ),
     option("add-header", Group::Routing, Kind::Text)
         .list()
         .example(r"X-Frame-Options: DENY")
@@ -1096,6 +1195,18 @@ pub static OPTIONS: &[OptionSpec] = &[
         .doc(
             "A field that is taken from every response of the application.",
         ),
+    option("collect-header", Group::Routing, Kind::Text)
+        .aliases(&["response-header-collect"])
+        .list()
+        .example("X-User USER")
+        .doc(
+            "A field of responses that becomes a variable, `NAME VARIABLE`: for `%(var.VARIABLE)` of `log-format`, and \
+             for rules of `response-route` and `final-route`.",
+        ),
+    option("pull-header", Group::Routing, Kind::Text)
+        .list()
+        .example("X-User USER")
+        .doc("As `collect-header`, and the client does not get the field."),
     option("uid", Group::Process, Kind::User)
         .at_start()
         .example("www-data")

@@ -4,7 +4,7 @@ use super::digest::Topic;
 use super::error::{Findings, Report, quoted};
 use super::known::{Class, Known};
 use super::lookup::{Lookup, lookup, unknown};
-use super::options::{OPTIONS, OptionSpec};
+use super::options::{Group, OPTIONS, OptionSpec};
 use super::raw::{RawConfig, RawOption, Source};
 use super::value::{Kind, Value};
 
@@ -62,6 +62,11 @@ impl<'a> Settings<'a> {
     /// All of this name, in order.
     pub fn each<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s Setting<'a>> {
         self.set.iter().filter(move |setting| setting.spec.name == name)
+    }
+
+    /// All of this group, in order.
+    pub fn of(&self, group: Group) -> impl Iterator<Item = &Setting<'a>> {
+        self.set.iter().filter(move |setting| setting.spec.group == group)
     }
 
     /// Whether `name` was written with a value that is an error already.

@@ -1,8 +1,9 @@
-//! Internal routing (`route`, `route-if`, …): what rules do to a request. Neither HTTP nor Python is
-//! known here: a request is variables that are asked for and set.
+//! Internal routing (`route`, `route-if`, …): what rules do to a request and its response. Neither HTTP
+//! nor Python is known here: a request is variables that are asked for and set.
 //!
 //! Rules are obeyed from the first to the last, once: `goto` only leads on.
 
+mod function;
 mod text;
 
 use std::borrow::Cow;
@@ -11,18 +12,24 @@ use std::path::{Component, Path};
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::config::routing::{Action, Condition, Order, Piece, Rule, Template, Test};
+use crate::config::routing::{Action, Condition, Figure, Order, Piece, Rule, Template, Test};
 
 /// A request, as rules see and change it.
 pub trait Subject {
     /// A variable of CGI, as the rules before have left it.
     fn variable(&self, name: &str) -> Option<Cow<'_, [u8]>>;
+    /// A number that tells of the server or the response, if it is known yet.
+    fn figure(&self, figure: Figure) -> Option<u64>;
+    /// The media type of a file of this name.
+    fn media_type(&self, path: &[u8]) -> Vec<u8>;
     /// Gives a variable a value; PATH_INFO is the path below the mount.
     fn set(&mut self, name: &str, value: Vec<u8>);
     /// The response has this field in addition.
     fn add_field(&mut self, name: &str, value: Vec<u8>);
     /// The response of the application loses this field.
     fn remove_field(&mut self, name: &str);
+    /// The response of the application loses all fields, and has this status.
+    fn clear(&mut self, status: u16);
     /// Writes into the log.
     fn log(&self, text: &[u8]);
     /// Sets a variable of `log-format`.
@@ -89,6 +96,10 @@ fn asks(test: &Test, subject: &dyn Subject) -> Option<Groups> {
         Test::Matches(variable, pattern) => {
             pattern.groups(&subject.variable(variable).unwrap_or_default())
         }
+        Test::Status(status) => {
+            let is_it = subject.figure(Figure::Status) == Some(u64::from(*status));
+            is_it.then(Groups::new)
+        }
         Test::If(condition, wanted) => {
             let groups = holds(condition, subject);
             if groups.is_some() == *wanted { Some(groups.unwrap_or_default()) } else { None }
@@ -149,18 +160,36 @@ fn act<'a>(action: &'a Action, groups: &[Vec<u8>], subject: &mut dyn Subject) ->
         Action::SetVariable(name, value) => subject.set(name, text(value, subject)),
         Action::AddHeader(name, value) => subject.add_field(name, text(value, subject)),
         Action::RemoveHeader(name) => subject.remove_field(name),
+        Action::ClearHeaders(status) => subject.clear(*status),
         Action::Log(line) => subject.log(&text(line, subject)),
         Action::LogVariable(name, value) => subject.note(name, &text(value, subject)),
         Action::Silent => subject.silence(),
         Action::Goto(label) => return Next::Label(label),
-        Action::Authenticate { realm, credentials } => {
-            let said = subject.variable("HTTP_AUTHORIZATION");
-            if !said.is_some_and(|said| text::is_basic(&said, credentials.as_bytes())) {
-                return Next::Answer(Answer::Unauthorized(realm.clone()));
-            }
-            let user = credentials.split(':').next().unwrap_or_default();
-            subject.set("REMOTE_USER", user.as_bytes().to_vec());
+        Action::Authenticate { realm, credentials, lenient } => {
+            return authenticate(realm, credentials, *lenient, subject);
         }
+        Action::Nothing => {}
+    }
+    Next::Rule
+}
+
+/// Who is known already, by a rule above or to the web server, is not asked.
+fn authenticate<'a>(
+    realm: &str,
+    credentials: &str,
+    lenient: bool,
+    subject: &mut dyn Subject,
+) -> Next<'a> {
+    if subject.variable("REMOTE_USER").is_some_and(|user| !user.is_empty()) {
+        return Next::Rule;
+    }
+    let said = subject.variable("HTTP_AUTHORIZATION").and_then(|said| text::credentials(&said));
+    let Some(said) = said else { return Next::Answer(Answer::Unauthorized(realm.to_owned())) };
+    if text::equal(&said, credentials.as_bytes()) {
+        let user = credentials.split(':').next().unwrap_or_default();
+        subject.set("REMOTE_USER", user.as_bytes().to_vec());
+    } else if !lenient {
+        return Next::Answer(Answer::Unauthorized(realm.to_owned()));
     }
     Next::Rule
 }
@@ -225,13 +254,8 @@ fn expand(template: &Template, groups: &[Vec<u8>], subject: &dyn Subject) -> Vec
             Piece::Variable(name) => {
                 text.extend_from_slice(&subject.variable(name).unwrap_or_default());
             }
-            Piece::Cookie(name) => {
-                let cookies = subject.variable("HTTP_COOKIE").unwrap_or_default();
-                text.extend_from_slice(text::named(&cookies, b';', name.as_bytes()));
-            }
-            Piece::Parameter(name) => {
-                let query = subject.variable("QUERY_STRING").unwrap_or_default();
-                text.extend_from_slice(text::named(&query, b'&', name.as_bytes()));
+            Piece::Function(function) => {
+                text.extend_from_slice(&function::value(function, subject));
             }
         }
     }

@@ -21,6 +21,22 @@ impl Subject for Request {
         self.variables.get(name).map(|value| value.as_slice().into())
     }
 
+    fn figure(&self, figure: Figure) -> Option<u64> {
+        match figure {
+            Figure::Worker => Some(3),
+            Figure::Status => Some(404),
+            _ => None,
+        }
+    }
+
+    fn media_type(&self, path: &[u8]) -> Vec<u8> {
+        [b"type of ", path].concat()
+    }
+
+    fn clear(&mut self, status: u16) {
+        self.fields.push(format!("only {status}"));
+    }
+
     fn set(&mut self, name: &str, value: Vec<u8>) {
         self.variables.insert(name.to_owned(), value);
     }
@@ -60,7 +76,10 @@ fn routed(lines: &str, variables: &[(&str, &str)]) -> (Option<Answer>, Request) 
     for (name, value) in variables {
         request.set(name, value.as_bytes().to_vec());
     }
-    (run(&config.routing.rules, &mut request), request)
+    let rules = &config.routing.rules;
+    let phases = [&rules.request, &rules.error, &rules.response, &rules.done];
+    let answer = phases.into_iter().find_map(|rules| run(rules, &mut request));
+    (answer, request)
 }
 
 fn at(path: &str, lines: &str) -> (Option<Answer>, Request) {
@@ -183,6 +202,62 @@ fn a_password_is_asked_for_and_names_the_user() {
     let with = [("PATH_INFO", "/admin"), ("HTTP_AUTHORIZATION", "Basic YW5uOnNlY3JldA==")];
     let (answer, request) = routed(lines, &with);
     assert_eq!((answer, request.said.into_inner()), (None, vec!["ann".to_owned()]));
+}
+
+#[test]
+fn who_is_unknown_to_a_lenient_rule_may_be_known_to_the_next() {
+    let lines = "route-run = basicauth-next:Shop,ann:secret\nroute-run = basicauth:Shop,bob:x";
+    let user = |said: &str| {
+        let (answer, request) = routed(lines, &[("HTTP_AUTHORIZATION", said)]);
+        answer.is_none().then(|| text(&request.variables["REMOTE_USER"]))
+    };
+    assert_eq!(user("Basic YW5uOnNlY3JldA==").as_deref(), Some("ann"));
+    assert_eq!(user("Basic Ym9iOng=").as_deref(), Some("bob"));
+    assert_eq!(user("Basic Ym9iOnk="), None);
+    assert_eq!(routed(lines, &[]).0, Some(Answer::Unauthorized("Shop".into())));
+    assert_eq!(routed(lines, &[("REMOTE_USER", "eve")]).0, None);
+}
+
+#[test]
+fn rules_of_responses_know_the_status_and_change_it() {
+    let lines = "
+error-route-status = 404 addheader:A: 1
+error-route-status = 500 addheader:B: 1
+response-route-run = goto:end
+response-route-run = addheader:C: 1
+response-route-label = end
+response-route-if = equal:${uwsgi[status]};404 clearheaders:410 Gone
+final-route-run = logvar:status=${uwsgi[status]}${uwsgi[rtime]}";
+    let (answer, request) = routed(lines, &[]);
+    assert_eq!(
+        (answer, request.fields.as_slice()),
+        (None, &["+A: 1", "only 410"].map(str::to_owned)[..])
+    );
+    assert_eq!(request.said.into_inner(), ["status=404"]);
+}
+
+#[test]
+fn functions_put_what_they_make_of_a_variable_into_texts() {
+    let said = |text: &str| {
+        let lines = format!("route-run = log:{text}");
+        let variables = [("A", "a?/~"), ("HTTP_COOKIE", "a=1; b=2"), ("QUERY_STRING", "q=1&r=2")];
+        routed(&lines, &variables).1.said.into_inner().remove(0)
+    };
+    assert_eq!(said("${cookie[b]}${qs[r]}${qs[none]}"), "22");
+    assert_eq!(said("${base64[A]} ${hex[A]} ${mime[A]}"), "YT8vfg== 613F2F7E type of a?/~");
+    assert_eq!(said("${uwsgi[wid]}-${uwsgi[rsize]}"), "3-");
+    let uuid = said("${uwsgi[uuid]}");
+    let lengths: Vec<_> = uuid.split('-').map(str::len).collect();
+    assert_eq!(lengths, [8, 4, 4, 4, 12], "{uuid}");
+    assert!(uuid[14..].starts_with('4') && uuid[19..].starts_with(['8', '9', 'a', 'b']), "{uuid}");
+    let number = |text: &str| said(text).parse::<u64>().unwrap();
+    let (seconds, micros) = (number("${time[unix]}"), number("${time[micros]}"));
+    assert!((seconds..seconds + 60).contains(&(micros / 1_000_000)));
+    let time = said("${httptime[0]}");
+    assert!(
+        time.len() == "Thu, 26 Nov 2026 01:28:26 GMT".len() && time.ends_with(" GMT"),
+        "{time}"
+    );
 }
 
 #[test]

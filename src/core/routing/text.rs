@@ -18,16 +18,16 @@ pub(super) fn named<'a>(list: &'a [u8], separator: u8, name: &[u8]) -> &'a [u8] 
     value.unwrap_or_default()
 }
 
-/// Whether a field Authorization has these credentials (RFC 7617). Takes as long for wrong ones of
-/// the same length as for right ones.
-pub(super) fn is_basic(said: &[u8], credentials: &[u8]) -> bool {
-    let (scheme, rest) = said.split_at(said.len().min(6));
-    if !scheme.eq_ignore_ascii_case(b"basic ") {
-        return false;
-    }
-    let Some(said) = base64(rest.trim_ascii()) else { return false };
-    let differ = said.iter().zip(credentials).fold(0, |all, (one, other)| all | (one ^ other));
-    said.len() == credentials.len() && differ == 0
+/// `USER:PASSWORD` of a field Authorization (RFC 7617).
+pub(super) fn credentials(said: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, rest) = said.split_at_checked("basic ".len())?;
+    if scheme.eq_ignore_ascii_case(b"basic ") { base64(rest.trim_ascii()) } else { None }
+}
+
+/// Whether two secrets are the same. Takes as long for others of the same length.
+pub(super) fn equal(one: &[u8], other: &[u8]) -> bool {
+    let differ = one.iter().zip(other).fold(0, |all, (one, other)| all | (one ^ other));
+    one.len() == other.len() && differ == 0
 }
 
 /// Decodes base64 (RFC 4648, section 4), with or without its padding.
@@ -53,6 +53,22 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Encodes base64, with its padding.
+pub(super) fn to_base64(bytes: &[u8]) -> Vec<u8> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let bits = (0..3).fold(0_usize, |bits, index| {
+            bits << 8 | usize::from(chunk.get(index).copied().unwrap_or_default())
+        });
+        for index in 0..4 {
+            let digit = DIGITS.get(bits >> (18 - 6 * index) & 63).filter(|_| index <= chunk.len());
+            text.push(digit.copied().unwrap_or(b'='));
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,15 +86,18 @@ mod tests {
         ];
         for (text, plain) in vectors {
             assert_eq!(base64(text.as_bytes()).as_deref(), Some(plain.as_bytes()));
+            assert_eq!(to_base64(plain.as_bytes()), text.as_bytes());
         }
         assert_eq!(base64(b"Zm9v Yg"), None);
     }
 
     #[test]
     fn only_the_whole_credentials_are_right() {
-        assert!(is_basic(b"Basic dTpwdw==", b"u:pw") && is_basic(b"basic  dTpwdw", b"u:pw"));
+        let right =
+            |said: &str| credentials(said.as_bytes()).is_some_and(|said| equal(&said, b"u:pw"));
+        assert!(right("Basic dTpwdw==") && right("basic  dTpwdw"));
         for wrong in ["", "Basic", "Basic ", "Basic dTpw", "Basic dTpwdzE=", "Bearer dTpwdw=="] {
-            assert!(!is_basic(wrong.as_bytes(), b"u:pw"), "{wrong}");
+            assert!(!right(wrong), "{wrong}");
         }
     }
 

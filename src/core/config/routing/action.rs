@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::phase::Phase::{self, Error, Final, Request, Response};
 use super::template::Template;
-use super::{Invalid, field, field_name};
+use super::{Invalid, field, field_name, refused};
 
 /// What a rule does with a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub enum Action {
     AddHeader(String, Template),
     /// `delheader:NAME`: the application's response loses this field.
     RemoveHeader(String),
+    /// `clearheaders:STATUS`: the response loses all fields, and has this status.
+    ClearHeaders(u16),
     /// `log:TEXT`.
     Log(Template),
     /// `logvar:NAME=TEXT`: a variable of `log-format`.
@@ -42,11 +45,15 @@ pub enum Action {
         realm: String,
         /// `USER:PASSWORD`.
         credentials: String,
+        /// Who says others may be known to a rule below (`basicauth-next`).
+        lenient: bool,
     },
+    /// `donotoffload`: there is no offloading that could be switched off.
+    Nothing,
 }
 
 /// Actions that set one variable, and that.
-const SETTERS: [(&str, &str); 9] = [
+const SETTERS: [(&str, &str); 10] = [
     ("sethost", "HTTP_HOST"),
     ("seturi", "REQUEST_URI"),
     ("setqs", "QUERY_STRING"),
@@ -56,22 +63,74 @@ const SETTERS: [(&str, &str); 9] = [
     ("setuser", "REMOTE_USER"),
     ("setdocroot", "DOCUMENT_ROOT"),
     ("setscheme", "wsgi.url_scheme"),
+    ("setmethod", "REQUEST_METHOD"),
 ];
 
+const ALWAYS: &[Phase] = &[Request, Error, Response, Final];
+const BEFORE_IT_LEAVES: &[Phase] = &[Request, Error, Response];
+const OF_RESPONSES: &[Phase] = &[Error, Response];
+const OF_REQUESTS: &[Phase] = &[Request];
+
+/// The other actions, and when there is something that they can act on.
+const ACTIONS: [(&str, &[Phase]); 28] = [
+    ("redirect", BEFORE_IT_LEAVES),
+    ("redirect-302", BEFORE_IT_LEAVES),
+    ("redirect-permanent", BEFORE_IT_LEAVES),
+    ("redirect-301", BEFORE_IT_LEAVES),
+    ("static", BEFORE_IT_LEAVES),
+    ("break", BEFORE_IT_LEAVES),
+    ("return", BEFORE_IT_LEAVES),
+    ("break-with-status", BEFORE_IT_LEAVES),
+    ("last", ALWAYS),
+    ("continue", ALWAYS),
+    ("goto", ALWAYS),
+    ("addheader", BEFORE_IT_LEAVES),
+    ("delheader", BEFORE_IT_LEAVES),
+    ("remheader", BEFORE_IT_LEAVES),
+    ("clearheaders", OF_RESPONSES),
+    ("resetheaders", OF_RESPONSES),
+    ("rewrite", OF_REQUESTS),
+    ("rewrite-last", OF_REQUESTS),
+    ("setpathinfo", OF_REQUESTS),
+    ("fixpathinfo", OF_REQUESTS),
+    ("basicauth", OF_REQUESTS),
+    ("basicauth-next", OF_REQUESTS),
+    ("addvar", ALWAYS),
+    ("setvar", ALWAYS),
+    ("log", ALWAYS),
+    ("logvar", ALWAYS),
+    ("donotlog", ALWAYS),
+    ("donotoffload", ALWAYS),
+];
+
+/// The names of all actions.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let others = ACTIONS.iter().map(|(name, _)| *name);
+    others.chain(SETTERS.iter().map(|(name, _)| *name))
+}
+
 /// Reads `name` or `name:argument`.
-pub(super) fn read(text: &str) -> Result<Action, Invalid> {
+pub(super) fn read(phase: Phase, text: &str) -> Result<Action, Invalid> {
     let (name, argument) = text.split_once(':').unwrap_or((text, ""));
+    let setter = SETTERS.iter().find(|(setter, _)| *setter == name);
+    let other = ACTIONS.iter().find(|(action, _)| *action == name).map(|(_, phases)| *phases);
+    let Some(phases) = setter.map(|_| OF_REQUESTS).or(other) else {
+        return Err(refused::unknown(name));
+    };
+    if !phases.contains(&phase) {
+        return Err(refused::in_phase(name, phase));
+    }
     let template = || match argument {
         "" => Err(Invalid::new(format!("has the action `{name}` without an argument"))
             .help(format!("write it after the colon: `{name}:…`"))),
         text => Template::read(text),
     };
-    if let Some((_, variable)) = SETTERS.iter().find(|(setter, _)| *setter == name) {
+    if let Some((_, variable)) = setter {
         return Ok(Action::SetVariable((*variable).to_owned(), template()?));
     }
     match name {
         "continue" | "last" => Ok(Action::Last),
-        "break" | "return" => status(argument).map(Action::Status),
+        "break" | "return" | "break-with-status" => status(argument).map(Action::Status),
         "redirect" | "redirect-302" => Ok(Action::Redirect(302, template()?)),
         "redirect-permanent" | "redirect-301" => Ok(Action::Redirect(301, template()?)),
         "static" => file(template()?),
@@ -86,46 +145,20 @@ pub(super) fn read(text: &str) -> Result<Action, Invalid> {
             Ok(Action::AddHeader(name, Template::read(value)?))
         }
         "delheader" | "remheader" => field_name(argument).map(Action::RemoveHeader),
+        "clearheaders" | "resetheaders" => status(argument).map(Action::ClearHeaders),
         "log" => template().map(Action::Log),
         "donotlog" => Ok(Action::Silent),
+        "donotoffload" => Ok(Action::Nothing),
         "goto" if !argument.is_empty() => Ok(Action::Goto(argument.to_owned())),
-        "basicauth" => credentials(argument),
-        _ => Err(unknown(name)),
+        "goto" => Err(Invalid::new("goes nowhere").help("write `goto:LABEL`")),
+        "basicauth" | "basicauth-next" => credentials(argument, name == "basicauth-next"),
+        _ => Err(refused::unknown(name)),
     }
-}
-
-fn unknown(name: &str) -> Invalid {
-    let help = match name {
-        "http" | "uwsgi" | "cgi" | "fastcgi" | "scgi" | "proxyhttp" | "proxyuwsgi" | "offload" => {
-            "rwsgi is no proxy: write it in the web server before it"
-        }
-        "cache" | "cachestore" | "cachenottofile" | "memcached" | "redis" => {
-            "write it in the web server before rwsgi, or in a middleware"
-        }
-        "expires" => "write `addheader:Expires: …`, or `static-expires` for files",
-        "harakiri" => {
-            "`harakiri` is for every request; one sets its own by uwsgi.set_user_harakiri()"
-        }
-        "gzip" | "chunked" | "toupper" | "template" => {
-            "bodies are sent as the application makes them: write a middleware"
-        }
-        _ => {
-            "there are redirect, redirect-permanent, static, rewrite, rewrite-last, break, return, last, \
-             continue, goto, addheader, delheader, addvar, setpathinfo, setscriptname, fixpathinfo, sethost, \
-             setremoteuser, log, logvar, donotlog and basicauth; the rest is for the web server or a middleware"
-        }
-    };
-    Invalid::new(format!("has the action `{name}`, which rwsgi does not have")).help(help)
 }
 
 /// `404`, or `404 Not Found`, of which the number counts.
 fn status(text: &str) -> Result<u16, Invalid> {
-    let number = text.split_whitespace().next().unwrap_or_default();
-    match number.parse() {
-        Ok(status) if (200..600).contains(&status) => Ok(status),
-        _ => Err(Invalid::new(format!("answers with `{text}`, which is no status"))
-            .help("write a number from 200 to 599, such as `break:403`")),
-    }
+    super::status(text.split_whitespace().next().unwrap_or_default())
 }
 
 /// What a client sends must not choose the directory.
@@ -150,11 +183,11 @@ fn variable(text: &str) -> Result<(String, Template), Invalid> {
     }
 }
 
-fn credentials(text: &str) -> Result<Action, Invalid> {
+fn credentials(text: &str, lenient: bool) -> Result<Action, Invalid> {
     match text.split_once(',') {
         Some((realm, credentials)) if credentials.contains(':') && !realm.contains(['"', '\\']) => {
             let (realm, credentials) = (realm.to_owned(), credentials.to_owned());
-            Ok(Action::Authenticate { realm, credentials })
+            Ok(Action::Authenticate { realm, credentials, lenient })
         }
         _ => Err(Invalid::new("asks for a password that is not in it").help(
             "write `basicauth:REALM,USER:PASSWORD`; files of htpasswd are for the web server",

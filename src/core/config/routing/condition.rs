@@ -21,7 +21,7 @@ pub enum Condition {
     IsExecutable(Template),
     /// `empty`: the text has no bytes.
     Empty(Template),
-    /// `equal`, `isequal`, `eq`.
+    /// `equal`, `isequal`, `eq`, `==`.
     Equal(Template, Template),
     /// `startswith`.
     StartsWith(Template, Template),
@@ -78,7 +78,7 @@ pub(super) fn read(text: &str) -> Result<Condition, Invalid> {
         "islink" => one().map(Condition::IsLink),
         "isexec" => one().map(Condition::IsExecutable),
         "empty" => one().map(Condition::Empty),
-        "equal" | "isequal" | "eq" => pair(Condition::Equal),
+        "equal" | "isequal" | "eq" | "==" => pair(Condition::Equal),
         "startswith" => pair(Condition::StartsWith),
         "endswith" => pair(Condition::EndsWith),
         "contains" | "contain" => pair(Condition::Contains),

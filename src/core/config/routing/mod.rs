@@ -1,32 +1,74 @@
-//! Internal routing (`route`, `route-if`, …) and fields of responses (`add-header`, `del-header`): what
+//! Internal routing (`route`, `route-if`, …) and fields of responses (`add-header`, `del-header`, …): what
 //! was written, as rules.
 //!
-//! `action` reads what a rule does, `condition` what it asks, `template` texts with variables.
+//! `phase` is when a rule acts, `action` what it does, `refused` what it cannot do, `condition` what it
+//! asks, `template` texts with variables.
 
 mod action;
 mod condition;
+mod phase;
+mod refused;
 mod template;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{Findings, Report, quoted};
+use super::options::Group;
 use super::pattern::{self, Pattern};
 use super::settings::{Setting, Settings};
 use super::value::{Invalid, Value};
 
 pub use action::Action;
 pub use condition::{Condition, Order};
-pub use template::{Piece, Template};
+pub use phase::Phase;
+pub use template::{Figure, Function, Piece, Template};
 
 /// Rules for requests, and what responses have.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Routing {
-    /// In the order of the configuration.
-    pub rules: Vec<Rule>,
+    /// Those of each phase, in the order of the configuration.
+    pub rules: Rules,
     /// Fields that every response has in addition (`add-header`).
     pub added: Vec<(String, String)>,
     /// Fields that no response of the application keeps (`del-header`), in lower case.
     pub removed: Vec<String>,
+    /// Fields of responses that become variables (`collect-header`, `pull-header`).
+    pub collected: Vec<Collected>,
+}
+
+/// Rules by their phase.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Rules {
+    /// Of requests (`route`).
+    pub request: Vec<Rule>,
+    /// Of responses, before the others (`error-route`).
+    pub error: Vec<Rule>,
+    /// Of responses (`response-route`).
+    pub response: Vec<Rule>,
+    /// Of requests that have been answered (`final-route`).
+    pub done: Vec<Rule>,
+}
+
+impl Rules {
+    fn of(&mut self, phase: Phase) -> &mut Vec<Rule> {
+        match phase {
+            Phase::Request => &mut self.request,
+            Phase::Error => &mut self.error,
+            Phase::Response => &mut self.response,
+            Phase::Final => &mut self.done,
+        }
+    }
+}
+
+/// A field of responses that becomes a variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    /// The field, in lower case.
+    pub field: String,
+    /// The variable.
+    pub variable: String,
+    /// The response loses the field.
+    pub pulled: bool,
 }
 
 /// One rule.
@@ -47,16 +89,11 @@ pub enum Test {
     Matches(String, Pattern),
     /// Whether a condition holds (`route-if`), or does not (`route-if-not`).
     If(Condition, bool),
+    /// Whether the response has this status (`response-route-status` and the like).
+    Status(u16),
 }
 
-impl Routing {
-    /// Whether requests and responses are left alone.
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.added.is_empty() && self.removed.is_empty()
-    }
-}
-
-/// The options that are rules, and the variable that each looks at.
+/// The options that are rules, without their phase, and the variable that each looks at.
 const SUBJECTS: [(&str, &str); 8] = [
     ("route", "PATH_INFO"),
     ("route-uri", "REQUEST_URI"),
@@ -68,21 +105,6 @@ const SUBJECTS: [(&str, &str); 8] = [
     ("route-referer", "HTTP_REFERER"),
 ];
 
-const RULES: [&str; 12] = [
-    "route",
-    "route-uri",
-    "route-host",
-    "route-qs",
-    "route-remote-addr",
-    "route-remote-user",
-    "route-user-agent",
-    "route-referer",
-    "route-if",
-    "route-if-not",
-    "route-run",
-    "route-label",
-];
-
 /// Fields that the connection decides about.
 const OF_THE_CONNECTION: [&str; 7] =
     ["connection", "content-length", "date", "keep-alive", "te", "transfer-encoding", "upgrade"];
@@ -91,40 +113,62 @@ const OF_THE_CONNECTION: [&str; 7] =
 pub(super) fn routing(settings: &Settings<'_>, findings: &mut Findings) -> Routing {
     let mut routing = Routing::default();
     let mut jumps = Vec::new();
-    for setting in settings.all(&RULES) {
+    for setting in settings.of(Group::Routing) {
         let Value::Text(text) = &setting.value else { continue };
-        match rule(setting.spec.name, text) {
-            Ok(rule) => {
+        let read = match Phase::of(setting.spec.name) {
+            Some((phase, option)) => rule(phase, option, text).map(|rule| {
+                let rules = routing.rules.of(phase);
                 if let Rule::Do(_, Action::Goto(label)) = &rule {
-                    jumps.push((setting, label.clone(), routing.rules.len()));
+                    jumps.push((setting, label.clone(), phase, rules.len()));
                 }
-                routing.rules.push(rule);
-            }
-            Err(invalid) => complain(setting, invalid, findings),
-        }
-    }
-    for (setting, label, index) in jumps {
-        let later = routing.rules.iter().skip(index);
-        if !later.into_iter().any(|rule| *rule == Rule::Label(label.clone())) {
-            let problem = format!("goes to `{label}`, which is no `route-label` below it");
-            complain(setting, Invalid::new(problem), findings);
-        }
-    }
-    for setting in settings.all(&["add-header", "del-header"]) {
-        let Value::Text(text) = &setting.value else { continue };
-        let read = match setting.spec.name {
-            "add-header" => field(text).and_then(|(name, value)| {
-                let value = field_value(value)?;
-                routing.added.push((name, value));
-                Ok(())
+                rules.push(rule);
             }),
-            _ => field_name(text).map(|name| routing.removed.push(name.to_ascii_lowercase())),
+            None => routing.take(setting.spec.name, text),
         };
         if let Err(invalid) = read {
             complain(setting, invalid, findings);
         }
     }
+    for (setting, label, phase, index) in jumps {
+        let mut later = routing.rules.of(phase).iter().skip(index);
+        if !later.any(|rule| *rule == Rule::Label(label.clone())) {
+            let option = phase.option("route-label");
+            let problem = format!("goes to `{label}`, which is no `{option}` below it");
+            complain(setting, Invalid::new(problem), findings);
+        }
+    }
     routing
+}
+
+impl Routing {
+    /// Takes an option that is about fields of responses.
+    fn take(&mut self, option: &str, text: &str) -> Result<(), Invalid> {
+        match option {
+            "add-header" => {
+                let (name, value) = field(text)?;
+                self.added.push((name, field_value(value)?));
+            }
+            "del-header" => self.removed.push(field_name(text)?.to_ascii_lowercase()),
+            "collect-header" | "pull-header" => {
+                let pulled = option == "pull-header";
+                self.collected.push(collected(text, pulled)?);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// `Name VARIABLE`.
+fn collected(text: &str, pulled: bool) -> Result<Collected, Invalid> {
+    let mut words = text.split_whitespace();
+    let (Some(field), Some(variable), None) = (words.next(), words.next(), words.next()) else {
+        return Err(Invalid::new("names no field and variable")
+            .help("write the field, a blank, and the variable, such as `X-User USER`"));
+    };
+    let (field, variable) = (field.to_ascii_lowercase(), variable.to_owned());
+    if pulled { field_name(&field).map(drop) } else { token(&field) }?;
+    Ok(Collected { field, variable, pulled })
 }
 
 fn complain(setting: &Setting<'_>, invalid: Invalid, findings: &mut Findings) {
@@ -136,23 +180,34 @@ fn complain(setting: &Setting<'_>, invalid: Invalid, findings: &mut Findings) {
     });
 }
 
-fn rule(option: &str, text: &str) -> Result<Rule, Invalid> {
+/// `option` is without its phase.
+fn rule(phase: Phase, option: &str, text: &str) -> Result<Rule, Invalid> {
     if option == "route-label" {
         return Ok(Rule::Label(text.to_owned()));
     }
     if option == "route-run" {
-        return Ok(Rule::Do(Test::Always, action::read(text)?));
+        return Ok(Rule::Do(Test::Always, action::read(phase, text)?));
     }
     let Some((test, rest)) = text.split_once(char::is_whitespace) else {
         return Err(Invalid::new("has no action")
             .help("write the test, a blank, and the action, such as `^/old redirect:/new`"));
     };
-    let action = action::read(rest.trim_start())?;
+    let action = action::read(phase, rest.trim_start())?;
     let test = match SUBJECTS.iter().find(|(name, _)| *name == option) {
         Some((_, variable)) => Test::Matches((*variable).to_owned(), pattern::read(test)?),
+        None if option == "route-status" => Test::Status(status(test)?),
         None => Test::If(condition::read(test)?, option == "route-if"),
     };
     Ok(Rule::Do(test, action))
+}
+
+/// A number from 200 to 599.
+fn status(text: &str) -> Result<u16, Invalid> {
+    match text.parse() {
+        Ok(status) if (200..600).contains(&status) => Ok(status),
+        _ => Err(Invalid::new(format!("has `{text}`, which is no status"))
+            .help("write a number from 200 to 599")),
+    }
 }
 
 /// `Name: value`.
@@ -163,12 +218,18 @@ fn field(text: &str) -> Result<(String, &str), Invalid> {
     Ok((field_name(name.trim_end())?, value.trim()))
 }
 
-fn field_name(name: &str) -> Result<String, Invalid> {
+fn token(name: &str) -> Result<(), Invalid> {
     let is_token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
     if name.is_empty() || !name.bytes().all(is_token) {
         let problem = format!("has `{}`, which is no name of a field", name.escape_debug());
-        return Err(Invalid::new(problem).help("write `Name: value`"));
+        return Err(Invalid::new(problem).help("write a name such as `X-User`"));
     }
+    Ok(())
+}
+
+/// One that may come and go.
+fn field_name(name: &str) -> Result<String, Invalid> {
+    token(name)?;
     if OF_THE_CONNECTION.contains(&name.to_ascii_lowercase().as_str()) {
         let problem = format!("is about {name}, which depends on the connection");
         return Err(Invalid::new(problem).help("rwsgi sets it itself: remove this line"));

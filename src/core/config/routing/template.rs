@@ -17,10 +17,48 @@ pub enum Piece {
     Group(usize),
     /// `${NAME}`: a variable of CGI.
     Variable(String),
+    /// `${cookie[NAME]}` and its kin.
+    Function(Function),
+}
+
+/// What is in a text by a function. Those with a name take the value of this variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Function {
     /// `${cookie[NAME]}`.
     Cookie(String),
     /// `${qs[NAME]}`: a parameter of the query string, as it was sent.
     Parameter(String),
+    /// `${mime[VARIABLE]}`: the media type of a file of this name.
+    MediaType(String),
+    /// `${base64[VARIABLE]}`.
+    Base64(String),
+    /// `${hex[VARIABLE]}`, with capitals.
+    Hex(String),
+    /// `${httptime[SECONDS]}`: in so many seconds, as fields of HTTP have it.
+    HttpTime(u64),
+    /// `${time[unix]}`: seconds of the epoch.
+    Seconds,
+    /// `${time[micros]}`: microseconds of the epoch.
+    Micros,
+    /// `${uwsgi[uuid]}`: another one each time.
+    Uuid,
+    /// `${uwsgi[wid]}` and its kin.
+    Figure(Figure),
+}
+
+/// A number that tells of the server or the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Figure {
+    /// `wid`: the number of the worker.
+    Worker,
+    /// `pid`: its process.
+    Process,
+    /// `status`: of the response, once there is one.
+    Status,
+    /// `rtime`: how many microseconds it took, once it has left.
+    Micros,
+    /// `rsize`: the bytes of its body, once it has left.
+    Size,
 }
 
 impl Template {
@@ -74,11 +112,39 @@ fn variable(name: &str) -> Result<Piece, Invalid> {
         }
         return Ok(Piece::Variable(name.to_owned()));
     };
-    let argument = argument.strip_suffix(']').unwrap_or(argument);
-    match function {
-        "cookie" => Ok(Piece::Cookie(argument.to_owned())),
-        "qs" => Ok(Piece::Parameter(argument.to_owned())),
-        _ => Err(Invalid::new(format!("has `${{{function}[…]}}`, which is not in this version"))
-            .help("there are `${NAME}` of CGI, `${cookie[NAME]}` and `${qs[NAME]}`")),
-    }
+    let Some(argument) = argument.strip_suffix(']') else {
+        return Err(Invalid::new(format!("has `${{{name}}}`, in which a `]` is missing")));
+    };
+    let named = || argument.to_owned();
+    Ok(Piece::Function(match (function, argument) {
+        ("cookie", _) => Function::Cookie(named()),
+        ("qs", _) => Function::Parameter(named()),
+        ("mime", _) => Function::MediaType(named()),
+        ("base64", _) => Function::Base64(named()),
+        ("hex", _) => Function::Hex(named()),
+        ("httptime", "") => Function::HttpTime(0),
+        ("httptime", _) => match argument.parse() {
+            // Within the years that a date of HTTP can have.
+            Ok(seconds @ 0..=0xffff_ffff) => Function::HttpTime(seconds),
+            _ => {
+                let problem = format!("has `${{{name}}}`, which is no number of seconds");
+                return Err(Invalid::new(problem).help("write such as `${httptime[3600]}`"));
+            }
+        },
+        ("time", "unix") => Function::Seconds,
+        ("time", "micros") => Function::Micros,
+        ("uwsgi", "uuid") => Function::Uuid,
+        ("uwsgi", "wid") => Function::Figure(Figure::Worker),
+        ("uwsgi", "pid") => Function::Figure(Figure::Process),
+        ("uwsgi", "status") => Function::Figure(Figure::Status),
+        ("uwsgi", "rtime") => Function::Figure(Figure::Micros),
+        ("uwsgi", "rsize") => Function::Figure(Figure::Size),
+        _ => {
+            return Err(Invalid::new(format!("has `${{{name}}}`, which is not known here")).help(
+                "there are `${NAME}` of CGI, `cookie[NAME]`, `qs[NAME]`, `mime[NAME]`, `base64[NAME]`, \
+                 `hex[NAME]`, `httptime[SECONDS]`, `time[unix]`, `time[micros]`, and of `uwsgi[…]` wid, pid, \
+                 uuid, status, rtime and rsize",
+            ));
+        }
+    }))
 }
