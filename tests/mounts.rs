@@ -152,6 +152,48 @@ fn one_that_cannot_be_imported_is_a_failed_start_that_names_its_mount() {
 }
 
 #[test]
+fn without_need_app_the_others_serve() {
+    let lines =
+        "need-app = false\nmount = /ok=shop:one\nmount = /bad=shop:none\nmanage-script-name = true";
+    let server = with(lines).start();
+    assert!(
+        server.log().contains("mount=/bad, module=shop:none; the others serve"),
+        "{}",
+        server.log()
+    );
+    says(&server, "/ok/x", "one /ok /x");
+    server.get("/bad/x").expect(500);
+    server.wait_for_log("could not be imported at the start: mount=/bad, module=shop:none", 1);
+    let none = "need-app = false\nmount = /a=shop:none\nmount = /b=shop:nothing";
+    with(none).run().refuses(70, &["module=shop:no"]);
+}
+
+#[test]
+fn factories_are_called_with_literals_and_nothing_else() {
+    let lines = |call: &str| format!("module = shop:{call}");
+    let server = with(&lines("make(name=\"a(b) = \" 'c', )")).start();
+    says(&server, "/", "a(b) = c  /");
+    let server =
+        with("mount = /m=shop:make((1, {'a': [-2, None]}))\nmanage-script-name = true").start();
+    says(&server, "/m", "(1, {'a': [-2, None]}) /m ");
+    for call in [
+        "make(create())",
+        "make(name)",
+        "make(*[1])",
+        "make(**{'name': 1})",
+        "create()()",
+        "make(1,",
+    ] {
+        let code = if call.ends_with(')') { 70 } else { 78 };
+        let texts = ["make(", "create()", "debug=False"];
+        let said = if call.starts_with("make") { &texts[..1] } else { &texts[1..2] };
+        with(&lines(call)).run().refuses(code, said);
+        with(&lines(call)).run().refuses(code, &texts[2..]);
+    }
+    with(&lines("make(1, 2)")).run().refuses(70, &["takes 1 positional argument"]);
+}
+
+#[test]
 fn mounts_that_contradict_each_other_are_errors_of_the_configuration() {
     let same = "mount = /a=shop:one\nmount = /a/=shop:two";
     with(same).run().refuses(78, &["have the same prefix", "remove one of the lines"]);

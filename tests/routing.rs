@@ -12,6 +12,8 @@ use crate::support::wait;
 const APP: &str = "
 def application(environ, start_response):
     path = environ['PATH_INFO']
+    if path == '/raise':
+        raise ValueError(path)
     status = {'/404': '404 Not Found', '/500': '500 Oops'}.get(path[:4], '200 OK')
     start_response(status, [('Content-Type', 'text/plain'), ('X-App', '1'), ('X-Whole', 'yes')])
     names = 'SCRIPT_NAME', 'PATH_INFO', 'QUERY_STRING', 'FOO', 'REMOTE_USER'
@@ -298,6 +300,33 @@ def application(environ, start_response):
     assert_eq!(server.get("/busy").expect(503).text(), "Service Unavailable");
     server.wait_for_log("closed", 1);
     assert_eq!(server.get("/").expect(200).text().len(), 65_536_000);
+}
+
+#[test]
+fn error_pages_are_for_errors_that_the_application_does_not_answer() {
+    let lines = "error-page-403 = 403.html\nerror-page-404 = none.html\nerror-page-404 = 404.html\n\
+                 error-page-500 = 500.html\nroute = ^/forbidden break:403\nroute = ^/gone break:410\n\
+                 route = ^/nowhere static:%dnowhere.txt";
+    let page = |name: &str| format!("<h1>{name}</h1>\n");
+    let mut setup = with(lines);
+    for status in ["403", "404", "500"] {
+        setup = setup.file(&format!("{status}.html"), &page(status));
+    }
+    let server = setup.start();
+    assert!(server.log().contains("none.html"), "{}", server.log());
+    for (path, status) in [("/forbidden", 403), ("/nowhere", 404), ("/raise", 500)] {
+        let answered = server.get(path).expect(status);
+        assert_eq!(answered.text(), page(&status.to_string()));
+        assert_eq!(answered.field("content-type"), Some("text/html; charset=utf-8"));
+    }
+    for (path, status) in [("/404", 404), ("/gone", 410)] {
+        let answered = server.get(path).expect(status);
+        assert_eq!(
+            answered.field("content-type").map(|kind| kind.starts_with("text/plain")),
+            Some(true)
+        );
+        assert!(!answered.text().contains("<h1>"), "{path}");
+    }
 }
 
 #[test]

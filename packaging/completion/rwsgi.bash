@@ -32,44 +32,44 @@ _rwsgi() {
             --ini --check --show-config --get --dump-options --stop --reload --stacks --help --version --http
             --socket --uwsgi-socket --protocol --proxy-protocol --trusted-proxies --trusted-proxy-count
             --trusted-proxy-headers --max-connections --listen --chmod-socket --chown-socket --chdir --wsgi-file
-            --module --mount --manage-script-name --no-default-app --eval --paste --paste-logger --callable
-            --pythonpath --virtualenv --python --env --envdir --unenv --pyargv --import --shared-import
-            --pymodule-alias --post-pymodule-alias --chdir2 --uwsgi-module --locks --cache2 --cache
-            --cache-blocksize --cache-store --cache-store-sync --processes --threads --cheaper --cheaper-initial
-            --cheaper-step --cheaper-algo --cheaper-overload --cheaper-idle --cheaper-busyness-max
-            --cheaper-busyness-min --cheaper-busyness-multiplier --cheaper-busyness-penalty
-            --cheaper-busyness-backlog-alert --cheaper-busyness-backlog-step --cheaper-busyness-backlog-nonzero
-            --cheaper-rss-limit-soft --cheaper-rss-limit-hard --idle --die-on-idle --cheap --lazy-apps
-            --worker-reload-mercy --reload-probe --reload-probe-timeout --reload-overlap --import-timeout
-            --touch-reload --touch-workers-reload --touch-chain-reload --py-autoreload --max-requests
-            --max-requests-delta --max-worker-lifetime --max-worker-lifetime-delta --min-worker-lifetime
-            --reload-on-rss --reload-on-pss --reload-on-uss --reload-on-as --evil-reload-on-rss
-            --evil-reload-on-as --reload-on-memory-pressure --mem-collector-freq --harakiri --harakiri-warn
-            --harakiri-grace --max-queue --queue-timeout --buffer-size --max-fields --limit-post --post-buffering
-            --response-buffering --http-headers-timeout --http-keepalive --http-timeout --minimum-rate
-            --static-map --static-map2 --check-static --static-index --static-skip-ext --static-safe --mimefile
-            --static-expires --static-expires-mtime --static-expires-uri --static-expires-uri-mtime
-            --static-expires-path-info --static-expires-path-info-mtime --static-expires-type
-            --static-expires-type-mtime --static-gzip --static-gzip-dir --static-gzip-ext --static-gzip-all
-            --x-sendfile --x-accel-redirect --route --route-uri --route-host --route-qs --route-remote-addr
-            --route-remote-user --route-user-agent --route-referer --route-if --route-if-not --route-run
-            --route-label --response-route --response-route-status --response-route-uri --response-route-host
-            --response-route-qs --response-route-remote-addr --response-route-remote-user
-            --response-route-user-agent --response-route-referer --response-route-if --response-route-if-not
-            --response-route-run --response-route-label --error-route --error-route-status --error-route-uri
-            --error-route-host --error-route-qs --error-route-remote-addr --error-route-remote-user
-            --error-route-user-agent --error-route-referer --error-route-if --error-route-if-not
-            --error-route-run --error-route-label --final-route --final-route-status --final-route-uri
-            --final-route-host --final-route-qs --final-route-remote-addr --final-route-remote-user
-            --final-route-user-agent --final-route-referer --final-route-if --final-route-if-not
-            --final-route-run --final-route-label --add-header --del-header --collect-header --pull-header --uid
-            --gid --umask --pidfile --control-socket --control-group --master-fifo --stats --stats-http
-            --stats-minified --daemonize --ignore-unsupported --autostart --socket-activation --memory-high
-            --memory-max --cpu-quota --tasks-max --logto --logging --logger --log-route --log-encoder --log-date
-            --logfile-chmod --logfile-chown --log-maxsize --log-backupname --log-truncate --log-reopen
-            --touch-logreopen --touch-logrotate --disable-logging --log-4xx --log-5xx --log-slow --log-big
-            --log-zero --log-ioerror --log-sendfile --log-format --log-format-strftime --log-micros
-            --log-x-forwarded-for --req-logger --log-req-route --log-req-encoder --log-rate --master --need-app
+            --module --mount --manage-script-name --need-app --no-default-app --eval --paste --paste-logger
+            --callable --pythonpath --virtualenv --python --env --envdir --unenv --pyargv --import
+            --shared-import --pymodule-alias --post-pymodule-alias --chdir2 --uwsgi-module --locks --cache2
+            --cache --cache-blocksize --cache-store --cache-store-sync --processes --threads --cheaper
+            --cheaper-initial --cheaper-step --cheaper-algo --cheaper-overload --cheaper-idle
+            --cheaper-busyness-max --cheaper-busyness-min --cheaper-busyness-multiplier
+            --cheaper-busyness-penalty --cheaper-busyness-backlog-alert --cheaper-busyness-backlog-step
+            --cheaper-busyness-backlog-nonzero --cheaper-rss-limit-soft --cheaper-rss-limit-hard --idle
+            --die-on-idle --cheap --lazy-apps --worker-reload-mercy --reload-probe --reload-probe-timeout
+            --reload-overlap --import-timeout --touch-reload --touch-workers-reload --touch-chain-reload
+            --py-autoreload --max-requests --max-requests-delta --max-worker-lifetime --max-worker-lifetime-delta
+            --min-worker-lifetime --reload-on-rss --reload-on-pss --reload-on-uss --reload-on-as
+            --evil-reload-on-rss --evil-reload-on-as --reload-on-memory-pressure --mem-collector-freq --harakiri
+            --harakiri-warn --harakiri-grace --max-queue --queue-timeout --buffer-size --max-fields --limit-post
+            --post-buffering --response-buffering --http-headers-timeout --http-keepalive --http-timeout
+            --minimum-rate --static-map --static-map2 --check-static --static-index --static-skip-ext
+            --static-safe --mimefile --error-page-403 --error-page-404 --error-page-500 --static-expires
+            --static-expires-mtime --static-expires-uri --static-expires-uri-mtime --static-expires-path-info
+            --static-expires-path-info-mtime --static-expires-type --static-expires-type-mtime --static-gzip
+            --static-gzip-dir --static-gzip-ext --static-gzip-all --x-sendfile --x-accel-redirect --route
+            --route-uri --route-host --route-qs --route-remote-addr --route-remote-user --route-user-agent
+            --route-referer --route-if --route-if-not --route-run --route-label --response-route
+            --response-route-status --response-route-uri --response-route-host --response-route-qs
+            --response-route-remote-addr --response-route-remote-user --response-route-user-agent
+            --response-route-referer --response-route-if --response-route-if-not --response-route-run
+            --response-route-label --error-route --error-route-status --error-route-uri --error-route-host
+            --error-route-qs --error-route-remote-addr --error-route-remote-user --error-route-user-agent
+            --error-route-referer --error-route-if --error-route-if-not --error-route-run --error-route-label
+            --final-route --final-route-status --final-route-uri --final-route-host --final-route-qs
+            --final-route-remote-addr --final-route-remote-user --final-route-user-agent --final-route-referer
+            --final-route-if --final-route-if-not --final-route-run --final-route-label --add-header --del-header
+            --collect-header --pull-header --uid --gid --umask --pidfile --control-socket --control-group
+            --master-fifo --stats --stats-http --stats-minified --daemonize --ignore-unsupported --autostart
+            --socket-activation --memory-high --memory-max --cpu-quota --tasks-max --logto --logging --logger
+            --log-route --log-encoder --log-date --logfile-chmod --logfile-chown --log-maxsize --log-backupname
+            --log-truncate --log-reopen --touch-logreopen --touch-logrotate --disable-logging --log-4xx --log-5xx
+            --log-slow --log-big --log-zero --log-ioerror --log-sendfile --log-format --log-format-strftime
+            --log-micros --log-x-forwarded-for --req-logger --log-req-route --log-req-encoder --log-rate --master
             --die-on-term --vacuum --enable-threads --single-interpreter --honour-range --strict --json
             --interval --once --timeout --workers --wait --worker"
         return
@@ -178,6 +178,9 @@ _rwsgi() {
         --static-skip-ext) :; return ;;
         --static-safe) _rwsgi_files; return ;;
         --mimefile) _rwsgi_files; return ;;
+        --error-page-403) _rwsgi_files; return ;;
+        --error-page-404) _rwsgi_files; return ;;
+        --error-page-500) _rwsgi_files; return ;;
         --static-expires) :; return ;;
         --static-expires-mtime) :; return ;;
         --static-expires-uri) :; return ;;

@@ -18,6 +18,7 @@ mod control;
 mod deadlines;
 mod desk;
 mod django;
+mod error_page;
 mod exchange;
 #[expect(unsafe_code, reason = "one of the two files that may: raw calls of CPython")]
 mod ffi;

@@ -3,34 +3,32 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
 use rwsgi_core::log::{self, Event};
 
 use crate::exchange::Payload;
-use crate::request::{Call, error_head, error_text};
+use crate::request::Call;
 use crate::worker::Worker;
 
 /// Seconds after which a client may try again.
 const RETRY: HeaderValue = HeaderValue::from_static("5");
 
-/// Answers a request that the application has not seen with 503: the client may try again after so
-/// many seconds.
-pub(crate) fn refuse(call: &Call, seconds: HeaderValue) {
-    let status = StatusCode::SERVICE_UNAVAILABLE;
-    let (mut head, text) = (error_head(status), error_text(status));
-    head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
-    head.headers_mut().insert(RETRY_AFTER, seconds);
-    let text = if call.request.method == Method::HEAD { Bytes::new() } else { text };
-    call.exchange.respond(head, Payload::Whole(text));
-}
-
 impl Worker {
+    /// Answers a request that the application has not seen with 503: the client may try again after so
+    /// many seconds.
+    pub(crate) fn refuse(&self, call: &Call, seconds: HeaderValue) {
+        let (mut head, text) = self.error_pages.response(StatusCode::SERVICE_UNAVAILABLE);
+        head.headers_mut().insert(RETRY_AFTER, seconds);
+        let text = if call.request.method == Method::HEAD { Bytes::new() } else { text };
+        call.exchange.respond(head, Payload::Whole(text));
+    }
+
     /// Answers a request that the application will not see. `waited`: for how long it did; `None`:
     /// there was no room to wait.
     pub(crate) fn turn_away(&self, call: &Call, waited: Option<Duration>) {
         self.slot.count_turned_away();
-        refuse(call, RETRY);
+        self.refuse(call, RETRY);
         self.complain_of_overload(call, waited);
     }
 

@@ -16,7 +16,6 @@ use http::HeaderValue;
 use rwsgi_core::ipc::FromWorker;
 
 use crate::deadlines::NEVER;
-use crate::overload::refuse;
 use crate::request::Call;
 use crate::worker::Worker;
 
@@ -68,7 +67,7 @@ impl Worker {
         }
         if state.refuses {
             drop(state);
-            self.reactor().run_here(|| refuse(&call, RETRY));
+            self.reactor().run_here(|| self.refuse(&call, RETRY));
         } else {
             state.calls.push(call);
         }
@@ -128,7 +127,7 @@ impl Worker {
             state.refuses = true;
             std::mem::take(&mut state.calls)
         };
-        calls.iter().for_each(|call| refuse(call, RETRY));
+        calls.iter().for_each(|call| self.refuse(call, RETRY));
         self.deadlines.look_at(self.leave_at.load(SeqCst));
     }
 }

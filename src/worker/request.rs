@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_LENGTH};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use rwsgi_core::commons::Deed;
@@ -232,27 +232,12 @@ fn outgoing(head: Response<()>, body: RoutedBody, record: Record) -> Response<Ou
 
 /// A response of rwsgi itself; the connection is closed after it, since its request is not read.
 fn refuse(status: StatusCode, mut record: Record) -> Response<Outgoing> {
-    let mut head = error_head(status);
-    let text = error_text(status);
-    head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    let (mut head, text) = record.worker.error_pages.response(status);
     let body = route::respond(&mut record, &mut head).unwrap_or(RoutedBody::Bytes(text));
     persistence::end(&record.request, &mut head);
     record.answer(&head);
     add_server(&mut head, &record.connection);
     outgoing(head, body, record)
-}
-
-/// The head of a response of rwsgi itself.
-pub(crate) fn error_head(status: StatusCode) -> Response<()> {
-    let mut head = Response::new(());
-    *head.status_mut() = status;
-    head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    head
-}
-
-/// Its body: the reason, for people.
-pub(crate) fn error_text(status: StatusCode) -> Bytes {
-    Bytes::from_static(status.canonical_reason().unwrap_or("Error").as_bytes())
 }
 
 /// Says who answers, to a client. A web server says it itself.

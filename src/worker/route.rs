@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
+use http::header::{LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use rwsgi_core::config::routing::{Action, Collected, Figure, Routing, Rule};
 use rwsgi_core::config::{self, Config};
@@ -21,7 +21,6 @@ use rwsgi_protocol::response::status_forbids_content;
 use crate::commons;
 use crate::connection::Connection;
 use crate::record::{self, Record};
-use crate::request::{error_head, error_text};
 use crate::worker::Worker;
 
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
@@ -199,31 +198,31 @@ fn answered(
     fields: &HeaderMap,
 ) -> Routed {
     match answer {
-        Answer::Status(status) => status_alone(code(status)),
+        Answer::Status(status) => status_alone(worker, code(status)),
         Answer::Redirect(status, to) => {
-            let mut routed = status_alone(code(status));
+            let mut routed = status_alone(worker, code(status));
             match HeaderValue::try_from(encoded(&to)) {
                 Ok(to) => drop(routed.head.headers_mut().insert(LOCATION, to)),
-                Err(_) => return status_alone(StatusCode::BAD_REQUEST),
+                Err(_) => return status_alone(worker, StatusCode::BAD_REQUEST),
             }
             routed
         }
         Answer::Unauthorized(realm) => {
-            let mut routed = status_alone(StatusCode::UNAUTHORIZED);
+            let mut routed = status_alone(worker, StatusCode::UNAUTHORIZED);
             if let Ok(asked) = HeaderValue::try_from(format!("Basic realm=\"{realm}\"")) {
                 routed.head.headers_mut().insert(WWW_AUTHENTICATE, asked);
             }
             routed
         }
         Answer::File { .. } if *method != Method::GET && *method != Method::HEAD => {
-            status_alone(StatusCode::METHOD_NOT_ALLOWED)
+            status_alone(worker, StatusCode::METHOD_NOT_ALLOWED)
         }
         Answer::File { path, root } => {
             file(worker, &path, &root, method, fields).unwrap_or_else(|error| {
                 let message = format!("{} {}: {error}", request.method, request.path());
                 worker.complain("", log::warning(Event::ClientError, message));
                 // For the application that is a mistake of its own; here a client has named the file.
-                status_alone(StatusCode::NOT_FOUND)
+                status_alone(worker, StatusCode::NOT_FOUND)
             })
         }
     }
@@ -234,14 +233,12 @@ fn code(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-fn status_alone(status: StatusCode) -> Routed {
-    let mut head = error_head(status);
+fn status_alone(worker: &Worker, status: StatusCode) -> Routed {
+    let (mut head, mut text) = worker.error_pages.response(status);
     if status_forbids_content(status) {
-        head.headers_mut().remove(CONTENT_TYPE);
-        return Routed { head, body: RoutedBody::Bytes(Bytes::new()) };
+        head.headers_mut().clear();
+        text = Bytes::new();
     }
-    let text = error_text(status);
-    head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     Routed { head, body: RoutedBody::Bytes(text) }
 }
 
@@ -254,7 +251,7 @@ fn file(
 ) -> Result<Routed, FileError> {
     let files = worker.router.files.iter().find(|(known, _)| known == root);
     let (Some((_, files)), Ok(path)) = (files, HeaderValue::from_bytes(path)) else {
-        return Ok(status_alone(StatusCode::NOT_FOUND));
+        return Ok(status_alone(worker, StatusCode::NOT_FOUND));
     };
     let mut head = Response::new(());
     head.headers_mut().insert(X_SENDFILE, path);

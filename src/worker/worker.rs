@@ -28,6 +28,7 @@ use crate::connection::Connection;
 use crate::control::{CHANNEL, Post, SIGNAL};
 use crate::deadlines::{Deadlines, NEVER};
 use crate::desk::Desks;
+use crate::error_page::ErrorPages;
 use crate::hand::{Hand, HandMain};
 use crate::identity::Names;
 use crate::import;
@@ -69,6 +70,7 @@ pub(crate) struct Worker {
     pub(crate) files: Files,
     pub(crate) mounts: Mounts,
     pub(crate) router: Router,
+    pub(crate) error_pages: ErrorPages,
     pub(crate) spool: Spool,
     pub(crate) origins: Origins,
     pub(crate) names: Names,
@@ -337,6 +339,7 @@ impl Worker {
             files: Files::new(&config.files),
             mounts: Mounts::new(&config.application),
             router: Router::new(&config),
+            error_pages: ErrorPages::read(&config.files),
             spool: Spool::new(),
             origins: Origins::new(&config.proxies),
             names,

@@ -46,6 +46,7 @@ pub(super) fn application(
         mounts: mounts.iter().map(|(_, mount)| mount.clone()).collect(),
         manage_script_name: settings.switch("manage-script-name"),
         only_mounts: settings.switch("no-default-app") && !has_root,
+        needs_all: settings.switch("need-app"),
         startup: startup::startup(settings, base, findings),
         chdir,
         pythonpath: startup::pythonpath(settings, base),

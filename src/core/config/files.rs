@@ -34,6 +34,9 @@ pub struct Files {
     pub sendfile: Vec<PathBuf>,
     /// The same by prefixes of its own (`x-accel-redirect`).
     pub accel: Vec<Map>,
+    /// What rwsgi's own errors of a status have as body, absolute; the first that can be read counts
+    /// (`error-page-403` and the like).
+    pub error_pages: Vec<(u16, PathBuf)>,
 }
 
 /// A prefix of paths, and the directory or file that it stands for.
@@ -106,8 +109,12 @@ pub(super) fn files(settings: &Settings<'_>, base: &Path, findings: &mut Finding
         },
         sendfile: reader.directories("x-sendfile"),
         accel: reader.maps("x-accel-redirect"),
+        error_pages: reader.error_pages(),
     }
 }
+
+const ERROR_PAGES: [(&str, u16); 3] =
+    [("error-page-403", 403), ("error-page-404", 404), ("error-page-500", 500)];
 
 const EXPIRIES: &[&str] = &[
     "static-expires",
@@ -204,6 +211,17 @@ impl<'a, 's> Reader<'a, 's> {
             Some(Value::Path(default)) if written.is_empty() => vec![default],
             _ => written.into_iter().map(|(_, path)| path).collect(),
         }
+    }
+
+    fn error_pages(&mut self) -> Vec<(u16, PathBuf)> {
+        let mut pages = Vec::new();
+        for (name, status) in ERROR_PAGES {
+            for (setting, path) in self.paths(name) {
+                self.look(setting, paths::readable_file(&path), "a page of HTML");
+                pages.push((status, path));
+            }
+        }
+        pages
     }
 
     fn look(&mut self, setting: &Setting<'_>, found: Result<(), Obstacle>, expected: &str) {

@@ -281,7 +281,7 @@ const LATER: &[Known] = &[
     valued(&["reload-on-exception*"], NotYet("a worker stays after an exception")),
     flag(&["reload-on-exception"], NotYet("a worker stays after an exception")),
     valued(
-        &["response-headers-limit", "error-page-*", "http-var"],
+        &["response-headers-limit", "http-var"],
         NotYet("responses are sent as the application makes them"),
     ),
     flag(&["http-auto-gzip", "http-websockets"], NotYet("it has no effect")),

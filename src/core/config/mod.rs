@@ -260,6 +260,8 @@ pub struct Application {
     pub manage_script_name: bool,
     /// What is for no mount is not found (`no-default-app`).
     pub only_mounts: bool,
+    /// One that cannot be imported is a failed start (`need-app`).
+    pub needs_all: bool,
     /// What is done around the import.
     pub startup: Startup,
     /// Working directory, absolute (`chdir`); as started when `None`.
@@ -290,6 +292,7 @@ impl Application {
             mounts: Vec::new(),
             manage_script_name: false,
             only_mounts: false,
+            needs_all: true,
             startup: Startup::default(),
             chdir: None,
             pythonpath: Vec::new(),

@@ -323,6 +323,13 @@ pub static OPTIONS: &[OptionSpec] = &[
             "The path of a request tells which `mount` it is for: the prefix is taken off PATH_INFO and is \
              SCRIPT_NAME.",
         ),
+    option("need-app", Group::Application, Kind::Switch)
+        .default("true")
+        .example("false")
+        .doc(
+            "A start or reload fails when one of the applications cannot be imported. `false`: the others serve, and \
+             what is for that one is answered with 500; a start without any still fails.",
+        ),
     option("no-default-app", Group::Application, Kind::Switch)
         .default("false")
         .example("true")
@@ -933,6 +940,24 @@ pub static OPTIONS: &[OptionSpec] = &[
             "A table of media types and extensions; may be given several times, the first that \
              knows an extension counts. What none of them knows is in a table of rwsgi.",
         ),
+    option("error-page-403", Group::Files, Kind::Path)
+        .list()
+        .example("errors/403.html")
+        .doc(
+            "A page of HTML for 403 Forbidden where rwsgi says it itself, as for a rule; not for what the application \
+             answers, for which there is `error-route-status`. May be given several times: the first that can be read \
+             counts. It is read when a worker starts.",
+        ),
+    option("error-page-404", Group::Files, Kind::Path)
+        .list()
+        .example("errors/404.html")
+        .doc("As `error-page-403`, for 404 Not Found, as where there are but mounts and none fits."),
+    option("error-page-500", Group::Files, Kind::Path)
+        .list()
+        .example("errors/500.html")
+        .doc(
+            "As `error-page-403`, for 500 Internal Server Error, as for an exception that the application raises.",
+        ),
     option("static-expires", Group::Files, Kind::Expiry)
         .list()
         .example(r"\.[0-9a-f]{12}\.(css|js)$ 31536000")
@@ -1503,10 +1528,6 @@ pub static OPTIONS: &[OptionSpec] = &[
         .default("true")
         .example("true")
         .doc("A master process watches the workers."),
-    option("need-app", Group::Always, Kind::Always("rwsgi never serves without the application"))
-        .default("true")
-        .example("true")
-        .doc("A start without an application that can be imported fails."),
     option("die-on-term", Group::Always, Kind::Always("SIGTERM always stops rwsgi, gracefully"))
         .default("true")
         .example("true")

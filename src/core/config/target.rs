@@ -13,7 +13,8 @@ pub enum Target {
     File {
         /// The file.
         path: PathBuf,
-        /// The name in it, `application` by default; `name()` is called once to make the callable.
+        /// The name in it, `application` by default; `name()`, perhaps with literals as
+        /// arguments, is called once to make the callable.
         callable: String,
     },
     /// `module = package.module:callable`.
@@ -87,13 +88,17 @@ pub(super) fn module(text: &str) -> Result<Value, Invalid> {
     Ok(Value::Module(name.to_owned(), call))
 }
 
-/// Reads the name of a callable, or of a factory with `()`.
+/// Reads the name of a callable, or of a factory with its arguments, which are literals of Python.
 pub(super) fn callable(text: &str) -> Result<String, Invalid> {
-    let name = text.strip_suffix("()").unwrap_or(text);
+    let (name, call) = text.split_at(text.find('(').unwrap_or(text.len()));
     let legal = |c: char| c == '_' || c == '.' || c.is_alphanumeric();
     if name.is_empty() || !name.chars().all(legal) || name.starts_with(|c: char| c.is_numeric()) {
         return Err(Invalid::new("does not name a callable")
             .help("write `name`, or `name()` for a function that returns the application"));
+    }
+    if !call.is_empty() && (!call.ends_with(')') || call.contains(char::is_control)) {
+        return Err(Invalid::new("calls a factory without the end of its arguments")
+            .help("write such as `name()` or `name(\"production\", debug=False)`"));
     }
     Ok(text.to_owned())
 }
@@ -168,6 +173,8 @@ mod tests {
         assert_eq!(mounted("/a=x/app.py:app"), ("/a".into(), file("x/app.py", "app")));
         assert_eq!(mounted("/=pkg.app:make()"), (String::new(), module("pkg.app", "make()")));
         assert_eq!(mounted("/a=a.wsgi:app"), ("/a".into(), module("a.wsgi", "app")));
+        let call = "make(\"http://x=y\", debug=False)";
+        assert_eq!(mounted(&format!("/a=pkg:{call}")), ("/a".into(), module("pkg", call)));
         assert_eq!(mounted("/a=pkg.app"), ("/a".into(), module("pkg.app", "application")));
     }
 
@@ -178,7 +185,17 @@ mod tests {
         assert!(help("shop=app.py").contains("`/shop=app.py`"));
         assert!(help("shop.test/a=app.py").contains("host"));
         assert!(help("/a=m:1x").contains("name()"));
-        for text in ["/a=", "/a=b c", "=app.py", "/a=..", "/a=m:", "/a=m:x y"] {
+        for text in [
+            "/a=",
+            "/a=b c",
+            "=app.py",
+            "/a=..",
+            "/a=m:",
+            "/a=m:x y",
+            "/a=m:x(1",
+            "/a=m:x(1)y",
+            "/a=m:(1)",
+        ] {
             assert!(mount(text).is_err(), "{text}");
         }
     }

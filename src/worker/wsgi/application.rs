@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyString};
 use rwsgi_core::config::{Application, Import, Target};
 use rwsgi_core::ipc::Failure;
+use rwsgi_core::log::{self, Event};
 
 use crate::{advice, traceback};
 
@@ -23,16 +25,7 @@ pub(crate) fn load(py: Python<'_>, application: &Application) -> Result<(Callabl
     })?;
     let startup = &application.startup;
     aliases(py, &startup.aliases, "pymodule-alias")?;
-    let mut loaded: Vec<(&Target, Py<PyAny>)> = Vec::new();
-    for target in application.targets() {
-        // One that is mounted twice is one application.
-        let known = loaded.iter().find(|(other, _)| *other == target);
-        let callable = match known {
-            Some((_, callable)) => callable.clone_ref(py),
-            None => callable(py, application, target)?.unbind(),
-        };
-        loaded.push((target, callable));
-    }
+    let loaded = callables(py, application)?;
     for one in &startup.imports {
         module(py, one)
             .map_err(|error| import_failed(py, &error, &format!("import={}", text(one))))?;
@@ -44,7 +37,58 @@ pub(crate) fn load(py: Python<'_>, application: &Application) -> Result<(Callabl
         })?;
     }
     let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Ok((loaded.into_iter().map(|(_, callable)| callable).collect(), micros))
+    Ok((loaded, micros))
+}
+
+/// With `need-app = false` one that cannot be imported is replaced, unless none can.
+fn callables(py: Python<'_>, application: &Application) -> Result<Callables, Failure> {
+    let mut loaded: Vec<(&Target, Py<PyAny>)> = Vec::new();
+    let mut failures = Vec::new();
+    for target in application.targets() {
+        // One that is mounted twice is one application.
+        let known = loaded.iter().find(|(other, _)| *other == target);
+        let callable = match known {
+            Some((_, callable)) => callable.clone_ref(py),
+            None => match callable(py, application, target) {
+                Ok(callable) => callable.unbind(),
+                Err(failure) if application.needs_all => return Err(failure),
+                Err(failure) => {
+                    failures.push((target, failure));
+                    let missing = Missing { what: describe(application, target) };
+                    let missing = Bound::new(py, missing).map_err(|error| {
+                        traceback::failure(py, &error, "there is no memory".to_owned())
+                    })?;
+                    missing.into_any().unbind()
+                }
+            },
+        };
+        loaded.push((target, callable));
+    }
+    if loaded.iter().all(|(target, _)| failures.iter().any(|(failed, _)| failed == target))
+        && let Some((_, failure)) = failures.pop()
+    {
+        return Err(failure);
+    }
+    for (_, Failure { summary, traceback, .. }) in failures {
+        let message = format!("{summary}; the others serve (`need-app = false`)\n{traceback}");
+        log::error(Event::ApplicationError, message.trim_end()).send();
+    }
+    Ok(loaded.into_iter().map(|(_, callable)| callable).collect())
+}
+
+/// Stands for an application that could not be imported: each request for it is answered with 500, and
+/// the log says why.
+#[pyclass(frozen)]
+struct Missing {
+    what: String,
+}
+
+#[pymethods]
+impl Missing {
+    fn __call__(&self, _environ: &Bound<'_, PyAny>, _start: &Bound<'_, PyAny>) -> PyResult<()> {
+        let what = &self.what;
+        Err(PyRuntimeError::new_err(format!("it could not be imported at the start: {what}")))
+    }
 }
 
 /// Where modules are looked for, from where, and what they find in `sys.argv`.
@@ -156,10 +200,7 @@ fn import<'py>(py: Python<'py>, target: &Target) -> Result<Bound<'py, PyAny>, Un
         Target::Code { text, callable } => (evaluate(py, text)?, callable),
         Target::Paste { uri, logging } => return Ok(deploy(py, uri, logging.as_deref())?),
     };
-    let (plain, is_factory) = match name.strip_suffix("()") {
-        Some(factory) => (factory, true),
-        None => (name.as_str(), false),
-    };
+    let (plain, call) = name.split_at(name.find('(').unwrap_or(name.len()));
     let mut found = module.clone();
     for part in plain.split('.') {
         found = found.getattr(part).map_err(|exception| {
@@ -167,7 +208,39 @@ fn import<'py>(py: Python<'py>, target: &Target) -> Result<Bound<'py, PyAny>, Un
             Unusable { exception, without }
         })?;
     }
-    Ok(if is_factory { found.call0()? } else { found })
+    Ok(match call {
+        "" => found,
+        "()" => found.call0()?,
+        _ => call_factory(&found, name)?,
+    })
+}
+
+/// Calls a factory as `text` does. Its arguments are literals: a configuration is not a program.
+fn call_factory<'py>(factory: &Bound<'py, PyAny>, text: &str) -> PyResult<Bound<'py, PyAny>> {
+    let py = factory.py();
+    let read = || {
+        let ast = py.import("ast")?;
+        let call = ast.call_method1("parse", (text, "<callable>", "eval"))?.getattr("body")?;
+        let literal = |node: &Bound<'py, PyAny>| ast.call_method1("literal_eval", (node,));
+        let arguments = PyList::empty(py);
+        for node in call.getattr("args")?.try_iter()? {
+            arguments.append(literal(&node?)?)?;
+        }
+        let named = PyDict::new(py);
+        for keyword in call.getattr("keywords")?.try_iter()? {
+            let keyword = keyword?;
+            let name = keyword.getattr("arg")?.cast_into::<PyString>()?;
+            named.set_item(name, literal(&keyword.getattr("value")?)?)?;
+        }
+        // `a(1)(2)` calls what `a(1)` returns.
+        call.getattr("func")?.getattr("ctx")?;
+        Ok((arguments.to_tuple(), named))
+    };
+    let (arguments, named) = read().map_err(|error: PyErr| {
+        let rule = "the arguments of a factory are literals, such as \"production\" or debug=False";
+        PyValueError::new_err(format!("{text}: {rule} ({error})"))
+    })?;
+    factory.call(arguments, Some(&named))
 }
 
 /// Runs the code of `eval` as a module.

@@ -14,7 +14,7 @@ use rwsgi_protocol::response::{Framing, framing, status_forbids_content};
 
 use crate::overtime::RequestTimeout;
 use crate::record;
-use crate::request::{Call, error_head, error_text};
+use crate::request::Call;
 use crate::traceback;
 use crate::wsgi::file_wrapper::{self, Rest};
 use crate::wsgi::reply::{Mismatch, Reply};
@@ -214,10 +214,8 @@ pub(crate) fn fail(py: Python<'_>, call: &Call, reply: &Reply, failure: &Failure
     if reply.is_sent() {
         return reply.end(false);
     }
-    let status = StatusCode::INTERNAL_SERVER_ERROR;
-    let mut response = error_head(status);
-    let text = error_text(status);
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    let pages = &reply.worker().error_pages;
+    let (response, text) = pages.response(StatusCode::INTERNAL_SERVER_ERROR);
     let text = if call.request.method == Method::HEAD { Bytes::new() } else { text };
     reply.send_whole(response, text);
     reply.end(true);

@@ -14,7 +14,7 @@ use rwsgi_protocol::response::{Framing, framing};
 use rwsgi_core::log::{self, Event};
 
 use crate::exchange::{Exchange, Gone, Payload, Pushed};
-use crate::request::{Call, error_head, error_text};
+use crate::request::Call;
 use crate::worker::Worker;
 
 /// The response of one request.
@@ -329,10 +329,7 @@ impl Reply {
             self.worker.reactor().run_here(|| self.exchange.cancel());
             return Cut::BrokenOff;
         }
-        let status = StatusCode::GATEWAY_TIMEOUT;
-        let mut head = error_head(status);
-        let text = error_text(status);
-        head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+        let (mut head, text) = self.worker.error_pages.response(StatusCode::GATEWAY_TIMEOUT);
         // The next request of this client is better off with a worker whose threads are free.
         head.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         let text = if self.method == Method::HEAD { Bytes::new() } else { text };
