@@ -33,9 +33,9 @@ _rwsgi() {
             --socket --uwsgi-socket --protocol --proxy-protocol --trusted-proxies --trusted-proxy-count
             --trusted-proxy-headers --max-connections --listen --chmod-socket --chown-socket --chdir --wsgi-file
             --module --mount --manage-script-name --need-app --no-default-app --eval --paste --paste-logger
-            --callable --pythonpath --virtualenv --python --env --envdir --unenv --pyargv --import
-            --shared-import --pymodule-alias --post-pymodule-alias --chdir2 --uwsgi-module --locks --cache2
-            --cache --cache-blocksize --cache-store --cache-store-sync --processes --threads --cheaper
+            --callable --pythonpath --virtualenv --python --optimize --no-site --env --envdir --unenv --pyargv
+            --import --shared-import --pymodule-alias --post-pymodule-alias --chdir2 --uwsgi-module --locks
+            --cache2 --cache --cache-blocksize --cache-store --cache-store-sync --processes --threads --cheaper
             --cheaper-initial --cheaper-step --cheaper-algo --cheaper-overload --cheaper-idle
             --cheaper-busyness-max --cheaper-busyness-min --cheaper-busyness-multiplier
             --cheaper-busyness-penalty --cheaper-busyness-backlog-alert --cheaper-busyness-backlog-step
@@ -64,14 +64,14 @@ _rwsgi() {
             --final-route-remote-addr --final-route-remote-user --final-route-user-agent --final-route-referer
             --final-route-if --final-route-if-not --final-route-run --final-route-label --add-header --del-header
             --collect-header --pull-header --uid --gid --umask --pidfile --control-socket --control-group
-            --master-fifo --stats --stats-http --stats-minified --daemonize --ignore-unsupported --autostart
-            --socket-activation --memory-high --memory-max --cpu-quota --tasks-max --logto --logging --logger
-            --log-route --log-encoder --log-date --logfile-chmod --logfile-chown --log-maxsize --log-backupname
-            --log-truncate --log-reopen --touch-logreopen --touch-logrotate --disable-logging --log-4xx --log-5xx
-            --log-slow --log-big --log-zero --log-ioerror --log-sendfile --log-format --log-format-strftime
-            --log-micros --log-x-forwarded-for --req-logger --log-req-route --log-req-encoder --log-rate --master
-            --die-on-term --vacuum --enable-threads --single-interpreter --honour-range --strict --json
-            --interval --once --timeout --workers --wait --worker"
+            --master-fifo --stats --stats-http --stats-minified --stats-no-cores --daemonize --ignore-unsupported
+            --autostart --socket-activation --memory-high --memory-max --cpu-quota --tasks-max --logto --logging
+            --logger --log-route --log-encoder --log-date --logfile-chmod --logfile-chown --log-maxsize
+            --log-backupname --log-truncate --log-reopen --touch-logreopen --touch-logrotate --disable-logging
+            --log-4xx --log-5xx --log-slow --log-big --log-zero --log-ioerror --log-sendfile --log-format
+            --log-format-strftime --log-micros --log-x-forwarded-for --req-logger --log-req-route
+            --log-req-encoder --log-rate --master --die-on-term --vacuum --enable-threads --single-interpreter
+            --honour-range --strict --json --interval --once --timeout --workers --wait --worker"
         return
     fi
     case $previous in
@@ -103,6 +103,7 @@ _rwsgi() {
         --pythonpath) _rwsgi_files; return ;;
         -H | --virtualenv) _rwsgi_files directory; return ;;
         --python) _rwsgi_files; return ;;
+        --optimize) :; return ;;
         --env) :; return ;;
         --envdir) _rwsgi_files directory; return ;;
         --unenv) :; return ;;
