@@ -233,6 +233,43 @@ fn a_route_takes_its_lines_from_the_others() {
 }
 
 #[test]
+fn a_logger_has_its_encoders_and_what_is_drained_is_nowhere() {
+    let setup = Setup::new(
+        "processes=1\nlogger=stdio\nlog-socket=%dlines\nlogger=api file:%dapi\nlog-route=api ^/api\n\
+         log-encoder=json:api {\"m\":\"${msg}\"}\nlog-drain=^/health\nlog-format=%(uri)\n",
+    );
+    let socket = UnixDatagram::bind(setup.place.join("lines")).unwrap();
+    let server = setup.app(APP).start();
+    for path in ["/health", "/api/1", "/b"] {
+        server.get(path).expect(200);
+    }
+    wait::until("a line", || (server.place.read("api") == "{\"m\":\"/api/1\"}\n").then_some(()));
+    let (mut said, mut bytes) = (String::new(), [0; 4096]);
+    while !said.ends_with("/b\n") {
+        let length = socket.recv(&mut bytes).unwrap();
+        said.push_str(&String::from_utf8_lossy(&bytes[..length]));
+    }
+    wait::until("a line", || server.log().contains("/b\n").then_some(()));
+    for said in [said, server.log()] {
+        assert!(!said.contains("/health") && !said.contains("/api/1"), "{said}");
+        assert!(said.contains(" has imported the application"), "{said}");
+    }
+}
+
+#[test]
+fn only_what_a_filter_takes_is_in_the_log() {
+    let ini = "[rwsgi]\nhttp=app.sock\nchdir=%d\nwsgi-file=app.py\nlogto=%dlog\nlog-format=%(uri)\n\
+               log-filter=^/a\nlog-filter=^/b\n";
+    let mut server = Setup::classic(ini).app(APP).start();
+    let mut client = server.connect_locally();
+    for path in ["/a", "/c", "/b"] {
+        client.get(path).expect(200);
+    }
+    assert!(server.stop().success());
+    assert_eq!(server.place.read("log"), "/a\n/b\n");
+}
+
+#[test]
 fn rotation_by_size_loses_no_line_of_any_worker() {
     let setup = Setup::new(
         "processes=3\nreq-logger=file:%drequests\nlog-maxsize=2k\nlog-format=%(uri) %(wid)\n",
@@ -334,8 +371,12 @@ fn what_no_logger_is_says_what_to_write() {
         &["a logger that rwsgi does not have", "syslog5424:udp"],
     );
     refuses("req-logger = file:", &["names no file", "file:/var/log"]);
+    refuses("log-syslog = shop,loud", &["names no facility", "log-syslog"]);
+    refuses("log-socket = somewhere", &["has no destination"]);
+    refuses("log-encoder = nl:errors", &["no `logger` with the name `errors`"]);
     refuses("log-route = errors ^x", &["no `logger` with the name `errors`"]);
-    refuses("log-req-encoder = gzip", &["an encoder that rwsgi does not have"]);
+    refuses("log-req-encoder = yaml x", &["an encoder that rwsgi does not have"]);
+    refuses("log-req-encoder = gzip", &["does not make lines", "logrotate"]);
     refuses("log-date = %&", &["no format of a time"]);
     refuses("log-slow = soon", &["log-slow"]);
 }

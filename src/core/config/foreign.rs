@@ -291,8 +291,8 @@ pub(super) const MISSED: &[Known] = &[
     valued(&["fallback-config"], NotYet("nothing takes its place"))
         .instead("use OnFailure= of the service"),
     valued(&["early-envdir"], NotYet("the environment stays")).instead("use `envdir`"),
-    valued(&["log-prefix"], NotYet("the log has rwsgi's format and one destination")),
-    flag(&["logformat-strftime"], NotYet("the log has rwsgi's format")),
+    valued(&["log-prefix"], NotYet("nothing is written before the lines"))
+        .instead("write `log-encoder = prefix TEXT`"),
     valued(&["exception-handler"], NotYet("an exception is answered with 500 and is in the log")),
     valued(&["profiler"], NotYet("nothing is profiled; `rwsgi stacks` shows where threads are")),
     flag(

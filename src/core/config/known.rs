@@ -228,14 +228,6 @@ const LATER: &[Known] = &[
         NotYet("where files are is asked of the kernel, which remembers it"),
     ),
     valued(&["file-serve-mode", "fileserve-mode"], NotYet("rwsgi sends the files itself")),
-    valued(
-        &["log-drain", "log-filter"],
-        NotYet("nothing is left out: `log-route` sends lines to a logger of their own"),
-    ),
-    valued(&["log-syslog"], NotYet("the log does not go there"))
-        .instead("write `logger = syslog:TAG`"),
-    valued(&["log-socket"], NotYet("the log does not go there"))
-        .instead("write `logger = socket:HOST:PORT`"),
     valued(&["daemonize2"], NotYet("rwsgi stays in the foreground")).instead("use `daemonize`"),
     valued(&["pidfile2", "safe-pidfile", "safe-pidfile2"], NotYet("this file is not written"))
         .instead("use `pidfile`"),

@@ -208,27 +208,29 @@ pub(super) fn route(text: &str) -> Result<Value, Invalid> {
     Ok(Value::Route(name.to_owned(), pattern))
 }
 
-/// `name[ argument]`; `name:logger` is not for one logger only.
+/// `name[:logger][ argument]`.
 pub(super) fn encoder(text: &str) -> Result<Value, Invalid> {
     let (name, argument) = text.split_once(' ').unwrap_or((text, ""));
+    let (name, logger) = match name.split_once(':') {
+        Some((name, logger)) => (name, Some(logger.to_owned())),
+        None => (name, None),
+    };
     let encoder = match name {
         "prefix" => Encoder::Prefix(argument.to_owned()),
         "suffix" => Encoder::Suffix(argument.to_owned()),
         "nl" => Encoder::NewLine,
         "format" => Encoder::Format(argument.to_owned()),
         "json" => Encoder::Json(argument.to_owned()),
-        _ if name.contains(':') => {
-            return Err(Invalid::new("is meant for one logger only").help(
-                "an encoder holds for all: write `log-req-encoder` for requests, `log-encoder` for \
-                 everything",
-            ));
+        "gzip" | "compress" | "crypto" | "msgpack" => {
+            return Err(Invalid::new("names an encoder that does not make lines, and rwsgi does not have")
+                .help("have who keeps the files compress or encrypt them (logrotate); write `json` for tools"));
         }
         _ => {
             return Err(Invalid::new("names an encoder that rwsgi does not have")
                 .help("write `json`, `format`, `prefix`, `suffix` or `nl`"));
         }
     };
-    Ok(Value::Encoder(encoder))
+    Ok(Value::Encoder(logger, encoder))
 }
 
 #[cfg(test)]
@@ -275,9 +277,11 @@ mod tests {
     #[test]
     fn an_encoder_has_a_name_and_an_argument() {
         let json = Encoder::Json("{\"a\":\"${msg}\"}".to_owned());
-        assert_eq!(encoder("json {\"a\":\"${msg}\"}"), Ok(Value::Encoder(json)));
-        assert_eq!(encoder("nl"), Ok(Value::Encoder(Encoder::NewLine)));
-        assert!(encoder("gzip").is_err() && encoder("json:errors {}").is_err());
+        assert_eq!(encoder("json {\"a\":\"${msg}\"}"), Ok(Value::Encoder(None, json.clone())));
+        let named = encoder("json:errors {\"a\":\"${msg}\"}");
+        assert_eq!(named, Ok(Value::Encoder(Some("errors".to_owned()), json)));
+        assert_eq!(encoder("nl"), Ok(Value::Encoder(None, Encoder::NewLine)));
+        assert!(encoder("gzip").is_err() && encoder("yaml").is_err());
         assert!(route("errors").is_err() && route("errors [").is_err());
     }
 }

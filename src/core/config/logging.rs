@@ -25,6 +25,12 @@ pub struct Log {
     pub date: Option<String>,
     /// What becomes of a line (`log-encoder`).
     pub encoders: Vec<Encoder>,
+    /// What is left out (`log-drain`).
+    #[serde(default)]
+    pub drains: Vec<Pattern>,
+    /// If there are any, what one of them does not match is left out (`log-filter`).
+    #[serde(default)]
+    pub filters: Vec<Pattern>,
     /// A reload opens log files anew (`log-reopen`).
     pub reopen: bool,
     /// What is said of requests.
@@ -73,6 +79,9 @@ pub struct Route {
     pub pattern: Pattern,
     /// The sink.
     pub target: LogTarget,
+    /// What becomes of a line there.
+    #[serde(default)]
+    pub encoders: Vec<Encoder>,
 }
 
 /// What holds for log files.
@@ -166,13 +175,15 @@ impl Selection {
 pub(super) fn log(settings: &Settings<'_>, context: &Context, findings: &mut Findings) -> Log {
     let target = main_target(settings, context, findings);
     let date = date(settings, findings);
-    let sinks = sinks(settings, ["logger", "log-route"], context, findings);
+    let sinks = sinks(settings, &OF_EVERYTHING, context, findings);
     Log {
         sinks: Sinks { target, ..sinks.unwrap_or_default() },
         file: file(settings, context, findings),
         requests: requests(settings, date.as_deref(), context, findings),
         date,
-        encoders: encoders(settings, "log-encoder"),
+        encoders: encoders(settings, "log-encoder", None),
+        drains: patterns(settings, "log-drain"),
+        filters: patterns(settings, "log-filter"),
         reopen: settings.switch("log-reopen"),
     }
 }
@@ -211,18 +222,29 @@ fn requests(
         ftime: date.filter(|_| settings.switch("log-format-strftime")).map(str::to_owned),
         micros: settings.switch("log-micros"),
         forwarded: settings.switch("log-x-forwarded-for"),
-        sinks: sinks(settings, ["req-logger", "log-req-route"], context, findings),
-        encoders: encoders(settings, "log-req-encoder"),
+        sinks: sinks(settings, &OF_REQUESTS, context, findings),
+        encoders: encoders(settings, "log-req-encoder", None),
         rate,
     }
 }
 
-fn encoders(settings: &Settings<'_>, name: &str) -> Vec<Encoder> {
-    let encoders = settings.each(name).filter_map(|setting| match &setting.value {
-        Value::Encoder(encoder) => Some(encoder.clone()),
+/// Those for the logger of this name, or for the loggers without one.
+fn encoders(settings: &Settings<'_>, option: &str, logger: Option<&str>) -> Vec<Encoder> {
+    let encoders = settings.each(option).filter_map(|setting| match &setting.value {
+        Value::Encoder(only, encoder) if only.is_none() || only.as_deref() == logger => {
+            Some(encoder.clone())
+        }
         _ => None,
     });
     encoders.collect()
+}
+
+fn patterns(settings: &Settings<'_>, option: &str) -> Vec<Pattern> {
+    let patterns = settings.each(option).filter_map(|setting| match &setting.value {
+        Value::Pattern(pattern) => Some(pattern.clone()),
+        _ => None,
+    });
+    patterns.collect()
 }
 
 /// `log-date`: alone it stands for the format of ctime(3), as in uWSGI.
@@ -257,16 +279,32 @@ fn file(settings: &Settings<'_>, context: &Context, findings: &mut Findings) -> 
     }
 }
 
+/// Options that belong together.
+struct Names {
+    /// Those that name sinks; the first can give one a name.
+    loggers: &'static [&'static str],
+    route: &'static str,
+    encoder: &'static str,
+}
+
+const OF_EVERYTHING: Names = Names {
+    loggers: &["logger", "log-syslog", "log-socket"],
+    route: "log-route",
+    encoder: "log-encoder",
+};
+const OF_REQUESTS: Names =
+    Names { loggers: &["req-logger"], route: "log-req-route", encoder: "log-req-encoder" };
+
 /// Those of `logger` or `req-logger`, with their routes; `None` without any.
 fn sinks(
     settings: &Settings<'_>,
-    [logger, route]: [&'static str; 2],
+    names: &Names,
     context: &Context,
     findings: &mut Findings,
 ) -> Option<Sinks> {
     let mut unnamed = Vec::new();
     let mut named = Vec::new();
-    for setting in settings.each(logger) {
+    for setting in settings.all(names.loggers) {
         let Value::Logger(name, target) = &setting.value else { continue };
         let target = placed(target, setting, context, findings);
         match name {
@@ -279,17 +317,23 @@ fn sinks(
     let mut unnamed = unnamed.into_iter();
     sinks.target = unnamed.next().unwrap_or_default();
     sinks.copies = unnamed.collect();
-    for setting in settings.each(route) {
-        let Value::Route(name, pattern) = &setting.value else { continue };
-        let mut targets = named.iter().filter(|(known, _)| *known == name).peekable();
-        if targets.peek().is_none() {
+    for setting in settings.all(&[names.route, names.encoder]) {
+        let (Value::Route(name, _) | Value::Encoder(Some(name), _)) = &setting.value else {
+            continue;
+        };
+        let targets = named.iter().filter(|(known, _)| *known == name);
+        if targets.clone().next().is_none() {
+            let logger = names.loggers[0];
             let report = Report::new(format!("there is no `{logger}` with the name `{name}`"));
             let report = report.at_value(&setting.raw.origin);
             findings
                 .error(report.help(format!("write `{logger} = {name} file:/var/log/{name}.log`")));
         }
+        let Value::Route(_, pattern) = &setting.value else { continue };
         for (_, target) in targets {
-            sinks.routes.push(Route { pattern: pattern.clone(), target: target.clone() });
+            let encoders = encoders(settings, names.encoder, Some(name));
+            let (pattern, target) = (pattern.clone(), target.clone());
+            sinks.routes.push(Route { pattern, target, encoders });
         }
     }
     has_any.then_some(sinks)
@@ -321,7 +365,7 @@ fn main_target(settings: &Settings<'_>, context: &Context, findings: &mut Findin
         findings.error(report.help("the log has one destination: remove one of the two lines"));
     }
     let logger = settings
-        .each("logger")
+        .all(OF_EVERYTHING.loggers)
         .find(|setting| matches!(setting.value, Value::Logger(None, _)))
         .filter(|_| to_file.is_none());
     if let (Some(logger), Some(sink)) = (logger, sink) {

@@ -1360,7 +1360,7 @@ pub static OPTIONS: &[OptionSpec] = &[
             "Where the log goes: to `stderr`, to the `journal`, to `syslog`, or by `auto` to the \
              journal where standard error is connected to it and to standard error elsewhere. Only rwsgi has this option.",
         ),
-    option("logger", Group::Log, Kind::Logger)
+    option("logger", Group::Log, Kind::Logger(""))
         .list()
         .at_start()
         .example("syslog5424:udp://127.0.0.1:514")
@@ -1372,6 +1372,30 @@ pub static OPTIONS: &[OptionSpec] = &[
              octet counting, or a path). Of several, each gets everything. With a name and a blank before it, it gets \
              what `log-route` sends there.",
         ),
+    option("log-syslog", Group::Log, Kind::Logger("syslog:"))
+        .list()
+        .at_start()
+        .example("bookstore")
+        .doc("The same as `logger = syslog:TAG`."),
+    option("log-socket", Group::Log, Kind::Logger("socket:"))
+        .list()
+        .at_start()
+        .example("127.0.0.1:5140")
+        .doc("The same as `logger = socket:HOST:PORT` or `logger = socket:PATH`."),
+    option("log-drain", Group::Log, Kind::Pattern)
+        .list()
+        .at_start()
+        .example("^DEBUG")
+        .doc(
+            "Entries that match the regular expression are left out of the log; those of requests, too, unless \
+             `req-logger` takes them. What is matched is the message, without time and worker. Whatever \
+             matches is nowhere, errors included: be precise.",
+        ),
+    option("log-filter", Group::Log, Kind::Pattern)
+        .list()
+        .at_start()
+        .example("^(error|critical): ")
+        .doc("Only entries that match the regular expression, or one of several, are logged; as for `log-drain`."),
     option("log-route", Group::Log, Kind::Route)
         .list()
         .at_start()
@@ -1388,7 +1412,8 @@ pub static OPTIONS: &[OptionSpec] = &[
             "What becomes of a line that is written to a file, to standard error or to `socket`: `prefix TEXT`, \
              `suffix TEXT`, `nl` (a line feed), `format TEXT` and `json TEXT` with `${msg}`, `${msgnl}`, \
              `${unix}`, `${micros}`, `${strftime:FORMAT}`; in `json` the message is quoted. Several \
-             work in their order. Time and worker are then not written before the line.",
+             work in their order; `NAME:LOGGER TEXT` only for the `logger` with this name. Time and worker are \
+             then not written before the line.",
         ),
     option("log-date", Group::Log, Kind::SwitchOrText)
         .aliases(&["logdate"])
@@ -1480,6 +1505,7 @@ pub static OPTIONS: &[OptionSpec] = &[
              In a file nothing is written before the line.",
         ),
     option("log-format-strftime", Group::Log, Kind::Switch)
+        .aliases(&["logformat-strftime"])
         .default("false")
         .example("true")
         .doc("`%(ftime)` has the format of `log-date`; otherwise it is `%(ltime)`."),
@@ -1494,7 +1520,7 @@ pub static OPTIONS: &[OptionSpec] = &[
             "`%(addr)` is the whole X-Forwarded-For of a request that has one, which any client can send. \
              Where `trusted-proxies` is set, the address is the client's without this option.",
         ),
-    option("req-logger", Group::Log, Kind::Logger)
+    option("req-logger", Group::Log, Kind::Logger(""))
         .aliases(&["logger-req"])
         .list()
         .at_start()

@@ -113,7 +113,7 @@ pub enum Kind {
     /// Any text, or nothing.
     SwitchOrText,
     /// `[name ]kind[:argument]`: a sink of the log.
-    Logger,
+    Logger(&'static str),
     /// `name regex`.
     Route,
     /// `name[ argument]`.
@@ -160,8 +160,8 @@ pub enum Value {
     Logger(Option<String>, super::LogTarget),
     /// Of [`Kind::Route`].
     Route(String, Pattern),
-    /// Of [`Kind::Encoder`].
-    Encoder(super::logging::Encoder),
+    /// Of [`Kind::Encoder`]: the name of the logger that it is for, if it is for one.
+    Encoder(Option<String>, super::logging::Encoder),
     /// Of [`Kind::Probe`].
     Probe(Probe),
     /// Of [`Kind::Cache`].
@@ -255,7 +255,7 @@ impl Kind {
             Self::Cache => caches::EXPECTED.to_owned(),
             Self::Probe => "a path such as `/healthz`, or `http://host/path`".to_owned(),
             Self::Text | Self::SwitchOrText => "a text".to_owned(),
-            Self::Logger => {
+            Self::Logger(_) => {
                 "a logger such as `file:/var/log/shop.log`, `syslog` or `socket:127.0.0.1:5140`, \
                  with a name and a blank before it if routes are to name it"
                     .to_owned()
@@ -292,7 +292,7 @@ impl Kind {
             Self::TypeExpiry => Some("TYPE=SECONDS"),
             Self::Probe => Some("PATH"),
             Self::Text | Self::SwitchOrText | Self::Encoder => Some("TEXT"),
-            Self::Logger => Some("LOGGER"),
+            Self::Logger(_) => Some("LOGGER"),
             Self::Route => Some("NAME REGEX"),
             Self::Cache => Some("KEY=VALUE,..."),
         }
@@ -362,7 +362,7 @@ impl Kind {
             Self::Cache => caches::cache(text),
             Self::Probe => reloading::probe(text),
             Self::Text => Ok(Value::Text(text.to_owned())),
-            Self::Logger => logger::logger(text),
+            Self::Logger(kind) => logger::logger(&format!("{kind}{text}")),
             Self::Route => logger::route(text),
             Self::Encoder => logger::encoder(text),
         }

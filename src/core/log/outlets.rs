@@ -13,13 +13,17 @@ pub(super) struct Outlets {
     main: Sink,
     copies: Vec<Sink>,
     routes: Vec<(Pattern, Sink)>,
+    drains: Vec<Pattern>,
+    filters: Vec<Pattern>,
 }
 
 impl Outlets {
     /// Opens those of the log of a process; `file` is taken for the first, where that is a file.
     pub(super) fn of_everything(log: &Log, speaker: &Speaker, file: Option<OwnedFd>) -> Self {
         let main = Sink::open(&log.sinks.target, log, speaker, file).noted();
-        Self::beside(main, &log.sinks, log, speaker, &log.encoders)
+        let (drains, filters) = (log.drains.clone(), log.filters.clone());
+        let outlets = Self::beside(main, &log.sinks, log, speaker, &log.encoders);
+        Self { drains, filters, ..outlets }
     }
 
     /// Opens those of requests alone.
@@ -36,15 +40,17 @@ impl Outlets {
         speaker: &Speaker,
         encoders: &[Encoder],
     ) -> Self {
-        let open = |target| Sink::open(target, log, speaker, None).encoded(encoders);
+        let open = |target, encoders| Sink::open(target, log, speaker, None).encoded(encoders);
         Self {
             main,
-            copies: sinks.copies.iter().map(open).collect(),
+            copies: sinks.copies.iter().map(|target| open(target, encoders)).collect(),
             routes: sinks
                 .routes
                 .iter()
-                .map(|route| (route.pattern.clone(), open(&route.target)))
+                .map(|route| (route.pattern.clone(), open(&route.target, &route.encoders)))
                 .collect(),
+            drains: Vec::new(),
+            filters: Vec::new(),
         }
     }
 
@@ -56,7 +62,7 @@ impl Outlets {
     /// What a request is to be prepared for.
     pub(super) fn style(&self) -> Style {
         let is_alone = self.copies.is_empty() && self.routes.is_empty();
-        if is_alone { self.main.style() } else { Style::Message }
+        if is_alone && !self.is_choosy() { self.main.style() } else { Style::Message }
     }
 
     pub(super) fn dress(&self) -> &Dress {
@@ -68,9 +74,24 @@ impl Outlets {
         self.all().any(|sink| sink.is_kept_by_journald())
     }
 
-    /// Writes everything, in order.
+    /// Whether something is left out.
+    fn is_choosy(&self) -> bool {
+        !self.drains.is_empty() || !self.filters.is_empty()
+    }
+
+    fn takes(&self, piece: &Piece<'_>) -> bool {
+        let message = piece.message();
+        let matches = |pattern: &Pattern| pattern.matches(&message);
+        !self.drains.iter().any(matches)
+            && (self.filters.is_empty() || self.filters.iter().any(matches))
+    }
+
+    /// Writes everything that is not to be left out, in order.
     pub(super) fn write_all(&mut self, batch: &Batch) {
-        let pieces: Vec<_> = batch.pieces().collect();
+        let mut pieces: Vec<_> = batch.pieces().collect();
+        if self.is_choosy() {
+            pieces.retain(|piece| self.takes(piece));
+        }
         if self.routes.is_empty() {
             self.main.write_all(&pieces);
             return self.copies.iter_mut().for_each(|sink| sink.write_all(&pieces));
@@ -134,13 +155,21 @@ mod tests {
         let sinks = Sinks {
             target: file("main"),
             copies: vec![file("copy")],
-            routes: vec![Route { pattern: "^error: ".parse().unwrap(), target: file("errors") }],
+            routes: vec![Route {
+                pattern: "^error: ".parse().unwrap(),
+                target: file("errors"),
+                encoders: vec![Encoder::Prefix("E] ".to_owned())],
+            }],
         };
-        let log = Log { sinks, ..Log::default() };
+        let drains = vec!["thr.e".parse().unwrap()];
+        let filters = vec!["one".parse().unwrap(), "t".parse().unwrap()];
+        let log = Log { sinks, drains, filters, ..Log::default() };
         let speaker = Speaker { instance: "shop".into(), worker: None };
         let mut outlets = Outlets::of_everything(&log, &speaker, None);
         outlets.write(Entry::new(Level::Error, Event::Traceback, "one"));
-        outlets.write(Entry::new(Level::Info, Event::Ready, "two"));
+        for text in ["two", "three", "four"] {
+            outlets.write(Entry::new(Level::Info, Event::Ready, text));
+        }
         let said = |name: &str| {
             let text = std::fs::read_to_string(directory.path().join(name)).unwrap();
             text.lines()
@@ -148,6 +177,9 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(said("errors"), ["error: one"]);
-        assert_eq!((said("main"), said("copy")), (vec!["two".into()], vec!["two".into()]));
+        let errors = std::fs::read_to_string(directory.path().join("errors")).unwrap();
+        assert!(errors.starts_with("E] "), "{errors}");
+        assert_eq!(said("main"), ["two"], "`three` is drained, and no filter takes `four`");
+        assert_eq!(said("copy"), said("main"));
     }
 }
