@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::net::TcpListener;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
@@ -146,6 +147,26 @@ fn a_full_disk_costs_log_entries_and_no_requests() {
     wait::until("what was lost", || log().contains(" lost: No space left on device").then_some(()));
     client.get("/ok?after").expect(200);
     wait::until("an entry", || log().contains("GET /ok?after").then_some(()));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_syslog_daemon_that_stalls_keeps_neither_requests_nor_other_sinks_waiting() {
+    // The kernel accepts for it, until its backlog is full; nobody reads.
+    let daemon = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = daemon.local_addr().unwrap();
+    let setup = Setup::classic(&format!(
+        "[rwsgi]\nhttp = app.sock\nchdir = %d\nwsgi-file = app.py\nlogger = file:%dlog\n\
+         logger = syslog5424:tcp://{at}\nlog-format = %(uri)\n"
+    ));
+    let mut server = setup.start();
+    let mut client = server.connect_locally();
+    let long = "x".repeat(7000);
+    for number in 0..3000 {
+        client.get(&format!("/ok?{number}&{long}")).expect(200);
+    }
+    client.get("/ok?last").expect(200);
+    wait::until("the last line", || server.place.read("log").contains("/ok?last").then_some(()));
     assert!(server.stop().success());
 }
 

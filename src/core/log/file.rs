@@ -2,7 +2,7 @@
 //!
 //! All processes of an instance append to it, each with one write for many lines. Whoever finds it
 //! too large renames it, under a lock of the file itself, so that only one does; the others see by
-//! its name that it is another one.
+//! its name that it is another one. Nobody waits for that lock: whoever has it may be a stranger.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -74,7 +74,11 @@ impl LogStream {
             there.is_some_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()));
         match (is_ours, ours.len() >= limit && ours.is_file()) {
             (true, false) => None,
-            (true, true) => Some(self.rotate()),
+            (true, true) => match self.rotate() {
+                // Another worker is at it, most likely. A stranger that keeps the lock is told of.
+                Err(error) if is_locked(&error) && ours.len() < limit.saturating_mul(2) => None,
+                rotated => Some(rotated),
+            },
             (false, _) => self.reopen().ok().map(Ok),
         }
     }
@@ -82,9 +86,9 @@ impl LogStream {
     /// Renames the file and begins another one.
     ///
     /// # Errors
-    /// Those of rename(2) and open(2); lines go on to the file that is open.
+    /// Those of flock(2), rename(2) and open(2); lines go on to the file that is open.
     pub(super) fn rotate(&mut self) -> io::Result<()> {
-        let lock = Flock::lock(self.file.try_clone()?, FlockArg::LockExclusive);
+        let lock = Flock::lock(self.file.try_clone()?, FlockArg::LockExclusiveNonblock);
         let _lock = lock.map_err(|(_, error)| error)?;
         self.rename()?;
         self.reopen()
@@ -124,11 +128,19 @@ impl LogStream {
 
 /// What is said of a file that cannot be renamed.
 pub(super) fn complaint(path: &str, error: &io::Error) -> Entry {
+    let remedy = if is_locked(error) {
+        "another process has locked it (flock): `fuser` shows which have it open"
+    } else {
+        "the user that the server runs as must be able to write to its directory"
+    };
     let message = format!(
-        "cannot rotate the log {path}: {error}; writing goes on to the same file. The user that the \
-         server runs as must be able to write to its directory"
+        "cannot rotate the log {path}: {error}; writing goes on to the same file, and {remedy}"
     );
     super::error(Event::SystemError, message)
+}
+
+fn is_locked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
 fn open(path: &Path, rules: &LogFile) -> io::Result<File> {
@@ -206,6 +218,24 @@ mod tests {
         let reader = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(&path).unwrap();
         LogStream::open(&path, &rules, None).unwrap().stream().write_all(b"one\n").unwrap();
         assert_eq!(io::read_to_string(reader).unwrap(), "one\n");
+    }
+
+    #[test]
+    fn a_file_that_a_stranger_has_locked_is_written_on_and_told_when_it_is_far_too_large() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let rules = LogFile { max_bytes: Some(4), ..LogFile::default() };
+        let mut log = LogStream::open(&path, &rules, None).unwrap();
+        let stranger = Flock::lock(File::open(&path).unwrap(), FlockArg::LockShared).unwrap();
+        log.stream().write_all(b"12345\n").unwrap();
+        assert!(log.follow().is_none());
+        log.stream().write_all(b"12345\n").unwrap();
+        let error = log.follow().unwrap().unwrap_err();
+        assert!(complaint("/log", &error).message.contains("another process has locked it"));
+        log.stream().write_all(b"on\n").unwrap();
+        drop(stranger);
+        assert!(log.follow().unwrap().is_ok());
+        assert!(std::fs::read(&path).unwrap().is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::batch::{Form, Piece};
 use super::encoder::encode;
@@ -25,6 +26,8 @@ pub(super) struct Sink {
     dress: Dress,
     lines: Lines,
     loss: Loss,
+    /// It kept the log waiting for nothing, and gets nothing until then.
+    rests: Option<Rest>,
     /// It is the file that a new program of this process takes over.
     is_noted: bool,
 }
@@ -55,6 +58,19 @@ pub(super) enum Style {
     Journal,
     /// The message alone; the sink does the rest.
     Message,
+}
+
+/// How many times as long as it took a sink to take nothing it is left alone: others wait for the same
+/// thread.
+const RESTS: u32 = 10;
+
+/// What takes nothing at once costs nobody anything.
+const LONG: Duration = Duration::from_millis(100);
+
+/// Why a sink is left alone, and until when.
+struct Rest {
+    until: Instant,
+    why: String,
 }
 
 /// Lines that wait to be written together.
@@ -90,6 +106,7 @@ impl Sink {
             dress,
             lines: Lines::default(),
             loss: Loss::default(),
+            rests: None,
             is_noted: false,
         };
         if let Some(reason) = complaint {
@@ -198,7 +215,7 @@ impl Sink {
         if self.writes_lines() {
             self.begin_lines();
             self.write_lines();
-        } else if self.hand_over(&Piece::Entry(&entry)).is_ok() {
+        } else if self.hand_over_in_time(&Piece::Entry(&entry)).is_ok() {
             self.loss.clear();
         }
     }
@@ -288,11 +305,25 @@ impl Sink {
     fn hand_over_all(&mut self, pieces: &[Piece<'_>]) {
         self.tell_losses();
         for (index, piece) in pieces.iter().enumerate() {
-            if let Err(why) = self.hand_over(piece) {
+            if let Err(why) = self.hand_over_in_time(piece) {
                 // Who is not there will not be there for the next one.
                 return self.loss.add((pieces.len() - index) as u64, why);
             }
         }
+    }
+
+    /// The same as [`Sink::hand_over`], unless who takes nothing has to rest for having taken long.
+    fn hand_over_in_time(&mut self, piece: &Piece<'_>) -> Result<(), String> {
+        let began = Instant::now();
+        if let Some(rest) = self.rests.as_ref().filter(|rest| began < rest.until) {
+            return Err(rest.why.clone());
+        }
+        let handed = self.hand_over(piece);
+        let took = began.elapsed();
+        if let (Err(why), true) = (&handed, took > LONG) {
+            self.rests = Some(Rest { until: began + took * (RESTS + 1), why: why.clone() });
+        }
+        handed
     }
 
     /// To who keeps the log for us.

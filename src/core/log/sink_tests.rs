@@ -24,6 +24,7 @@ fn of(kind: Kind) -> Sink {
         dress: Dress::default(),
         lines: Lines::default(),
         loss: Loss::default(),
+        rests: None,
         is_noted: false,
     }
 }
@@ -137,4 +138,31 @@ fn a_journald_that_goes_and_comes_back_is_told_what_it_missed() {
         say(&mut sink, "it is gone");
         std::fs::remove_file(&path).unwrap();
     }
+}
+
+#[test]
+fn a_peer_that_stalls_keeps_the_log_waiting_once_and_what_it_missed_is_told() {
+    use std::os::unix::net::UnixDatagram;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let stalled = UnixDatagram::bind(&path).unwrap();
+    let to = path.display().to_string();
+    let wire = Wire::open(&datagrams(&to)).unwrap();
+    let filler = UnixDatagram::unbound().unwrap();
+    filler.set_nonblocking(true).unwrap();
+    while filler.send_to(b"full", &path).is_ok() {}
+    let mut sink = of(Kind::Datagram { to, wire });
+    say(&mut sink, "it has no room");
+    let began = Instant::now();
+    (0..100).for_each(|_| say(&mut sink, "it is left alone"));
+    assert!(began.elapsed() < Duration::from_secs(1), "each entry has waited");
+    stalled.set_nonblocking(true).unwrap();
+    let mut bytes = [0; 4096];
+    while stalled.recv(&mut bytes).is_ok() {}
+    sink.rests.as_mut().unwrap().until = began;
+    sink.tell_losses();
+    let length = stalled.recv(&mut bytes).unwrap();
+    let told = String::from_utf8_lossy(&bytes[..length]);
+    assert!(told.contains("101 log entries were lost: "), "{told}");
+    assert!(!sink.has_losses());
 }
