@@ -60,6 +60,7 @@ install_files() {
 644 $root/docs/static-files.md usr/share/doc/rwsgi/static-files.md
 644 $root/docs/systemd.md usr/share/doc/rwsgi/systemd.md
 644 $root/docs/upgrades.md usr/share/doc/rwsgi/upgrades.md
+644 $root/docs/uwsgi.md usr/share/doc/rwsgi/uwsgi.md
 644 $root/docs/workers.md usr/share/doc/rwsgi/workers.md
 644 $packaging/examples/apache.conf usr/share/doc/rwsgi/examples/apache.conf
 644 $packaging/examples/Caddyfile usr/share/doc/rwsgi/examples/Caddyfile

@@ -29,6 +29,8 @@ mod check;
 mod chunked;
 // The command line.
 mod cli;
+// The same questions for uWSGI and for rwsgi.
+mod compare;
 // What the shells complete.
 mod completion;
 // What is wrong with a configuration, with the place.

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict};
 use rwsgi_core::config::Config;
 use rwsgi_core::config::exported::{Exported, exported};
 use rwsgi_core::ipc::Failure;
@@ -111,15 +111,11 @@ fn uwsgi<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyModule>
 }
 
 fn options<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict>> {
-    let bytes = |text: &String| PyBytes::new(py, text.as_bytes());
     let all = PyDict::new(py);
     for (name, value) in exported(&config.options) {
         match value {
             Exported::On => all.set_item(name, true)?,
-            Exported::Text(text) => all.set_item(name, bytes(&text))?,
-            Exported::Texts(texts) => {
-                all.set_item(name, PyList::new(py, texts.iter().map(bytes))?)?;
-            }
+            Exported::Text(text) => all.set_item(name, PyBytes::new(py, text.as_bytes()))?,
         }
     }
     Ok(all)

@@ -9,10 +9,8 @@ use super::value::{Kind, Value};
 pub enum Exported {
     /// A switch that is on.
     On,
-    /// The text.
+    /// The text; of an option that was given several times the last one, as uWSGI has it with Python 3.
     Text(String),
-    /// The texts of an option that may be given several times, and was.
-    Texts(Vec<String>),
 }
 
 /// What libraries look for to learn whether threads of theirs would run in a worker. In uWSGI it
@@ -46,17 +44,6 @@ fn add(
     spec: Option<&'static OptionSpec>,
     text: &str,
 ) {
-    let known = all.iter_mut().find(|(known, _)| known == name);
-    let is_list = spec.is_none_or(|spec| spec.list);
-    if let (Some((_, value)), true) = (&known, is_list) {
-        let mut texts = match value {
-            Exported::Texts(texts) => texts.clone(),
-            Exported::Text(text) => vec![text.clone()],
-            Exported::On => Vec::new(),
-        };
-        texts.push(text.to_owned());
-        return replace(all, name, Some(Exported::Texts(texts)));
-    }
     let value = match spec.map(|spec| (spec.group, spec.kind)) {
         // Whatever is written there, it is so.
         Some((Group::Always, _)) => Some(Exported::On),
@@ -93,6 +80,7 @@ mod tests {
     #[test]
     fn values_are_texts_and_of_several_the_last_counts() {
         assert_eq!(value(&[("threads", "2"), ("threads", "4")], "threads"), text("4"));
+        assert_eq!(value(&[("env", "A=1"), ("env", "B=2")], "env"), text("B=2"));
         assert_eq!(value(&[("threads", "2")], "processes"), None);
     }
 
@@ -101,13 +89,6 @@ mod tests {
         assert_eq!(value(&[("lazy-apps", "true")], "lazy-apps"), Some(Exported::On));
         assert_eq!(value(&[("lazy-apps", "false")], "lazy-apps"), None);
         assert_eq!(value(&[("lazy-apps", "yes"), ("lazy-apps", "0")], "lazy-apps"), None);
-    }
-
-    #[test]
-    fn lists_are_lists_when_there_are_several() {
-        assert_eq!(value(&[("env", "A=1")], "env"), text("A=1"));
-        let both = vec!["A=1".to_owned(), "B=2".to_owned()];
-        assert_eq!(value(&[("env", "A=1"), ("env", "B=2")], "env"), Some(Exported::Texts(both)));
     }
 
     #[test]
