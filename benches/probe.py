@@ -32,6 +32,11 @@ def ask_on(connection, port, path, method="GET", headers=None, body=b""):
     if body:
         lines.append(f"Content-Length: {len(body)}")
     connection.sendall("\r\n".join(lines + ["", ""]).encode() + body)
-    with http.client.HTTPResponse(connection, method=method) as response:
-        response.begin()
+    with response_on(connection, method) as response:
         return Answer(response.status, response.read(), None, bool(response.chunked))
+
+
+def response_on(connection, method="GET"):
+    response = http.client.HTTPResponse(connection, method=method)
+    response.begin()
+    return response

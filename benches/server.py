@@ -113,6 +113,27 @@ class Server:
                 continue
         return total
 
+    def resident_set_size(self):
+        """KiB of all its processes; shared pages count for each of them."""
+        return sum(self.memory_of("VmRSS"))
+
+    def forget_peak(self):
+        for pid in self.processes():
+            with open(f"/proc/{pid}/clear_refs", "w") as file:
+                file.write("5")
+
+    def peak(self):
+        """The most that `resident_set_size` can have been since the peak was forgotten."""
+        return sum(self.memory_of("VmHWM"))
+
+    def memory_of(self, field):
+        for pid in self.processes():
+            try:
+                with open(f"/proc/{pid}/status") as status:
+                    yield int(re.search(rf"^{field}:\s+(\d+)", status.read(), re.M).group(1))
+            except (OSError, AttributeError):
+                continue
+
 
 def wait_for(servers):
     """Started together, they get ready together; those that do not are told and left out."""

@@ -46,7 +46,7 @@ def print_result(result):
     for name, values in result.figures.items():
         beside = ratio(result.ratio(name, best)) if best else "-"
         own = ratio(result.ratio(name, result.own))
-        spent = f"{statistics.median(result.processor[name]):9.1f}" if name in result.processor else ""
+        spent = f"{statistics.median(result.processor[name]):9.1f}" if None not in result.processor.get(name, [None]) else ""
         print(f"{name:20}{number(statistics.median(values)):>12}{number(min(values)):>12}{number(max(values)):>12}"
               f"{beside:>13}{own:>12}{spent}")
     for verdict in result.verdicts():
@@ -60,7 +60,7 @@ def outcome(verdict):
 
 
 def ratio(value):
-    return "-" if value is None else f"{value:.2f}"
+    return "-" if value in (None, float("inf")) else f"{value:.2f}"
 
 
 def number(value):

@@ -1,6 +1,7 @@
 """What goes over the wire, one property of it in each row."""
 import contextlib
 
+import bound
 import load
 import needs
 import peers
@@ -53,17 +54,19 @@ def run(rounds, seconds):
     return compare(targets, [peers.rwsgi(), *peers.beside()], rounds, seconds)
 
 
-def compare(rows, servers, rounds, seconds, **more):
+def compare(rows, servers, rounds, seconds, bounds=(), **more):
     """Starts the servers, holds each to each row, and prints a table for each: `rows` are requests with their targets."""
     with contextlib.ExitStack() as running:
         ready = wait_for([running.enter_context(server) for server in servers])
-        return compare_running(rows, ready, rounds, seconds, **more)
+        return compare_running(rows, ready, rounds, seconds, bounds, **more)
 
 
-def compare_running(rows, servers, rounds, seconds, measure=load.measure, **more):
+def compare_running(rows, servers, rounds, seconds, bounds=(), **more):
     left_out = {pair for row in rows for pair in load.verify(servers, row)}
-    figures = table.interleave(rounds, list(rows), servers, lambda row, server: measure(server, row, seconds), left_out)
-    return [rates(row, table.of_row(figures, row), targets, **more) for row, targets in rows.items()]
+    figures = table.interleave(rounds, list(rows), [*servers, *bounds],
+                               lambda row, server: bound.measure(server, row, seconds), left_out)
+    names = [one.name for one in bounds]
+    return [rates(row, table.of_row(figures, row), targets, bounds=names, **more) for row, targets in rows.items()]
 
 
 def rates(row, figures, targets, title="{}", **more):

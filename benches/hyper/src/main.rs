@@ -27,7 +27,9 @@ async fn serve(port: u16) -> Result<(), Box<dyn Error>> {
         stream.set_nodelay(true)?;
         tokio::task::spawn_local(async move {
             // A client that leaves is no error of the server.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(hello)).await;
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service_fn(hello))
+                .await;
         });
     }
 }

@@ -1,0 +1,89 @@
+"""100 MB up and down: how fast, and how much memory the server takes for it."""
+import collections
+import contextlib
+import os
+import socket
+import tempfile
+import time
+
+import needs
+import peers
+import probe
+import table
+from result import BEST_PEER, Result, Target
+from server import wait_for
+
+ROUNDS, SECONDS = 5, 1
+
+SIZE = 100_000_000
+# In one piece of this size from us, and to us.
+PIECE = 1 << 18
+# What a server may gain meanwhile and be called flat, in MiB.
+FLAT = 8
+
+ROWS = {"100 MB uploaded": "/upload", "100 MB downloaded": "/download", "100 MB by file_wrapper": "/file"}
+Figure = collections.namedtuple("Figure", "rate microseconds memory")
+
+
+def run(rounds, _seconds):
+    """A turn is one transfer, however long it takes."""
+    needs.check()
+    with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as running:
+        # Servers may read it as another user.
+        os.chmod(directory, 0o755)
+        path = os.path.join(directory, "large.bin")
+        with open(path, "wb") as file:
+            for _ in range(SIZE // 1_000_000):
+                file.write(os.urandom(1_000_000))
+        servers = [peers.rwsgi(), *peers.beside()]
+        for server in servers:
+            server.env["BENCH_FILE"] = path
+        ready = wait_for([running.enter_context(server) for server in servers])
+        os.sched_setaffinity(0, {1})
+        try:
+            figures = table.interleave(rounds, list(ROWS), ready, lambda row, server: measure(server, ROWS[row]))
+        finally:
+            os.sched_setaffinity(0, {0, 1})
+    return [result for row in ROWS for result in results(row, table.of_row(figures, row), rounds)]
+
+
+def results(row, figures, rounds):
+    rate = Result(row, "MB/s", table.field(figures, "rate"), [Target(1, BEST_PEER)],
+                  processor=table.field(figures, "microseconds"))
+    memory = Result(f"memory gained while {row}", "MiB", {**table.field(figures, "memory"), "flat": [FLAT] * rounds},
+                    [Target(1, "flat")], bounds=["flat"], less_is_better=True)
+    for result in (rate, memory):
+        table.print_result(result)
+    return rate, memory
+
+
+def measure(server, path):
+    server.forget_peak()
+    before, spent, start = server.resident_set_size(), server.cpu_seconds(), time.perf_counter()
+    try:
+        transfer(server, path)
+    except (OSError, probe.HTTPException) as error:
+        server.fail(f"failed {path}: {error!r}")
+    seconds = time.perf_counter() - start
+    microseconds = (server.cpu_seconds() - spent) * 1e6
+    return Figure(SIZE / 1e6 / seconds, microseconds, max(0, server.peak() - before) / 1024)
+
+
+def transfer(server, path):
+    with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
+        method, length = ("POST", f"Content-Length: {SIZE}\r\n") if path == "/upload" else ("GET", "")
+        connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: transfer\r\nConnection: close\r\n{length}\r\n".encode())
+        if length:
+            piece = b"x" * PIECE
+            for sent in range(0, SIZE, PIECE):
+                connection.sendall(piece[:SIZE - sent])
+        with probe.response_on(connection) as response:
+            buffer, received = bytearray(PIECE), 0
+            while response.status == 200:
+                count = response.readinto(buffer)
+                if not count:
+                    break
+                received += count
+    wanted = len(f"{SIZE}\n") if length else SIZE
+    if (response.status, received) != (200, wanted):
+        server.fail(f"answers {path} with {response.status} and {received} bytes")
