@@ -1,15 +1,18 @@
-"""Requests that come when they come, be the server ready or not: arrivals.py PORT KIND RATE SECONDS SHARE MILLISECONDS
+"""Requests that come when they come, be the server ready or not: arrivals.py PORT KIND RATE SECONDS SHARE LONG SHORT
 
     new     each on a new connection
     kept    on a connection that is idle, the one that has been so for shortest, or else a new one
+    pooled  the same, as of a proxy that has been busy: there are POOL connections from the beginning
 
-RATE is a second's, with pauses as chance has them (the same for all servers). SHARE of them ask for /sleep?MILLISECONDS, the
-others for /sleep?1. What a request took counts from when it was to be sent, so a server that holds up its clients does not get
-fewer requests. Written as JSON: the milliseconds of each short one, and how many failed.
+RATE is a second's, with pauses as chance has them (the same for all servers). SHARE of them ask for the path LONG, the others
+for SHORT. What a request took counts from when it was to be sent, so a server that holds up its clients does not get fewer
+requests. Written as JSON: the milliseconds of each SHORT one that was answered with 200, how many were answered with 503, and
+how many failed.
 """
 import collections
 import json
 import random
+import re
 import selectors
 import socket
 import sys
@@ -18,43 +21,57 @@ import time
 SEED = 4
 # What is not answered by then has failed.
 LIMIT = 30.0
-REQUEST = "GET /sleep?{} HTTP/1.1\r\nHost: tail\r\nConnection: {}\r\n\r\n"
+POOL = 200
+REQUEST = "GET {} HTTP/1.1\r\nHost: tail\r\nConnection: {}\r\n\r\n"
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.I)
 
 
-def main(port, kind, rate, seconds, share, milliseconds):
+def main(port, kind, rate, seconds, share, long, short):
     chance = random.Random(SEED)
-    clients, now = Clients(port, kind == "kept"), 0.0
+    clients, now = Clients(port, kind != "new", short), 0.0
     schedule = collections.deque()
     while now < seconds:
         now += chance.expovariate(rate)
-        schedule.append((now, milliseconds if chance.random() < share else 1))
+        schedule.append((now, long if chance.random() < share else short))
+    if kind == "pooled":
+        clients.warm()
     clients.run(schedule)
-    json.dump({"short": clients.short, "failed": clients.failed}, sys.stdout)
+    json.dump({"short": clients.took, "refused": clients.refused, "failed": clients.failed}, sys.stdout)
 
 
 class Clients:
-    def __init__(self, port, keep):
-        self.port, self.keep = port, keep
+    def __init__(self, port, keep, short):
+        self.port, self.keep, self.short = port, keep, short
         self.selector = selectors.DefaultSelector()
-        self.idle, self.short = [], []
-        self.failed = self.open = 0
+        self.idle, self.took = [], []
+        self.refused = self.failed = self.open = 0
+
+    def warm(self):
+        for _ in range(POOL):
+            self.begin(time.perf_counter(), self.short)
+        while self.open:
+            self.wait(1)
+        self.took, self.refused = [], 0
 
     def run(self, schedule):
         start = time.perf_counter()
         while schedule or self.open:
             now = time.perf_counter() - start
             while schedule and schedule[0][0] <= now:
-                at, milliseconds = schedule.popleft()
-                self.begin(start + at, milliseconds)
+                at, path = schedule.popleft()
+                self.begin(start + at, path)
             if not schedule and now > LIMIT + 60:
                 self.failed += self.open
                 return
             wait = max(0, schedule[0][0] - now) if schedule else 1
-            for key, _ in self.selector.select(min(wait, 1)):
-                self.go_on(key.fileobj, key.data)
+            self.wait(min(wait, 1))
 
-    def begin(self, due, milliseconds):
-        text = REQUEST.format(milliseconds, "keep-alive" if self.keep else "close").encode()
+    def wait(self, seconds):
+        for key, _ in self.selector.select(seconds):
+            self.go_on(key.fileobj, key.data)
+
+    def begin(self, due, path):
+        text = REQUEST.format(path, "keep-alive" if self.keep else "close").encode()
         while True:
             is_new = not self.idle
             client = self.connect() if is_new else self.idle.pop()
@@ -67,7 +84,7 @@ class Clients:
                     self.failed += 1
                     return
         self.open += 1
-        self.selector.register(client, selectors.EVENT_READ, [due, milliseconds, b"", is_new])
+        self.selector.register(client, selectors.EVENT_READ, [due, path, b"", is_new])
 
     def connect(self):
         client = socket.create_connection(("127.0.0.1", self.port))
@@ -76,7 +93,7 @@ class Clients:
         return client
 
     def go_on(self, client, state):
-        due, milliseconds, answer, is_new = state
+        due, path, answer, is_new = state
         try:
             piece = client.recv(65536)
         except BlockingIOError:
@@ -91,13 +108,15 @@ class Clients:
         if not piece and not answer and not is_new:
             # It was closed while the request was on its way, as a server may; a proxy asks again.
             client.close()
-            self.begin(due, milliseconds)
-        elif not answer.startswith(b"HTTP/1.1 200 ") or not is_complete(answer):
+            self.begin(due, path)
+        elif not is_complete(answer) or not answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 503 ")):
             client.close()
             self.failed += 1
         else:
-            if milliseconds == 1:
-                self.short.append((time.perf_counter() - due) * 1000)
+            if answer.startswith(b"HTTP/1.1 503 "):
+                self.refused += 1
+            elif path == self.short:
+                self.took.append((time.perf_counter() - due) * 1000)
             if self.keep and b"\r\nconnection: close\r\n" not in answer.lower():
                 self.idle.append(client)
             else:
@@ -105,8 +124,10 @@ class Clients:
 
 
 def is_complete(answer):
-    return answer.endswith(b"\r\n\r\nslept\n")
+    head, end, body = answer.partition(b"\r\n\r\n")
+    length = LENGTH.search(head)
+    return bool(end and length) and len(body) == int(length.group(1))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5]), int(sys.argv[6]))
+    main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5]), *sys.argv[6:])

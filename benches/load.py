@@ -47,11 +47,11 @@ def verify_one(server, request):
     wrk(server, request, 1, len(request.answer), FEW)
 
 
-def measure(server, request, seconds):
+def measure(server, request, seconds, cpu="1"):
     """Requests per second, and the processor time of the server for each in microseconds."""
     answer = exchange(server, request)
     before = server.cpu_seconds()
-    done = wrk(server, request, seconds, -1)
+    done = wrk(server, request, seconds, -1, cpu=cpu)
     spent = server.cpu_seconds() - before
     check_bytes(server, request, answer, done)
     return Figure(done["requests"] / done["microseconds"] * 1e6, spent / done["requests"] * 1e6)
@@ -64,9 +64,9 @@ def exchange(server, request):
         return server.fail(f"does not answer {request.name}: {error}")
 
 
-def wrk(server, request, seconds, length, connections=None):
+def wrk(server, request, seconds, length, connections=None, cpu="1"):
     headers = [word for name, value in request.headers.items() for word in ("-H", f"{name}: {value}")]
-    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections or request.connections}", f"-d{seconds}", "--timeout", "10", "-s", SCRIPT,
+    command = ["taskset", "-c", cpu, "wrk", "-t1", f"-c{connections or request.connections}", f"-d{seconds}", "--timeout", "10", "-s", SCRIPT,
                *headers, server.url(request.path), "--", request.method, str(request.body), str(length)]
     output = subprocess.run(command, stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
     done = json.loads(output.rpartition("done: ")[2])

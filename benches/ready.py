@@ -1,50 +1,55 @@
-"""How long it takes from the execution of a server with 4 workers to its first answer, beside the import that is in it."""
-import contextlib
-import os
-import statistics
+"""From the start to the first answer, with the BookStore and four workers, beside what its import takes."""
 import subprocess
 import tempfile
 import time
 
 import memory
 import needs
+import peers
 import probe
+import table
+from result import Result, Target
+from server import Failed
 
-ROUNDS, SECONDS = 15, 1
+ROUNDS, SECONDS = 5, 1
 
-IMPORT = "import time; begin = time.monotonic(); import BookStore.wsgi; print(time.monotonic() - begin)"
+# What may be added to the import, in seconds.
+MORE = 0.1
+IMPORT = "import time; start = time.perf_counter(); import BookStore.wsgi; print(time.perf_counter() - start)"
 
 
 def run(rounds, _seconds):
     needs.check()
+    figures = {}
     with tempfile.TemporaryDirectory() as data:
-        servers = list(memory.servers(data))
-        took = {"import alone": []} | {server.name: [] for server in servers}
         for _ in range(rounds):
-            took["import alone"].append(import_alone(servers[0]))
-            for server in servers:
-                took[server.name].append(first_answer(server))
-    print(f"milliseconds from exec to the first answer of Django's BookStore; {rounds} rounds, interleaved")
-    imports = took["import alone"]
-    for name, values in took.items():
-        beyond = statistics.median(value - alone for value, alone in zip(values, imports))
-        print(f"{name:20} {statistics.median(values) * 1000:6.0f}  lowest {min(values) * 1000:5.0f}  highest {max(values) * 1000:5.0f}"
-              f"  beyond the import {beyond * 1000:5.0f}")
+            # One after the other, as an import takes longer beside another.
+            for server in memory.bookstores(data):
+                try:
+                    figures.setdefault(server.name, []).append(start(server))
+                except Failed as error:
+                    table.tell(error)
+            figures.setdefault("import + 100 ms", []).append(import_time(server) + MORE)
+    result = Result("BookStore with 4 workers, from exec to the first answer", "s", figures, [Target(1, "import + 100 ms")],
+                    bounds=["import + 100 ms"], less_is_better=True)
+    table.print_result(result)
+    return [result]
 
 
-def import_alone(server):
-    """By the same interpreter, which says how long the statement took, without its own start."""
-    said = subprocess.run([f"{needs.VENV}/bin/python", "-c", IMPORT], cwd=server.cwd, env=server.env, check=True, capture_output=True)
-    return float(said.stdout)
-
-
-def first_answer(server):
-    begin = time.monotonic()
+def start(server):
+    """Asked again a millisecond after there was no answer."""
+    begin = time.perf_counter()
     with server:
-        while True:
-            with contextlib.suppress(OSError, probe.HTTPException):
+        while time.perf_counter() - begin < server.patience[0]:
+            try:
                 if probe.ask(server.port, server.path).status == 200:
-                    return time.monotonic() - begin
-            if time.monotonic() - begin > server.patience[0] or server.process.poll() is not None:
-                server.fail("does not answer")
-            time.sleep(0.001)
+                    return time.perf_counter() - begin
+            except (OSError, probe.HTTPException):
+                time.sleep(0.001)
+        return server.fail("does not answer")
+
+
+def import_time(server):
+    """In a Python of its own, which has started already; on the same processors."""
+    command = ["taskset", "-c", server.cpu, peers.PYTHON, "-c", IMPORT]
+    return float(subprocess.run(command, cwd=server.cwd, env=server.env, stdout=subprocess.PIPE, check=True).stdout)

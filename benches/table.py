@@ -49,8 +49,13 @@ def print_result(result):
         spent = f"{statistics.median(result.processor[name]):9.1f}" if None not in result.processor.get(name, [None]) else ""
         print(f"{name:20}{number(statistics.median(values)):>12}{number(min(values)):>12}{number(max(values)):>12}"
               f"{beside:>13}{own:>12}{spent}")
+    print_verdicts(result)
+
+
+def print_verdicts(result):
     for verdict in result.verdicts():
-        print(f"target: {result.sentence(verdict)}: {outcome(verdict)}", flush=True)
+        print(f"{result.own}: {result.sentence(verdict)}: {outcome(verdict)}", flush=True)
+    return result
 
 
 def outcome(verdict):

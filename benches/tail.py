@@ -33,7 +33,7 @@ SERVERS = {
     "uWSGI": lambda: peers.uwsgi(PROCESSES, THREADS),
 }
 
-Figure = collections.namedtuple("Figure", "median p99 p999 worst failed")
+Figure = collections.namedtuple("Figure", "median p99 p999 worst failed refused rate")
 
 
 def run(rounds, seconds, rows=tuple(ROWS)):
@@ -64,13 +64,17 @@ def rate(row):
 def measure(row, server, seconds):
     with server:
         server.wait_until_it_answers()
-        command = ["taskset", "-c", "1", "setpriv", "--pdeathsig", "TERM", sys.executable,
-                   os.path.join(needs.HERE, "arrivals.py"), str(server.port), row.kind, str(rate(row)), str(seconds),
-                   str(row.share), str(row.milliseconds)]
-        output = subprocess.run(command, stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
+        return arrive(server, row.kind, rate(row), seconds, "/sleep?1", f"/sleep?{row.milliseconds}", row.share)
+
+
+def arrive(server, kind, rate, seconds, short, long="/", share=0):
+    """Requests of arrivals.py, and the milliseconds of the short ones."""
+    command = ["taskset", "-c", "1", "setpriv", "--pdeathsig", "TERM", sys.executable,
+               os.path.join(needs.HERE, "arrivals.py"), str(server.port), kind, str(rate), str(seconds), str(share), long, short]
+    output = subprocess.run(command, stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
     done = json.loads(output)
     ordered = sorted(done["short"])
     if not ordered:
-        server.fail("has answered no short request")
+        server.fail(f"has answered no {short}")
     at = lambda part: ordered[math.ceil(part * len(ordered)) - 1]
-    return Figure(at(0.5), at(0.99), at(0.999), ordered[-1], done["failed"])
+    return Figure(at(0.5), at(0.99), at(0.999), ordered[-1], done["failed"], done["refused"], len(ordered) / seconds)
