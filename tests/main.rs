@@ -85,6 +85,8 @@ mod front_nginx;
 mod harakiri;
 // The time in which a worker was stopped does not count.
 mod harakiri_after_suspend;
+// What is done beside the application, and when.
+mod hooks;
 // For whom a request is.
 mod host;
 // HTTP/1.1 on raw sockets.

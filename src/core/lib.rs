@@ -14,6 +14,7 @@
 //! - [`cron`]: times of the kind of cron(8);
 //! - [`cpus`]: how many processors there are for this process;
 //! - [`hash`]: the hash of small tables that every request asks;
+//! - [`hooks`]: what is done beside the application, and when;
 //! - [`exit`]: the exit codes;
 //! - [`title`]: what ps(1) calls a process;
 //! - [`sys`]: the system calls for which there is no safe wrapper elsewhere.
@@ -28,6 +29,7 @@ pub mod cron;
 pub mod durations;
 pub mod exit;
 pub mod hash;
+pub mod hooks;
 pub mod ipc;
 pub mod lock;
 pub mod log;

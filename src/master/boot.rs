@@ -30,7 +30,7 @@ use crate::notify::Supervisor;
 use crate::pidfile::Pidfile;
 use crate::program::Program;
 use crate::stats::StatsServer;
-use crate::{check, descriptors, handover, interpreter, privileges, report, resume};
+use crate::{check, descriptors, handover, hooks, interpreter, privileges, report, resume};
 
 /// Slots of the scoreboard: as many as a reload of the largest instance needs.
 const SLOTS: usize = 2 * MOST_WORKERS as usize;
@@ -144,7 +144,9 @@ fn run(
         log::notice(Event::Listening, message).send();
         store.remove(&supervisor, &name);
     }
-    let prepared = prepare(&config, &mut handed);
+    let capture = Capture::start(&config.log.sinks.target);
+    let prepared =
+        prepare(&config, &mut handed, || hooks::run_first(&config, &supervisor, capture.as_ref()));
     let program = Program::of_this_process(&context.cwd);
     let Prepared { pidfile, control, stats, fifos, listeners, python } = match prepared {
         Ok(prepared) => prepared,
@@ -176,7 +178,6 @@ fn run(
     let mut wanted = listeners.stored();
     let ledger = open_ledger(&store, memories, &scoreboard, &mut wanted);
     store.retain(&supervisor, &wanted);
-    let capture = Capture::start(&config.log.sinks.target);
     let instance = Instance {
         sources: sources.clone(),
         context,
@@ -221,7 +222,11 @@ struct Prepared {
     python: PathBuf,
 }
 
-fn prepare(config: &Config, handed: &mut Handed) -> Result<Prepared, Refusal> {
+fn prepare(
+    config: &Config,
+    handed: &mut Handed,
+    hooks: impl FnOnce() -> Result<(), String>,
+) -> Result<Prepared, Refusal> {
     let refuse = |code| move |why| (code, plain(why));
     privileges::refuse_root_in_a_service(&config.process).map_err(refuse(ExitCode::Config))?;
     descriptors::provide(config).map_err(refuse(ExitCode::System))?;
@@ -233,7 +238,9 @@ fn prepare(config: &Config, handed: &mut Handed) -> Result<Prepared, Refusal> {
     if let Some(pidfile) = &mut pidfile {
         pidfile.write().map_err(|error| refuse(ExitCode::System)(error.to_string()))?;
     }
-    // 5. Open the listeners and what commands come from, with the rights of the start.
+    // 5. Do what the administrator wants done with the rights of the start; with them, too, open the
+    // listeners and what commands come from.
+    hooks().map_err(refuse(ExitCode::Application))?;
     let mut listeners = Listeners::default();
     listeners
         .open(config, &handed.inherited, &mut handed.listeners)

@@ -11,10 +11,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::geteuid;
 use rwsgi_core::address::ListenAddr;
 use rwsgi_core::commons::Commons;
+use rwsgi_core::config::hooks::Stage;
 use rwsgi_core::config::{
-    self, Classes, Config, Context, Listen, LogTarget, Process, Severity, Sources, Target,
+    self, Classes, Config, Context, Hooks, Listen, LogTarget, Process, Severity, Sources, Target,
 };
 use rwsgi_core::exit::ExitCode;
+use rwsgi_core::hooks::sentence as hook_sentence;
 use rwsgi_core::ipc::{FromTemplate, Received};
 use rwsgi_core::reach::{self, Barrier, Who, Wish};
 use rwsgi_core::scoreboard::Scoreboard;
@@ -23,6 +25,7 @@ use crate::boot::{self, Refusal, plain};
 use crate::caches::Caches;
 use crate::cli::INSTANCES;
 use crate::finding::Findings;
+use crate::hooks::WITHOUT_ROOT;
 use crate::service::{self, Service};
 use crate::spawn::{self, Shared};
 use crate::{generator, interpreter, machine, occupant, privileges, project};
@@ -75,6 +78,7 @@ pub fn run(sources: &Sources, context: &Context, name: Option<&str>, json: bool)
     scene.paths(&mut findings);
     scene.environment(&mut findings);
     scene.written(&mut findings);
+    scene.hooks(&mut findings);
     import(config.clone(), &mut findings);
     findings.print(json)
 }
@@ -273,6 +277,21 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// Hooks are not run here.
+    fn hooks(&self, findings: &mut Findings) {
+        let hooks = &self.config.hooks;
+        for hook in hooks.of(Stage::AsRoot).filter(|_| self.unit.is_some()) {
+            let message =
+                hook_sentence(hook, "needs root, and no service of rwsgi is started as root");
+            findings.error(ExitCode::Config, "hooks", message, WITHOUT_ROOT);
+        }
+        let count = hooks.all.len() + hooks.touch.len();
+        if count > 0 && findings.is_good("hooks") {
+            let plural = if count == 1 { "" } else { "s" };
+            findings.ok("hooks", format!("{count} hook{plural}, not run here"));
+        }
+    }
+
     fn barrier(&self, path: &Path, wish: Wish) -> Option<Barrier> {
         if geteuid().as_raw() == self.who.uid {
             reach::barrier(path, wish)
@@ -431,13 +450,21 @@ fn import_once(mut config: Config) -> Result<String, Refusal> {
     config.log = config::Log::to(LogTarget::Stderr);
     config.lazy_apps = false;
     config.listeners.clear();
+    // They act on what serves.
+    config.hooks = Hooks::default();
     let system = |why: String| (ExitCode::System, plain(why));
     let python = interpreter::find(&config.application, std::env::var_os("PATH").as_deref())
         .map_err(|why| (ExitCode::Config, plain(why)))?;
     let board = Scoreboard::create(1).map_err(|error| system(error.to_string()))?;
     let commons = Commons::create(config.locks as usize + 1);
     let commons = commons.map_err(|error| system(error.to_string()))?;
-    let shared = Shared { scoreboard: &board, slots: 1, commons: &commons, is_reload: false };
+    let shared = Shared {
+        scoreboard: &board,
+        slots: 1,
+        commons: &commons,
+        is_reload: false,
+        is_again: false,
+    };
     for cache in &mut config.caches {
         cache.store = None;
     }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rwsgi_core::config::Application;
+use rwsgi_core::config::hooks::Hook;
 use rwsgi_core::log::{self, Entry, Event as Said};
 use rwsgi_core::{shortage, sys};
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,13 @@ pub const GRACE: Duration = Duration::from_secs(5);
 pub enum Owner {
     /// A daemon of the INI file, by its name.
     Daemon(String),
+    /// A hook of a file that was touched.
+    Touch {
+        /// Which.
+        hook: Box<Hook>,
+        /// The file was touched again meanwhile.
+        is_again: bool,
+    },
 }
 
 /// A command to be started.
@@ -131,6 +139,11 @@ impl Commands {
     /// All, by pid.
     pub fn iter(&self) -> impl Iterator<Item = (i32, &Running)> {
         self.0.iter().map(|(pid, running)| (*pid, running))
+    }
+
+    /// Whose they are.
+    pub fn owners(&mut self) -> impl Iterator<Item = &mut Owner> {
+        self.0.values_mut().map(|running| &mut running.owner)
     }
 
     /// Notes one.
@@ -277,6 +290,7 @@ impl Master {
         let ended = Ended { lived: self.now().saturating_sub(running.began), pid, exit, running };
         match &ended.running.owner {
             Owner::Daemon(_) => self.say_of_command(&ended.running.name, ended.entry()),
+            Owner::Touch { .. } => self.touch_hook_ended(ended),
         }
         true
     }

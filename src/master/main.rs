@@ -37,6 +37,7 @@ mod generator;
 mod handover;
 mod history;
 mod homes;
+mod hooks;
 mod hush;
 mod idle;
 mod inherited;

@@ -57,7 +57,7 @@ use crate::watchdog::Watchdog;
 
 /// How often systemd is told that a start, a reload or a stop takes its time, and by how much more.
 pub(crate) const EXTEND_EVERY: Duration = Duration::from_secs(5);
-const EXTEND_BY: Duration = Duration::from_secs(15);
+pub(crate) const EXTEND_BY: Duration = Duration::from_secs(15);
 /// How often the status line counts requests.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// How long a template may take to fork a worker.
@@ -489,6 +489,7 @@ impl Master {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         self.save_caches();
+        self.run_last_hooks();
         if !self.instance.store.is_there() {
             // systemd would keep them for the next start, and end who is left.
             self.instance.listeners.shut();
@@ -525,7 +526,8 @@ fn plan(config: &Config) -> Plan {
     let reloading = &config.reloading;
     let mut plan = Plan::fixed(config.processes, config.mercy);
     plan.overlap = reloading.overlap;
-    plan.patience = reloading.import_timeout.map(|time| time + reloading.probe_timeout);
+    let patience = reloading.import_timeout.map(|time| time + reloading.probe_timeout);
+    plan.patience = patience.zip(config.hooks.patience()).map(|(own, hooks)| own + hooks);
     plan.asleep = config.sizing.cheap;
     if let Some(cheaper) = &config.sizing.cheaper {
         (plan.least, plan.initial) = (cheaper.least, cheaper.initial);

@@ -117,6 +117,7 @@ impl Master {
             slots: instance.slots,
             commons: &instance.commons,
             is_reload: generation > 1,
+            is_again: is_respawn && !self.state.is_starting(),
         };
         let output = self.output_of(Source::Template(generation));
         let started = spawn::template(config, python, shared, (&listeners, kept), &caches, output);

@@ -11,14 +11,18 @@ use rwsgi_core::log::{self, Event};
 /// The variable by which rwsgi@.service tells an instance its directory.
 const OF_THE_SERVICE: &str = "RWSGI_RUNTIME_DIRECTORY";
 
+/// Whether this is an instance of rwsgi@.service.
+pub fn is_service() -> bool {
+    std::env::var_os(OF_THE_SERVICE).is_some()
+}
+
 /// Refuses what would run an application as root in rwsgi@.service, whoever has asked for it: the INI file by `uid`, or
 /// a drop-in by User=.
 ///
 /// # Errors
 /// A sentence that says what to do.
 pub fn refuse_root_in_a_service(process: &Process) -> Result<(), String> {
-    let service = std::env::var_os(OF_THE_SERVICE).is_some();
-    if service && stays_root(geteuid().is_root(), process.uid) {
+    if is_service() && stays_root(geteuid().is_root(), process.uid) {
         return Err("an application of rwsgi@.service is not run as root: name another user by uid=, or take User= of \
                     a drop-in away, which `systemctl cat` shows"
             .into());

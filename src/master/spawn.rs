@@ -46,6 +46,8 @@ pub struct Shared<'a> {
     pub commons: &'a Commons,
     /// Another generation has served before.
     pub is_reload: bool,
+    /// There was a template of this generation before.
+    pub is_again: bool,
 }
 
 /// Starts the template of `config` and tells it to import the application. `output` is to be its
@@ -90,8 +92,8 @@ pub fn template(
         sinks.target = log::resolve_target(&sinks.target);
     }
     let version = rwsgi_core::VERSION.into();
-    let Shared { slots, is_reload, .. } = shared;
-    let start = ToTemplate::Start { version, config, slots, captured, kept, is_reload };
+    let Shared { slots, is_reload, is_again, .. } = shared;
+    let start = ToTemplate::Start { version, config, slots, captured, kept, is_reload, is_again };
     ours.send(&start, &fds).map_err(trouble)?;
     ours.set_nonblocking(true).map_err(trouble)?;
     Ok((child, ours))

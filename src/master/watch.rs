@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
-use rwsgi_core::config::Reloading;
+use rwsgi_core::config::{Hooks, Reloading};
 use rwsgi_core::log::{self, Event as Said};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -43,6 +43,8 @@ pub enum Cause {
     ReopenLog,
     /// Log files are renamed and begun anew (`touch-logrotate`).
     RotateLog,
+    /// This one of the hooks has its turn (`hook-touch`).
+    Hook(usize),
     /// A reload, for a module has changed (`py-autoreload`).
     Module,
     /// This signal of uWSGI's module is sent (`uwsgi.add_file_monitor`).
@@ -50,8 +52,8 @@ pub enum Cause {
 }
 
 enum Order {
-    /// This configuration and this generation serve.
-    Serve(Box<Reloading>, Generation),
+    /// These files mean something, and this generation serves.
+    Serve(Vec<(Cause, PathBuf)>, Generation),
     /// A generation imports a module; a change of it counts after this time.
     Module(Generation, PathBuf, Duration),
     /// A generation wants this signal to be sent when a file changes.
@@ -91,9 +93,9 @@ impl Watch {
         Ok(Self { orders, wake })
     }
 
-    /// This configuration serves from now on, and this generation.
-    pub fn serve(&self, reloading: &Reloading, generation: Generation) {
-        self.order(Order::Serve(Box::new(reloading.clone()), generation));
+    /// These files mean something from now on, and this generation serves.
+    pub fn serve(&self, files: Vec<(Cause, PathBuf)>, generation: Generation) {
+        self.order(Order::Serve(files, generation));
     }
 
     /// A generation imports a module from this file, or tries to.
@@ -114,28 +116,30 @@ impl Watch {
 }
 
 /// The files whose touch means something, and what.
-fn touched(reloading: &Reloading) -> impl Iterator<Item = (Cause, &PathBuf)> {
-    [
+fn touched(reloading: &Reloading, hooks: &Hooks) -> Vec<(Cause, PathBuf)> {
+    let files = [
         (Cause::Touch, &reloading.touch),
         (Cause::TouchWorkers, &reloading.touch_workers),
         (Cause::ReopenLog, &reloading.touch_log_reopen),
         (Cause::RotateLog, &reloading.touch_log_rotate),
-    ]
-    .into_iter()
-    .flat_map(|(cause, paths)| paths.iter().map(move |path| (cause, path)))
+    ];
+    let files =
+        files.into_iter().flat_map(|(cause, paths)| paths.iter().map(move |it| (cause, it)));
+    let hooks = hooks.touch.iter().enumerate().map(|(at, (path, _))| (Cause::Hook(at), path));
+    files.chain(hooks).map(|(cause, path)| (cause, path.clone())).collect()
 }
 
 /// What is watched, and what follows from a change.
 impl Master {
     /// The configuration that serves says what is watched.
     pub(crate) fn watch_files(&mut self) {
-        let reloading = &self.instance.config.reloading;
-        let is_wanted = touched(reloading).next().is_some();
-        if is_wanted && self.watch.is_none() {
+        let config = &self.instance.config;
+        let files = touched(&config.reloading, &config.hooks);
+        if !files.is_empty() && self.watch.is_none() {
             self.watch = start(&self.arrivals);
         }
         if let Some(watch) = &self.watch {
-            watch.serve(&self.instance.config.reloading, self.state.generation());
+            watch.serve(files, self.state.generation());
         }
     }
 
@@ -169,6 +173,7 @@ impl Master {
             Cause::TouchWorkers => "touch-workers-reload",
             Cause::ReopenLog => "touch-logreopen",
             Cause::RotateLog => "touch-logrotate",
+            Cause::Hook(_) => "hook-touch",
             Cause::Module => "py-autoreload",
             Cause::Monitor(signal) => {
                 self.deliver(signal, true);
@@ -184,6 +189,7 @@ impl Master {
                 self.reopen_log();
             }
             Cause::TouchWorkers => self.queue.push_back(Event::ReloadWorkers(None)),
+            Cause::Hook(at) => self.run_touch_hook(at, path),
             Cause::Monitor(_) => {}
         }
     }
@@ -250,13 +256,13 @@ impl Watcher {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Serve(reloading, generation) => {
-                let wanted: Vec<_> =
-                    touched(&reloading).map(|(cause, path)| (cause, path.clone())).collect();
+            Order::Serve(wanted, generation) => {
                 self.watched.retain(|key, watched| match key.0 {
-                    Cause::Touch | Cause::TouchWorkers | Cause::ReopenLog | Cause::RotateLog => {
-                        wanted.contains(key)
-                    }
+                    Cause::Touch
+                    | Cause::TouchWorkers
+                    | Cause::ReopenLog
+                    | Cause::RotateLog
+                    | Cause::Hook(_) => wanted.contains(key),
                     Cause::Module | Cause::Monitor(_) => watched.generation >= generation,
                 });
                 for key in wanted {

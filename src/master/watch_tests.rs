@@ -37,7 +37,7 @@ impl Scene {
         let mut files: Vec<PathBuf> = touch.iter().map(|name| self.path(name)).collect();
         files.push(sentinel);
         let reloading = Reloading { touch: files, ..Reloading::default() };
-        self.watch.serve(&reloading, generation);
+        self.watch.serve(super::touched(&reloading, &Hooks::default()), generation);
         self.settle();
     }
 

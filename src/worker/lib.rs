@@ -25,6 +25,7 @@ mod ffi;
 mod fork;
 mod hand;
 mod hole;
+mod hooks;
 mod http;
 mod identity;
 mod import;

@@ -1,5 +1,6 @@
 //! The life of a template: import the application once, then fork workers on request.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -17,7 +18,7 @@ use crate::relay::Relay;
 use crate::witness::Witness;
 use crate::wsgi::application::Callables;
 use crate::wsgi::stream;
-use crate::{api, commons, django, import, signals, uncaught, worker};
+use crate::{api, commons, django, hooks, import, signals, uncaught, worker};
 
 /// What every process of one generation has.
 pub(crate) struct Generation {
@@ -34,6 +35,10 @@ pub(crate) struct Generation {
     pub(crate) applications: Option<Callables>,
     /// What workers cannot use of what the import has left behind; told by the first of them.
     pub(crate) inheritance: Option<Inheritance>,
+    /// There was a template of this generation before this one.
+    pub(crate) is_again: bool,
+    /// The worker to be is the first of its number.
+    pub(crate) is_first: bool,
 }
 
 /// Runs until the master wants no more, or, in a fork, as a worker until that is done.
@@ -73,7 +78,8 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
     channel.send(&hello, &[]).map_err(|error| system(&error))?;
     let received = py.detach(|| channel.receive::<ToTemplate>()).map_err(|error| system(&error))?;
     let Received::Message(start, mut fds) = received else { return Ok(None) };
-    let ToTemplate::Start { version, config, slots, captured, kept, is_reload } = start else {
+    let ToTemplate::Start { version, config, slots, captured, kept, is_reload, is_again } = start
+    else {
         return Ok(None);
     };
     if version != rwsgi_core::VERSION {
@@ -114,7 +120,10 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
         inheritance: None,
         witness,
         relay: Relay::new().map_err(|error| system(&error))?,
+        is_again,
+        is_first: false,
     };
+    hooks::before_import(py, &generation.config, channel, is_reload)?;
     let mut micros = 0;
     if !generation.config.lazy_apps {
         let before = inheritance::open();
@@ -128,6 +137,7 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
             Some(Inheritance::note(py, &before).map_err(|error| system(&error))?);
         freeze(py).map_err(|error| system(&error))?;
     }
+    hooks::after_import(py, &generation.config, channel, is_again)?;
     channel.send(&FromTemplate::Imported { micros }, &[]).map_err(|error| system(&error))?;
     Ok(Some(generation))
 }
@@ -165,6 +175,7 @@ fn freeze(py: Python<'_>) -> PyResult<()> {
 }
 
 fn fork_on_request(py: Python<'_>, channel: Channel, mut generation: Generation) -> ExitCode {
+    let mut seen = HashSet::new();
     loop {
         let (worker, slot, probing, theirs, output) = match py
             .detach(|| channel.receive::<ToTemplate>())
@@ -193,6 +204,7 @@ fn fork_on_request(py: Python<'_>, channel: Channel, mut generation: Generation)
                 return ExitCode::System;
             }
         };
+        generation.is_first = !generation.is_again && !seen.contains(&worker);
         match fork(py, &theirs) {
             Ok(Forked::Child) => {
                 drop(channel);
@@ -201,7 +213,10 @@ fn fork_on_request(py: Python<'_>, channel: Channel, mut generation: Generation)
                 }
                 return worker::main(py, theirs, generation, worker, slot, probing);
             }
-            Ok(Forked::Parent(_)) => generation.inheritance = None,
+            Ok(Forked::Parent(_)) => {
+                seen.insert(worker);
+                generation.inheritance = None;
+            }
             Err(reason) => {
                 let _ = channel.send(&FromTemplate::ForkFailed { slot, reason }, &[]);
             }

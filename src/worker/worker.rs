@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rwsgi_core::age::{self, Age};
+use rwsgi_core::config::hooks::Stage;
 use rwsgi_core::config::{Config, Listen};
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Channel, Failure, FromWorker, Probing};
@@ -30,6 +31,7 @@ use crate::deadlines::{Deadlines, NEVER};
 use crate::desk::Desks;
 use crate::error_page::ErrorPages;
 use crate::hand::{Hand, HandMain};
+use crate::hooks;
 use crate::identity::Names;
 use crate::import;
 use crate::inquirer::Inquirer;
@@ -141,7 +143,7 @@ pub(crate) fn main(
     }
     let pid = nix::unistd::getpid().as_raw();
     let _ = channel.send(&FromWorker::Forked { pid }, &[]);
-    let code = match start(py, channel, generation, slot, requests) {
+    let code = match start(py, channel, generation, (number, slot), requests) {
         Ok((worker, applications)) => {
             let code = serve(py, &worker, &applications, probing);
             worker.requests.close();
@@ -178,35 +180,55 @@ fn end_in_time(code: ExitCode) {
     });
 }
 
+/// What has its turn in a worker that is about to accept.
+fn accepting(number: u32, is_first: bool) -> Vec<Stage> {
+    let once = [Stage::AcceptingOnce, Stage::Accepting1Once];
+    [Stage::Accepting, Stage::AcceptingOnce, Stage::Accepting1, Stage::Accepting1Once]
+        .into_iter()
+        .filter(|stage| number == 1 || *stage < Stage::Accepting1)
+        .filter(|stage| is_first || !once.contains(stage))
+        .collect()
+}
+
 type Started = (Arc<Worker>, Callables);
 
 fn start(
     py: Python<'_>,
     channel: Channel,
     mut generation: Generation,
-    slot: usize,
+    (number, slot): (u32, usize),
     requests: Requests,
 ) -> Result<Started, (Channel, Failure)> {
     if let Some(Err(error)) = generation.witness.as_ref().map(|one| one.move_to(py, &channel)) {
         traceback::entry(py, &error, "changes of modules are not noticed: ").send();
+    }
+    let around = &generation.config.hooks;
+    if let Err(failure) = hooks::run(py, around, &[Stage::PostFork], &channel) {
+        return Err((channel, failure));
     }
     let applications = match &generation.applications {
         Some(applications) => Arc::clone(applications),
         None => {
             let report: import::Report =
                 |channel, failure| drop(channel.send(&FromWorker::Failed(failure), &[]));
-            match import::load(py, &generation.config, &channel, report) {
-                Ok((applications, _)) => applications,
+            let loaded = import::load(py, &generation.config, &channel, report);
+            let done = loaded.and_then(|(applications, _)| {
+                hooks::run(py, around, &[Stage::PostApp], &channel).map(|()| applications)
+            });
+            match done {
+                Ok(applications) => applications,
                 Err(failure) => return Err((channel, failure)),
             }
         }
     };
-    let hooks = api::after_fork(py);
+    let after = api::after_fork(py);
     let inheritance = generation.inheritance.take().map(|inheritance| inheritance.warn(py));
     if let Some(Err(error)) = inheritance {
         traceback::entry(py, &error, "looking for what the import has left: ").send();
     }
-    if let Err(failure) = hooks {
+    let stages = accepting(number, generation.is_first);
+    let after = after.and_then(|()| hooks::run(py, &generation.config.hooks, &stages, &channel));
+    if let Err(failure) = after {
         return Err((channel, failure));
     }
     let spare = channel.as_fd().try_clone_to_owned();

@@ -107,7 +107,8 @@ fn flatten(name: &str, value: &Json, facts: &mut Vec<String>) {
     let below = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
     match value {
         Json::Object(members) if !members.is_empty() => {
-            for (key, value) in members {
+            // Where it is written makes no difference to what it means.
+            for (key, value) in members.iter().filter(|(key, _)| *key != "place") {
                 flatten(&below(key), value, facts);
             }
         }

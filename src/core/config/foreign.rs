@@ -5,7 +5,8 @@ use super::known::Class::{Ignored, NotYet, Refused};
 use super::known::{Known, flag, valued};
 
 const NO_CACHE: &str = "`import uwsgi` does not offer it";
-const HOOK: &str = "the hook does not run: use ExecStartPre= and the like of the service";
+const C_FUNCTION: &str = "it names a C function of uWSGI's process, and rwsgi is another program: write `exec-…` or \
+                          `hook-…` for a command, `import` or `uwsgidecorators.postfork` for Python";
 const CONFINED: &str = "the application would see other files: use BindPaths=, PrivateMounts= and the \
                         like of the service";
 const NO_EMPEROR: &str = "there is no emperor: systemd looks after each instance";
@@ -27,6 +28,12 @@ pub(super) const UNNEEDED: &[Known] = &[
             "print-symbol",
         ],
         Ignored("it makes no difference to what is served"),
+    ),
+    valued(
+        &["hook-post-jail", "exec-post-jail"],
+        Ignored(
+            "there is no jail, and without one uWSGI does not run it either; `hook-in-jail` runs",
+        ),
     ),
     flag(&["cgi-mode"], Ignored("requests are for the application only")).short('c'),
     valued(
@@ -165,28 +172,21 @@ pub(super) const MISSED: &[Known] = &[
     flag(&["daemons-honour-stdin"], NotYet("no command is started")),
     valued(
         &[
-            "after-request-call",
-            "after-request-hook",
-            "call-asap",
-            "call-in-jail",
-            "call-pre-jail",
-            "call-post-jail",
-            "call-as-root",
-            "call-as-user",
-            "call-as-user-atexit",
-            "call-pre-app",
-            "call-post-app",
-            "call-as-vassal",
-            "call-as-vassal1",
-            "call-as-vassal3",
+            "hook-emperor-*",
+            "hook-as-emperor",
+            "exec-as-emperor",
             "call-as-emperor",
-            "call-as-emperor1",
-            "call-as-emperor2",
-            "call-as-emperor4",
-            "file-write",
+            "call-as-emperor*",
         ],
-        NotYet(HOOK),
+        NotYet(NO_EMPEROR),
     ),
+    valued(
+        &["hook-as-vassal", "exec-as-vassal", "call-as-vassal", "call-as-vassal*"],
+        NotYet("there is no emperor that starts this instance: use `hook-asap` or ExecStartPre="),
+    ),
+    valued(&["hook-as-mule"], NotYet("there are no mules: their jobs are not done")),
+    valued(&["hook-as-gateway"], NotYet(NO_ROUTER)),
+    valued(&["file-write"], NotYet("the file is not written: use `hook-asap = write:FILE TEXT`")),
     valued(
         &[
             "wait-for-dir",
@@ -317,6 +317,22 @@ pub(super) const MISSED: &[Known] = &[
 
 /// What the start is refused for.
 pub(super) const UNSUPPORTED: &[Known] = &[
+    valued(
+        &[
+            "after-request-call",
+            "after-request-hook",
+            "call-asap",
+            "call-in-jail",
+            "call-pre-jail",
+            "call-post-jail",
+            "call-as-root",
+            "call-as-user",
+            "call-as-user-atexit",
+            "call-pre-app",
+            "call-post-app",
+        ],
+        Refused(C_FUNCTION),
+    ),
     valued(
         &[
             "mount-asap",

@@ -38,13 +38,14 @@ Every option is also a key of the INI file, and a variable: --foo-bar=1 is
 `foo-bar = 1`, UWSGI_FOO_BAR=1 and RWSGI_FOO_BAR=1.
 ";
 
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 11] = [
     Group::Listening,
     Group::Application,
     Group::Workers,
     Group::Http,
     Group::Files,
     Group::Routing,
+    Group::Hooks,
     Group::Process,
     Group::Service,
     Group::Log,

@@ -232,8 +232,8 @@ const LATER: &[Known] = &[
     valued(&["pidfile2", "safe-pidfile", "safe-pidfile2"], NotYet("this file is not written"))
         .instead("use `pidfile`"),
     valued(
-        &["hook-*", "exec-*", "alarm", "alarm-*"],
-        NotYet("the hook does not run: use ExecStartPre= and the like of the service"),
+        &["alarm", "alarm-*"],
+        NotYet("no alarm is raised: entries of the journal have message ids to look for"),
     ),
     valued(
         &["attach-daemon", "attach-daemon2", "smart-attach-daemon", "legion-attach-daemon"],

@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn families_of_uwsgi_are_known() {
-        for name in ["hook-master-start", "for-glob", "if-env"] {
+        for name in ["hook-emperor-start", "for-glob", "if-env"] {
             assert!(matches!(lookup(name), Lookup::Known(_)), "{name}");
         }
     }

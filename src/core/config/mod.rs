@@ -18,12 +18,14 @@
 //! - [`exported`]: what an application sees of it;
 //!   [`mod@logging`]: for the log; [`mod@reloading`]: for reloads;
 //!   [`mod@sizing`]: for their number; [`mod@caches`]: for caches; [`mod@stats`]: for figures;
+//! - [`mod@hooks`], [`action`]: what is done beside the application, and when;
 //! - [`mod@routing`]: rules for requests (`route`), and fields of responses;
 //! - [`mod@service`]: what the unit of systemd has to fit;
 //! - [`mod@digest`]: what becomes of each option, by class; `convert`: the same configuration
 //!   in rwsgi's words;
 //! - [`error`]: how mistakes are shown; [`help`]: how the table is.
 
+pub mod action;
 mod application;
 pub mod arithmetic;
 pub mod blocks;
@@ -39,6 +41,7 @@ pub mod files;
 mod foreign;
 mod glob;
 pub mod help;
+pub mod hooks;
 pub mod ini;
 pub mod known;
 mod listening;
@@ -79,6 +82,7 @@ pub use convert::convert;
 pub use digest::{Classes, digest};
 pub use error::{ConfigError, Severity, Warning};
 pub use files::Files;
+pub use hooks::Hooks;
 pub use load::{Argument, Sources, load, read};
 pub use logging::{Log, LogTarget};
 pub use reading::other_format;
@@ -166,6 +170,9 @@ pub struct Config {
     pub recycling: Recycling,
     /// How a new generation takes over, and what starts one.
     pub reloading: Reloading,
+    /// What is done beside the application, and when (`hook-…`, `exec-…`).
+    #[serde(default)]
+    pub hooks: Hooks,
     /// Pairs as written, in order, for `uwsgi.opt` and `--show-config`.
     pub options: Vec<(String, String)>,
 }

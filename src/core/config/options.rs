@@ -54,6 +54,8 @@ pub enum Group {
     Files,
     /// What rules do to requests, and fields of responses.
     Routing,
+    /// What is done beside the application, and when.
+    Hooks,
     /// The process and its privileges.
     Process,
     /// The unit of systemd.
@@ -74,6 +76,7 @@ impl Group {
             Self::Http => "HTTP limits and timeouts",
             Self::Files => "Static files",
             Self::Routing => "Internal routing",
+            Self::Hooks => "Hooks",
             Self::Process => "Process and privileges",
             Self::Service => "Service of systemd",
             Self::Log => "Log",
@@ -106,6 +109,15 @@ const fn option(name: &'static str, group: Group, kind: Kind) -> OptionSpec {
 /// A rule of internal routing.
 const fn rule(name: &'static str) -> OptionSpec {
     option(name, Group::Routing, Kind::Text).list()
+}
+
+/// A hook, and the option of the same stage for commands.
+const fn hook(name: &'static str, doc: &'static str) -> OptionSpec {
+    option(name, Group::Hooks, Kind::Hook).list().doc(doc)
+}
+
+const fn command(name: &'static str, doc: &'static str) -> OptionSpec {
+    option(name, Group::Hooks, Kind::Command).list().doc(doc)
 }
 
 impl OptionSpec {
@@ -1232,6 +1244,129 @@ pub static OPTIONS: &[OptionSpec] = &[
         .list()
         .example("X-User USER")
         .doc("As `collect-header`, and the client does not get the field."),
+    hook(
+        "hook-asap",
+        "Done as soon as the configuration is read, before a socket is open, with the rights of the start; \
+         at a reload before the new code is imported, with those of the application. A hook is an action and \
+         what it is about: `exec` runs a command by `/bin/sh` and `safeexec` one that may fail; `print` or \
+         `log` writes a line to the log; `chdir` or `cd` and `putenv` count for what follows, the application \
+         as well; `mkdir`, `create`, `write`, `append` (with `writen` and `appendn` the line ends), \
+         `writefifo`, `unlink`, `chmod`, `sticky`, `chown` and `chown2` act on files. With `!` before it the \
+         log does not show it. A hook that fails ends the start, or the reload, and the old code serves on. \
+         All `hook-` of a stage run before its `exec-`, each in the order of the file. Differences from \
+         uWSGI: each runs once where uWSGI runs `as-user` and `as-root` up to four times; a command has the \
+         `PATH` of `virtualenv` and a time limit (`hook-timeout`); `mkdir` leaves a directory that is there.",
+    )
+    .example("mkdir:/run/bookstore/cache"),
+    command(
+        "exec-asap",
+        "A command that is run by `/bin/sh` after what `hook-asap` says, and has to succeed.",
+    )
+    .example("./wait-for-database"),
+    hook(
+        "hook-pre-jail",
+        "Done after `hook-asap`, at the start only.",
+    )
+    .at_start()
+    .example("exec:./prepare"),
+    command("exec-pre-jail", "A command of the same stage.").at_start().example("./prepare"),
+    hook(
+        "hook-in-jail",
+        "Done after `hook-pre-jail`, and at a reload after `hook-asap`. There is no jail: the unit of \
+         systemd confines the service.",
+    )
+    .example("exec:./prepare"),
+    command("exec-in-jail", "A command of the same stage.").example("./prepare"),
+    hook(
+        "hook-as-root",
+        "Done at the start, when rwsgi was started as root, before it becomes the user of `uid`. Without \
+         root it is not done, which is told; in a service `rwsgi@` that is an error: write \
+         `ExecStartPre=+COMMAND` in a drop-in of the service, which systemd runs as root.",
+    )
+    .at_start()
+    .example("exec:chown -R shop /srv/shop/media"),
+    command("exec-as-root", "A command of the same stage.")
+        .at_start()
+        .example("chown -R shop /srv/shop/media"),
+    hook(
+        "hook-as-user",
+        "Done by the user that serves, in `chdir`, at the start and at each reload, before `hook-pre-app`.",
+    )
+    .example("exec:./manage.py collectstatic --no-input"),
+    command("exec-as-user", "A command of the same stage.")
+        .example("./manage.py collectstatic --no-input"),
+    hook(
+        "hook-pre-app",
+        "Done before the application is imported: at the start, and at each reload before the new code is, \
+         so that a migration that fails leaves the old code serving. Difference from uWSGI: with \
+         `lazy-apps` it is done once, and not in each worker.",
+    )
+    .example("exec:./manage.py migrate --no-input"),
+    command("exec-pre-app", "A command of the same stage.")
+        .example("./manage.py migrate --no-input"),
+    hook(
+        "hook-post-app",
+        "Done when the application is imported; with `lazy-apps` in each worker.",
+    )
+    .example("print:the application is there"),
+    command("exec-post-app", "A command of the same stage.").example("./warm-up-caches"),
+    hook(
+        "hook-master-start",
+        "Done after `hook-post-app`, before there are workers. `unix_signal:15 gracefully_kill_them_all`, \
+         which has uWSGI stop gracefully, is what rwsgi always does.",
+    )
+    .example("unix_signal:15 gracefully_kill_them_all"),
+    hook(
+        "hook-post-fork",
+        "Done in each worker when it begins, in front of functions of `uwsgidecorators.postfork`, and with \
+         `lazy-apps` before it imports the application.",
+    )
+    .example("chdir:/srv/shop/data"),
+    hook(
+        "hook-accepting",
+        "Done in each worker when it is about to accept requests.",
+    )
+    .example("exec:./warm-up"),
+    hook(
+        "hook-accepting-once",
+        "Done in the same place, after it, and not again in a worker that takes the place of another of the \
+         same code.",
+    )
+    .example("exec:./warm-up"),
+    hook(
+        "hook-accepting1",
+        "Done in worker 1 when it is about to accept requests. A web server that waits for a file before it \
+         starts, as on Heroku, is told so.",
+    )
+    .example("create:/tmp/app-initialized"),
+    hook(
+        "hook-accepting1-once",
+        "Done in the same place, after it, and not again in a worker 1 that takes the place of another of the \
+         same code.",
+    )
+    .example("create:/tmp/app-initialized"),
+    option("hook-touch", Group::Hooks, Kind::TouchHook)
+        .list()
+        .example("/run/bookstore/flush exec:./flush-caches")
+        .doc(
+            "Done by the master when a file or directory is touched, as in `touch-reload`: the file, a blank, \
+             and the action. What it is about is relative to `chdir`. One that fails is told, and that is all.",
+        ),
+    hook(
+        "hook-as-user-atexit",
+        "Done when the instance ends, after the last worker has. One that fails is told, and that is all. \
+         Difference from uWSGI: not at a reload, which here ends nothing before what follows serves.",
+    )
+    .example("unlink:/tmp/app-initialized"),
+    command("exec-as-user-atexit", "A command of the same stage.")
+        .example("./tell-the-load-balancer"),
+    option("hook-timeout", Group::Hooks, Kind::Seconds { min: 0, max: DAY })
+        .default("600")
+        .example("60")
+        .doc(
+            "How long a command of a hook may take. Then it is sent SIGTERM, with all that it has started, and \
+             SIGKILL 5 seconds later, and the hook has failed. `0` is no limit. Only rwsgi has this option.",
+        ),
     option("uid", Group::Process, Kind::User)
         .at_start()
         .example("www-data")

@@ -15,8 +15,8 @@ use super::raw::RawConfig;
 use super::settings::{Setting, Settings};
 use super::value::Value;
 use super::{
-    Config, Context, Harakiri, Http, Process, Proxies, QueueLimits, caches, files, listening,
-    logging, recycling, reloading, routing, sizing, stats,
+    Config, Context, Harakiri, Http, Process, Proxies, QueueLimits, caches, files, hooks,
+    listening, logging, recycling, reloading, routing, sizing, stats,
 };
 use crate::address::ListenAddr;
 
@@ -47,6 +47,7 @@ pub fn resolve(
     let harakiri = harakiri(&settings, &mut findings);
     let stats = stats::stats(&settings, &base, &listeners, &mut findings);
     let caches = caches::caches(&settings, context, &mut findings);
+    let hooks = hooks::hooks(&settings, &base, &mut findings);
     let (processes, threads, sizing) = sizing::sizing(&settings, context, &mut findings);
     let Some(application) = application else { return Err(findings.errors) };
     findings.into_result(Config {
@@ -75,6 +76,7 @@ pub fn resolve(
         mercy: seconds(&settings, "worker-reload-mercy").unwrap_or(Duration::from_secs(60)),
         recycling,
         reloading,
+        hooks,
         options: raw.options.iter().map(|o| (o.key.clone(), o.value.clone())).collect(),
     })
 }

@@ -7,12 +7,13 @@ use ipnet::IpNet;
 use nix::unistd::{Group, User};
 use serde::{Deserialize, Serialize};
 
+use super::action::{self, Order};
 use super::caches::{self, CacheSpec};
 use super::pattern::{self, Pattern};
 use super::quantity::{bytes, in_megabytes, number, range, seconds, within};
 use super::reloading::{self, Probe};
 use super::target::Named;
-use super::{files, logger, target};
+use super::{files, hooks, logger, target};
 use crate::address::ListenAddr;
 
 /// More than is ever counted to.
@@ -120,6 +121,12 @@ pub enum Kind {
     Encoder,
     /// A cache: `name=value`, with commas between.
     Cache,
+    /// What a hook does: `action:argument`.
+    Hook,
+    /// A command for the shell.
+    Command,
+    /// `file action:argument`.
+    TouchHook,
 }
 
 /// A value that was understood.
@@ -166,6 +173,10 @@ pub enum Value {
     Probe(Probe),
     /// Of [`Kind::Cache`].
     Cache(Box<CacheSpec>),
+    /// Of [`Kind::Hook`] and [`Kind::Command`].
+    Order(Box<Order>),
+    /// Of [`Kind::TouchHook`]: the file as written, and what is done.
+    Touch(PathBuf, Box<Order>),
 }
 
 /// Peers, by where they are.
@@ -253,6 +264,9 @@ impl Kind {
             Self::Expiry => r"a regular expression and seconds, such as `\.css$ 3600`".to_owned(),
             Self::TypeExpiry => "a media type and seconds, `image/png=86400`".to_owned(),
             Self::Cache => caches::EXPECTED.to_owned(),
+            Self::Hook => action::EXPECTED.to_owned(),
+            Self::Command => "a command, as for `sh -c`".to_owned(),
+            Self::TouchHook => format!("a file, a blank, and {}", action::EXPECTED),
             Self::Probe => "a path such as `/healthz`, or `http://host/path`".to_owned(),
             Self::Text | Self::SwitchOrText => "a text".to_owned(),
             Self::Logger(_) => {
@@ -295,6 +309,9 @@ impl Kind {
             Self::Logger(_) => Some("LOGGER"),
             Self::Route => Some("NAME REGEX"),
             Self::Cache => Some("KEY=VALUE,..."),
+            Self::Hook => Some("ACTION:ARGUMENT"),
+            Self::Command => Some("COMMAND"),
+            Self::TouchHook => Some("FILE ACTION:ARGUMENT"),
         }
     }
 
@@ -302,7 +319,14 @@ impl Kind {
     pub fn excludes_comments(self) -> bool {
         !matches!(
             self,
-            Self::Variable | Self::Text | Self::SwitchOrText | Self::Route | Self::Encoder
+            Self::Variable
+                | Self::Text
+                | Self::SwitchOrText
+                | Self::Route
+                | Self::Encoder
+                | Self::Hook
+                | Self::Command
+                | Self::TouchHook
         )
     }
 
@@ -360,6 +384,9 @@ impl Kind {
             Self::Expiry => files::pattern_expiry(text),
             Self::TypeExpiry => files::type_expiry(text),
             Self::Cache => caches::cache(text),
+            Self::Hook => action::order(text).map(|order| Value::Order(Box::new(order))),
+            Self::Command => hooks::command(text),
+            Self::TouchHook => hooks::touch(text),
             Self::Probe => reloading::probe(text),
             Self::Text => Ok(Value::Text(text.to_owned())),
             Self::Logger(kind) => logger::logger(&format!("{kind}{text}")),
@@ -394,7 +421,7 @@ fn seconds_or_switch(text: &str, max: u64, on: u64) -> Result<Value, Invalid> {
     }
 }
 
-fn mode(text: &str, least_digits: usize) -> Result<Value, Invalid> {
+pub(super) fn mode(text: &str, least_digits: usize) -> Result<Value, Invalid> {
     let octal = text.bytes().all(|b| (b'0'..=b'7').contains(&b));
     if !octal || !(least_digits..=4).contains(&text.len()) {
         return Err(Invalid::new("is not an octal mode"));
@@ -405,7 +432,7 @@ fn mode(text: &str, least_digits: usize) -> Result<Value, Invalid> {
     }
 }
 
-fn user(text: &str) -> Result<u32, Invalid> {
+pub(super) fn user(text: &str) -> Result<u32, Invalid> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return id(text);
     }
@@ -417,7 +444,7 @@ fn user(text: &str) -> Result<u32, Invalid> {
     }
 }
 
-fn group(text: &str) -> Result<u32, Invalid> {
+pub(super) fn group(text: &str) -> Result<u32, Invalid> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return id(text);
     }

@@ -46,6 +46,9 @@ pub enum ToTemplate {
         /// Another generation has served before.
         #[serde(default)]
         is_reload: bool,
+        /// There was a template of this generation before: what is done once for it is done.
+        #[serde(default)]
+        is_again: bool,
     },
     /// Fork one worker. Descriptors: the worker's end of its channel, and what is to be its stdout
     /// and stderr, if not the template's.

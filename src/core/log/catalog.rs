@@ -46,6 +46,8 @@ fn text(event: Event) -> Text {
         Event::ReloadFailed => of::RELOAD_FAILED,
         Event::ProbeFailed => of::PROBE_FAILED,
         Event::Takeover => of::TAKEOVER,
+        Event::Hook => of::HOOK,
+        Event::HookFailed => of::HOOK_FAILED,
         Event::Cache => of::CACHE,
         Event::Stopping => of::STOPPING,
         Event::Stopped => of::STOPPED,

@@ -51,6 +51,10 @@ pub enum Event {
     ProbeFailed,
     /// A new program takes over from the one that runs.
     Takeover,
+    /// A hook of the configuration runs.
+    Hook,
+    /// A hook has failed.
+    HookFailed,
     /// A cache begins with something, or is not what it should be.
     Cache,
     /// The instance begins to stop.
@@ -130,6 +134,8 @@ impl Event {
         Self::ReloadFailed,
         Self::ProbeFailed,
         Self::Takeover,
+        Self::Hook,
+        Self::HookFailed,
         Self::Cache,
         Self::Stopping,
         Self::Stopped,
@@ -193,6 +199,8 @@ impl Event {
             Self::ReloadFailed => ("reload_failed", "7fbf6db80da44218a8a6d6d297e0a6b3"),
             Self::ProbeFailed => ("probe_failed", "eac4072233cd4c14a5eb9bf8dead4a4f"),
             Self::Takeover => ("takeover", "30ab2bd521914e1baff84d1ae37d75c1"),
+            Self::Hook => ("hook", "0bc1d0d55bfc4b08962b3e00fa30c166"),
+            Self::HookFailed => ("hook_failed", "a08713e5aa084121a3645639bec05674"),
             Self::Cache => ("cache", "03d2c49f12ae447c8582336da691a789"),
             Self::Stopping => ("stopping", "6e391e203cb7435e87575584e8037b36"),
             Self::Stopped => ("stopped", "725df448fac642f7a6b0e08f38c69b03"),

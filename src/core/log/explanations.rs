@@ -227,6 +227,28 @@ it needs. Then reload again.",
     manual: OPTIONS,
 };
 
+pub(super) const HOOK: Text = Text {
+    subject: "@RWSGI_APP@ runs a hook",
+    cause: "\
+An option `hook-…` or `exec-…` of the INI file has its turn: a command, a file that is written, a text.
+What a command writes follows as entries of its own.",
+    remedy: "Nothing.",
+    manual: OPTIONS,
+};
+
+pub(super) const HOOK_FAILED: Text = Text {
+    subject: "A hook of @RWSGI_APP@ has failed",
+    cause: "\
+What @RWSGI_HOOK@ says could not be done: a command has exited with a code that is not 0, was killed or was
+not found, or has not ended in time (`hook-timeout`); or a file could not be written. Before the
+application serves, that ends the start, or the reload, and the old code serves on; `hook-touch`,
+`hook-as-user-atexit` and `safeexec:` have no such consequences.",
+    remedy: "\
+The entry names the place in the INI file and how it has ended; what the command wrote comes before it. Try it
+by hand, as the user of the instance and in its directory (`chdir`).",
+    manual: OPTIONS,
+};
+
 pub(super) const CACHE: Text = Text {
     subject: "A cache of @RWSGI_APP@ begins with something, or refuses it",
     cause: "\

@@ -135,6 +135,7 @@ pub(super) const FIELDS: &[Field] = &[
         Chapter::Rest,
         "The command of the configuration that speaks, or that the master speaks about, by its name.",
     ),
+    field("RWSGI_HOOK", Chapter::Rest, "The option whose hook runs, or has failed."),
     field("WORKER_PID", Chapter::Rest, "The process of the worker that the master speaks about."),
     field(
         "RWSGI_LOST",

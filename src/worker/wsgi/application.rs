@@ -14,15 +14,16 @@ use rwsgi_core::log::{self, Event};
 
 use crate::{advice, traceback};
 
+const NOT_IMPORTED: &str = "the application cannot be imported";
+
 /// The callables, in the order of [`Application::targets`].
 pub(crate) type Callables = Arc<[Py<PyAny>]>;
 
 /// Imports the applications. Returns the callables and the time it took, in microseconds.
 pub(crate) fn load(py: Python<'_>, application: &Application) -> Result<(Callables, u64), Failure> {
     let began = Instant::now();
-    prepare(py, application).map_err(|error| {
-        traceback::failure(py, &error, "the application cannot be imported".to_owned())
-    })?;
+    prepare(py, application)
+        .map_err(|error| traceback::failure(py, &error, NOT_IMPORTED.to_owned()))?;
     let startup = &application.startup;
     aliases(py, &startup.aliases, "pymodule-alias")?;
     let loaded = callables(py, application)?;
@@ -91,11 +92,15 @@ impl Missing {
     }
 }
 
-/// Where modules are looked for, from where, and what they find in `sys.argv`.
+/// Goes to its directory.
+pub(crate) fn enter(py: Python<'_>, application: &Application) -> Result<(), Failure> {
+    let Some(directory) = &application.chdir else { return Ok(()) };
+    let entered = py.import("os").and_then(|os| os.call_method1("chdir", (directory.as_os_str(),)));
+    entered.map(drop).map_err(|error| traceback::failure(py, &error, NOT_IMPORTED.to_owned()))
+}
+
+/// Where modules are looked for, and what they find in `sys.argv`.
 fn prepare(py: Python<'_>, application: &Application) -> PyResult<()> {
-    if let Some(directory) = &application.chdir {
-        py.import("os")?.call_method1("chdir", (directory.as_os_str(),))?;
-    }
     let sys = py.import("sys")?;
     let path = sys.getattr("path")?.cast_into::<PyList>()?;
     for directory in application.pythonpath.iter().rev() {

@@ -1,0 +1,154 @@
+//! Hooks that the master runs: before it listens, when a file is touched, and after all has ended. At the
+//! start and at the end it has nothing else to do, and waits for them; in between they are commands like
+//! all others ([`crate::command`]). The rest is for the template and the workers.
+
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::process::Command;
+
+use nix::unistd::geteuid;
+use rwsgi_core::config::Config;
+use rwsgi_core::config::action::Action;
+use rwsgi_core::config::hooks::{Hook, Stage};
+use rwsgi_core::hooks::{self, Host, Surroundings};
+use rwsgi_core::log::{self, Event as Said};
+
+use crate::capture::{Capture, Source};
+use crate::command::{Ended, Order, Owner};
+use crate::master::{EXTEND_BY, Master};
+use crate::notify::Supervisor;
+use crate::{privileges, spawn};
+
+/// What to do where nobody may be root.
+pub const WITHOUT_ROOT: &str = "write `ExecStartPre=+COMMAND` in a drop-in of the service (`systemctl edit`): systemd \
+                                runs that as root";
+
+/// The master while it has nothing else to do.
+struct Idle<'a> {
+    config: &'a Config,
+    supervisor: &'a Supervisor,
+    capture: Option<&'a Capture>,
+}
+
+impl Host for Idle<'_> {
+    fn equip(&self, hook: &Hook, command: &mut Command) {
+        spawn::set_environment(command, &self.config.application);
+        let source = Source::Command(hook.option.clone());
+        let pipe = self.capture.and_then(|capture| capture.pipe(source).ok());
+        if let Some((output, errors)) = pipe.and_then(|pipe| Some((pipe.try_clone().ok()?, pipe))) {
+            command.stdout(output).stderr(errors);
+        }
+    }
+
+    fn ended(&self, _: &Hook) {
+        if let Some(capture) = self.capture {
+            capture.finish();
+        }
+    }
+
+    fn master(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn meanwhile(&self) {
+        self.supervisor.extend(EXTEND_BY);
+    }
+
+    fn aside(&self, wait: &mut (dyn FnMut() + Send)) {
+        wait();
+    }
+}
+
+/// Runs those that have their turn before the first socket is open.
+///
+/// # Errors
+/// A sentence: one has failed, or needs what a service does not have.
+pub fn run_first(
+    config: &Config,
+    supervisor: &Supervisor,
+    capture: Option<&Capture>,
+) -> Result<(), String> {
+    let is_root = geteuid().is_root();
+    let idle = Idle { config, supervisor, capture };
+    let mut surroundings = Surroundings::default();
+    for stage in [Stage::Asap, Stage::PreJail, Stage::InJail, Stage::AsRoot] {
+        for hook in config.hooks.of(stage) {
+            if stage == Stage::AsRoot && !is_root {
+                let told = hooks::sentence(hook, "does not run: rwsgi was not started as root");
+                if privileges::is_service() {
+                    return Err(format!("{told}; {WITHOUT_ROOT}"));
+                }
+                log::warning(Said::ConfigWarning, told).send();
+            } else {
+                hooks::run(hook, &mut surroundings, config.hooks.timeout, &idle)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where a command of the application is, unless it says otherwise.
+fn surroundings(config: &Config) -> Surroundings {
+    Surroundings { directory: config.application.chdir.clone(), variables: Vec::new() }
+}
+
+impl Master {
+    /// Runs those of the end, when nobody serves any more and the loop is over.
+    pub(crate) fn run_last_hooks(&self) {
+        let config = &self.instance.config;
+        let (supervisor, capture) = (&self.instance.supervisor, self.instance.capture.as_ref());
+        let idle = Idle { config, supervisor, capture };
+        let mut surroundings = surroundings(config);
+        for hook in config.hooks.of(Stage::AtExit) {
+            // It has been told, and what follows runs all the same.
+            let _ = hooks::run(hook, &mut surroundings, config.hooks.timeout, &idle);
+        }
+    }
+
+    /// A file was touched that has a hook.
+    pub(crate) fn run_touch_hook(&mut self, at: usize, path: &Path) {
+        let hook = self.instance.config.hooks.touch.get(at).filter(|(watched, _)| watched == path);
+        let Some((_, hook)) = hook.cloned() else { return };
+        for owner in self.commands.owners() {
+            if let Owner::Touch { hook: running, is_again } = owner
+                && **running == hook
+            {
+                *is_again = true;
+                return;
+            }
+        }
+        hooks::announce(&hook);
+        let failed = match &hook.action {
+            Action::Exec { command, .. } => self.start_touch_hook(&hook, command),
+            action => hooks::perform(action, &mut surroundings(&self.instance.config)),
+        };
+        if let Err(why) = failed {
+            hooks::failure(&hook, &hooks::sentence(&hook, &why)).send();
+        }
+    }
+
+    fn start_touch_hook(&mut self, hook: &Hook, line: &str) -> Result<(), String> {
+        let order =
+            Order { name: &hook.option, line, directory: None, user: (None, None), bound: true };
+        let until = self.instance.config.hooks.timeout.map(|timeout| self.now() + timeout);
+        let owner = Owner::Touch { hook: Box::new(hook.clone()), is_again: false };
+        self.start_command(order, owner, until).map(drop)
+    }
+
+    /// Its command has ended. Once more, if the file was touched meanwhile.
+    pub(crate) fn touch_hook_ended(&mut self, ended: Ended) {
+        let well = ended.is_well();
+        let how = ended.describe();
+        let Owner::Touch { hook, is_again } = ended.running.owner else { return };
+        if !well {
+            let entry = hooks::failure(&hook, &hooks::sentence(&hook, &how));
+            self.say_of_command(&hook.option, entry);
+        }
+        let mut all = self.instance.config.hooks.touch.iter().enumerate();
+        let same = all.find(|(_, (_, other))| *other == *hook);
+        if let Some((at, (path, _))) = same.filter(|_| is_again && !self.state.is_stopping()) {
+            let path = path.clone();
+            self.run_touch_hook(at, &path);
+        }
+    }
+}
