@@ -54,6 +54,7 @@ route-remote-addr = ^127 addheader:X-Ra: 1
 route = ^/sv addvar:FOO=bar$1
 route = ^/auth basicauth-next:realm,ann:secret
 route = ^/auth basicauth:realm,bob:other
+route = ^/staff basicauth:realm,%dstaff
 route = ^/fn addheader:X-Fn: ${base64[PATH_INFO]} ${hex[PATH_INFO]} ${cookie[a]} ${qs[q]} ${uwsgi[wid]}
 error-route-status = 404 addheader:X-Error: $1${uwsgi[status]}
 error-route = ^/404/re(.*) redirect:/other$1
@@ -75,7 +76,7 @@ response-route = ^/clear addheader:X-After: 1
 ";
 
 /// Paths, and fields of the request.
-const ASKED: [(&str, &str); 34] = [
+const ASKED: [(&str, &str); 38] = [
     ("/", ""),
     ("/old/a?b", ""),
     ("/perm", ""),
@@ -99,6 +100,10 @@ const ASKED: [(&str, &str); 34] = [
     ("/auth", "Authorization: Basic YW5uOnNlY3JldA==\r\n"),
     ("/auth", "Authorization: Basic YW5uOndyb25n\r\n"),
     ("/auth", "Authorization: Basic Ym9iOm90aGVy\r\n"),
+    ("/staff", ""),
+    ("/staff", "Authorization: Basic YW5uOnNlY3JldA==\r\n"),
+    ("/staff", "Authorization: Basic Ym9iOnNlY3JldA==\r\n"),
+    ("/staff", "Authorization: Basic Ym9iOm90aGVy\r\n"),
     ("/fn?q=1", "Cookie: b=3; a=2\r\n"),
     ("/404", ""),
     ("/404/rest", ""),
@@ -133,7 +138,8 @@ fn answer(port: u16, (path, fields): (&str, &str)) -> Option<String> {
 }
 
 fn with(lines: &str) -> Setup {
-    Setup::new(lines).app(APP).file("file.txt", "a file\n")
+    let staff = "ann:abNANd1rDfiNc\nbob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n";
+    Setup::new(lines).app(APP).file("file.txt", "a file\n").file("staff", staff)
 }
 
 #[test]
@@ -166,8 +172,8 @@ fn rules_answer_rewrite_and_mark() {
         (6, format!("200 [{marks}, {ends}|/got|z||")),
         (8, "200 [\"x-status: 200\"] a file\n".to_owned()),
         (18, format!("200 [{marks}, {ends}|/sv||bar|")),
-        (25, r#"302 ["location: /other/rest"] "#.to_owned()),
-        (28, format!(r#"200 ["x-collected: yes 1", {marks}, {ends}|/rs|||"#)),
+        (29, format!(r#"302 ["location: /otherst", "x-error: 404", {marks}] "#)),
+        (32, format!(r#"200 ["x-collected: yes 1", {marks}, {ends}|/rs|||"#)),
         (20, format!("200 [{marks}, {ends}|/auth|||ann")),
     ];
     for (index, text) in expected {
@@ -300,6 +306,31 @@ def application(environ, start_response):
     assert_eq!(server.get("/busy").expect(503).text(), "Service Unavailable");
     server.wait_for_log("closed", 1);
     assert_eq!(server.get("/").expect(200).text().len(), 65_536_000);
+}
+
+#[test]
+fn a_file_of_htpasswd_says_who_passes() {
+    let (crypt, sha) = ("abNANd1rDfiNc", "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=");
+    let setup = with("route = ^/ basicauth:realm,htpasswd\nlog-format = %(uri) by %(user)")
+        .file("htpasswd", &format!("ann:{crypt}\nbob:{sha}\neve:$apr1$abcdefgh$x\n"));
+    let file = setup.place.join("htpasswd");
+    let server = setup.start();
+    let ask = |path: &str, credentials: &str| {
+        let said =
+            format!("GET {path} HTTP/1.1\r\nHost: t\r\nAuthorization: Basic {credentials}\r\n\r\n");
+        server.ask(&said).status
+    };
+    let (ann, bob, eve) = ("YW5uOnNlY3JldA==", "Ym9iOnNlY3JldA==", "ZXZlOnNlY3JldA==");
+    assert_eq!((ask("/", ann), ask("/", bob), ask("/", "YW5uOng=")), (200, 200, 401));
+    let refused = server.get("/").expect(401);
+    assert_eq!(refused.field("www-authenticate"), Some("Basic realm=\"realm\""));
+    assert_eq!(ask("/", eve), 401);
+    server.wait_for_log("the hash of this user is none of crypt(3): `htpasswd -B` makes one", 1);
+    std::fs::write(&file, format!("bob:{sha}\n# ann has left\n")).unwrap();
+    assert_eq!((ask("/now", ann), ask("/now", bob)), (401, 200));
+    server.wait_for_log("/now by bob", 1);
+    let none = "route-run = basicauth:realm,%dnone";
+    with(none).run().refuses(78, &["lets nobody pass", "a file of htpasswd, relative to `chdir`"]);
 }
 
 #[test]

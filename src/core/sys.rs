@@ -540,6 +540,41 @@ pub fn random() -> io::Result<u64> {
     if got < 0 { Err(io::Error::last_os_error()) } else { Ok(u64::from_ne_bytes(bytes)) }
 }
 
+/// What crypt_r(3) of the system's libcrypt makes of a password; `None`: it does not know the kind of hash
+/// that `setting` asks for.
+///
+/// # Errors
+/// There is no libcrypt.
+pub fn crypt(password: &CStr, setting: &CStr) -> io::Result<Option<Vec<u8>>> {
+    type Text = *const libc::c_char;
+    type Crypt = unsafe extern "C" fn(Text, Text, *mut u64) -> Text;
+    static CRYPT: std::sync::OnceLock<Option<Crypt>> = std::sync::OnceLock::new();
+    let find = || {
+        // That of Debian and most others, and that of Fedora.
+        let library = [c"libcrypt.so.1", c"libcrypt.so.2"].iter().find_map(|name| {
+            // SAFETY: the name ends with a NUL, and this library does nothing when it is loaded. It stays.
+            NonNull::new(unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) })
+        })?;
+        // SAFETY: the library is loaded, the name ends with a NUL.
+        let found = NonNull::new(unsafe { libc::dlsym(library.as_ptr(), c"crypt_r".as_ptr()) })?;
+        // SAFETY: crypt_r(3) takes two strings and its memory, and returns a string or NULL.
+        Some(unsafe { std::mem::transmute::<*mut libc::c_void, Crypt>(found.as_ptr()) })
+    };
+    let missing = || io::Error::new(io::ErrorKind::Unsupported, "there is no libcrypt");
+    let crypt = CRYPT.get_or_init(find).ok_or_else(missing)?;
+    // `struct crypt_data` is 32 KiB in libxcrypt, and 128 KiB and a bit in glibc before that.
+    let mut memory = vec![0_u64; 32 * 1024];
+    // SAFETY: both strings end with a NUL, the memory is zeroed and larger than what is asked for.
+    let made = unsafe { crypt(password.as_ptr(), setting.as_ptr(), memory.as_mut_ptr()) };
+    if made.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: it is a string in `memory`, which is still there.
+    let made = unsafe { CStr::from_ptr(made) }.to_bytes();
+    // `*0` and `*1` are no hashes (crypt(5)).
+    Ok(Some(made.to_vec()).filter(|made| !made.starts_with(b"*")))
+}
+
 /// Has these functions be called around every fork(2) of this process: in the forking thread before it,
 /// after it in this process, and in the new one (pthread_atfork(3)).
 ///

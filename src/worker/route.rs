@@ -10,10 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use rwsgi_core::config::routing::{Action, Collected, Figure, Routing, Rule};
+use rwsgi_core::config::routing::{Action, Collected, Figure, Members, Routing, Rule};
 use rwsgi_core::config::{self, Config};
 use rwsgi_core::log::{self, Event};
-use rwsgi_core::routing::{self, Answer, Subject};
+use rwsgi_core::routing::{self, Answer, Htpasswd, Subject};
 use rwsgi_files::{FileBody, FileError, Files};
 use rwsgi_protocol::request::{Changes, Request};
 use rwsgi_protocol::response::status_forbids_content;
@@ -30,6 +30,8 @@ const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
 pub(crate) struct Router {
     /// The directories of `static:`, and what is sent from each.
     files: Vec<(String, Files)>,
+    /// Who passes `basicauth`.
+    members: Vec<Htpasswd>,
     added: Vec<(HeaderName, HeaderValue)>,
     removed: Vec<HeaderName>,
     /// There are rules for responses, or fields to collect.
@@ -69,8 +71,19 @@ impl Router {
                 files.push((root.to_owned(), Files::new(&settings)));
             }
         }
+        let mut members: Vec<Htpasswd> = Vec::new();
+        for rule in &rules.request {
+            let Rule::Do(_, Action::Authenticate { members: Members::File(path), .. }) = rule
+            else {
+                continue;
+            };
+            if members.iter().all(|known| known.path() != path) {
+                members.push(Htpasswd::new(path));
+            }
+        }
         Self {
             files,
+            members,
             added: added.iter().filter_map(field).collect(),
             removed: removed.iter().filter_map(|key| name(key)).collect(),
             responds: !(rules.error.is_empty()
@@ -332,6 +345,16 @@ impl Subject for Scene<'_> {
             Figure::Micros => self.figures.took,
             Figure::Size => self.figures.size,
         }
+    }
+
+    fn knows(&self, file: &Path, credentials: &[u8]) -> bool {
+        let members = self.worker.router.members.iter().find(|known| known.path() == file);
+        let known = members.map_or(Ok(false), |members| members.knows(credentials));
+        known.unwrap_or_else(|error| {
+            let message = format!("basicauth lets somebody not pass: {}: {error}", file.display());
+            self.worker.complain("", log::error(Event::SystemError, message));
+            false
+        })
     }
 
     fn media_type(&self, path: &[u8]) -> Vec<u8> {

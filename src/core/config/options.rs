@@ -1048,7 +1048,7 @@ pub static OPTIONS: &[OptionSpec] = &[
              `delheader:NAME`, `addvar:NAME=TEXT`, `setpathinfo:PATH`, `setscriptname:TEXT`, `fixpathinfo`, \
              `sethost:TEXT`, `seturi:TEXT`, `setqs:TEXT`, `setmethod:TEXT`, `setremoteaddr:TEXT`, \
              `setremoteuser:TEXT`, `setscheme:TEXT`, `setdocroot:TEXT`, `log:TEXT`, `logvar:NAME=TEXT`, \
-             `donotlog`, `basicauth:REALM,USER:PASSWORD`, `basicauth-next:REALM,USER:PASSWORD`. In texts, `$1` is \
+             `donotlog`, `basicauth:REALM,USER:PASSWORD`, `basicauth:REALM,FILE` with a file of htpasswd, `basicauth-next:…`. In texts, `$1` is \
              a group and `${NAME}` a variable of CGI; `${cookie[NAME]}` is a cookie, `${qs[NAME]}` a parameter of \
              the query, `${mime[VARIABLE]}` a media type, `${base64[VARIABLE]}` and `${hex[VARIABLE]}` are \
              encoded, `${httptime[SECONDS]}`, `${time[unix]}` and `${time[micros]}` are times, `${uwsgi[…]}` is of \

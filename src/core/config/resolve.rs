@@ -43,7 +43,7 @@ pub fn resolve(
     let files = files::files(&settings, &base, &mut findings);
     let recycling = recycling::recycling(&settings, &mut findings);
     let reloading = reloading::reloading(&settings, &base, &mut findings);
-    let routing = routing::routing(&settings, &mut findings);
+    let routing = routing::routing(&settings, &base, &mut findings);
     let harakiri = harakiri(&settings, &mut findings);
     let stats = stats::stats(&settings, &base, &listeners, &mut findings);
     let caches = caches::caches(&settings, context, &mut findings);

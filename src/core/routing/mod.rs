@@ -4,6 +4,7 @@
 //! Rules are obeyed from the first to the last, once: `goto` only leads on.
 
 mod function;
+mod htpasswd;
 mod text;
 
 use std::borrow::Cow;
@@ -12,7 +13,11 @@ use std::path::{Component, Path};
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::config::routing::{Action, Condition, Figure, Order, Piece, Rule, Template, Test};
+use crate::config::routing::{
+    Action, Condition, Figure, Members, Order, Piece, Rule, Template, Test,
+};
+
+pub use htpasswd::Htpasswd;
 
 /// A request, as rules see and change it.
 pub trait Subject {
@@ -20,6 +25,8 @@ pub trait Subject {
     fn variable(&self, name: &str) -> Option<Cow<'_, [u8]>>;
     /// A number that tells of the server or the response, if it is known yet.
     fn figure(&self, figure: Figure) -> Option<u64>;
+    /// Whether `USER:PASSWORD` is in a file of htpasswd(1).
+    fn knows(&self, file: &Path, credentials: &[u8]) -> bool;
     /// The media type of a file of this name.
     fn media_type(&self, path: &[u8]) -> Vec<u8>;
     /// Gives a variable a value; PATH_INFO is the path below the mount.
@@ -165,8 +172,8 @@ fn act<'a>(action: &'a Action, groups: &[Vec<u8>], subject: &mut dyn Subject) ->
         Action::LogVariable(name, value) => subject.note(name, &text(value, subject)),
         Action::Silent => subject.silence(),
         Action::Goto(label) => return Next::Label(label),
-        Action::Authenticate { realm, credentials, lenient } => {
-            return authenticate(realm, credentials, *lenient, subject);
+        Action::Authenticate { realm, members, lenient } => {
+            return authenticate(realm, members, *lenient, subject);
         }
         Action::Nothing => {}
     }
@@ -176,7 +183,7 @@ fn act<'a>(action: &'a Action, groups: &[Vec<u8>], subject: &mut dyn Subject) ->
 /// Who is known already, by a rule above or to the web server, is not asked.
 fn authenticate<'a>(
     realm: &str,
-    credentials: &str,
+    members: &Members,
     lenient: bool,
     subject: &mut dyn Subject,
 ) -> Next<'a> {
@@ -185,9 +192,13 @@ fn authenticate<'a>(
     }
     let said = subject.variable("HTTP_AUTHORIZATION").and_then(|said| text::credentials(&said));
     let Some(said) = said else { return Next::Answer(Answer::Unauthorized(realm.to_owned())) };
-    if text::equal(&said, credentials.as_bytes()) {
-        let user = credentials.split(':').next().unwrap_or_default();
-        subject.set("REMOTE_USER", user.as_bytes().to_vec());
+    let passes = match members {
+        Members::One(credentials) => text::equal(&said, credentials.as_bytes()),
+        Members::File(file) => subject.knows(file, &said),
+    };
+    if passes {
+        let user = said.split(|&byte| byte == b':').next().unwrap_or_default();
+        subject.set("REMOTE_USER", user.to_vec());
     } else if !lenient {
         return Next::Answer(Answer::Unauthorized(realm.to_owned()));
     }

@@ -29,6 +29,10 @@ impl Subject for Request {
         }
     }
 
+    fn knows(&self, file: &Path, credentials: &[u8]) -> bool {
+        file.ends_with("staff") && credentials == b"ann:secret"
+    }
+
     fn media_type(&self, path: &[u8]) -> Vec<u8> {
         [b"type of ", path].concat()
     }
@@ -66,6 +70,7 @@ impl Subject for Request {
 fn routed(lines: &str, variables: &[(&str, &str)]) -> (Option<Answer>, Request) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("app.py"), "").unwrap();
+    std::fs::write(directory.path().join("staff"), "").unwrap();
     let file = directory.path().join("a.ini");
     std::fs::write(&file, format!("[uwsgi]\nhttp=:0\nwsgi-file=app.py\n{lines}\n")).unwrap();
     let context = Context { cwd: directory.path().to_owned(), ..Context::default() };
@@ -215,6 +220,9 @@ fn who_is_unknown_to_a_lenient_rule_may_be_known_to_the_next() {
     assert_eq!(user("Basic Ym9iOng=").as_deref(), Some("bob"));
     assert_eq!(user("Basic Ym9iOnk="), None);
     assert_eq!(routed(lines, &[]).0, Some(Answer::Unauthorized("Shop".into())));
+    let lines = "route-run = basicauth:Shop,staff";
+    let said = [("HTTP_AUTHORIZATION", "Basic YW5uOnNlY3JldA==")];
+    assert_eq!(routed(lines, &said).1.variables["REMOTE_USER"], b"ann");
     assert_eq!(routed(lines, &[("REMOTE_USER", "eve")]).0, None);
 }
 

@@ -1,5 +1,7 @@
 //! What a rule does.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::phase::Phase::{self, Error, Final, Request, Response};
@@ -39,17 +41,26 @@ pub enum Action {
     Silent,
     /// `goto:LABEL`.
     Goto(String),
-    /// `basicauth:REALM,USER:PASSWORD`.
+    /// `basicauth:REALM,USER:PASSWORD`, `basicauth:REALM,FILE`.
     Authenticate {
         /// The realm.
         realm: String,
-        /// `USER:PASSWORD`.
-        credentials: String,
+        /// Who may pass.
+        members: Members,
         /// Who says others may be known to a rule below (`basicauth-next`).
         lenient: bool,
     },
     /// `donotoffload`: there is no offloading that could be switched off.
     Nothing,
+}
+
+/// Who passes `basicauth`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Members {
+    /// `USER:PASSWORD`.
+    One(String),
+    /// Who is in this file of htpasswd(1), absolute.
+    File(PathBuf),
 }
 
 /// Actions that set one variable, and that.
@@ -184,13 +195,20 @@ fn variable(text: &str) -> Result<(String, Template), Invalid> {
 }
 
 fn credentials(text: &str, lenient: bool) -> Result<Action, Invalid> {
-    match text.split_once(',') {
-        Some((realm, credentials)) if credentials.contains(':') && !realm.contains(['"', '\\']) => {
-            let (realm, credentials) = (realm.to_owned(), credentials.to_owned());
-            Ok(Action::Authenticate { realm, credentials, lenient })
-        }
-        _ => Err(Invalid::new("asks for a password that is not in it").help(
-            "write `basicauth:REALM,USER:PASSWORD`; files of htpasswd are for the web server",
-        )),
+    let wrong = |problem: &str| {
+        let help = "write `basicauth:REALM,USER:PASSWORD`, or `basicauth:REALM,FILE` with a file of htpasswd";
+        Err(Invalid::new(problem).help(help))
+    };
+    let Some((realm, members)) = text.split_once(',') else {
+        return wrong("asks for a password that is not in it");
+    };
+    if realm.contains(['"', '\\']) || realm.contains(char::is_control) {
+        return wrong("has a realm that cannot be in a field");
     }
+    let members = match members {
+        "" | ":" => return wrong("asks for a password that is not in it"),
+        one if one.contains(':') => Members::One(one.to_owned()),
+        file => Members::File(file.into()),
+    };
+    Ok(Action::Authenticate { realm: realm.to_owned(), members, lenient })
 }

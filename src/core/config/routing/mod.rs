@@ -10,15 +10,18 @@ mod phase;
 mod refused;
 mod template;
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::{Findings, Report, quoted};
 use super::options::Group;
+use super::paths;
 use super::pattern::{self, Pattern};
 use super::settings::{Setting, Settings};
 use super::value::{Invalid, Value};
 
-pub use action::Action;
+pub use action::{Action, Members};
 pub use condition::{Condition, Order};
 pub use phase::Phase;
 pub use template::{Figure, Function, Piece, Template};
@@ -110,13 +113,23 @@ const OF_THE_CONNECTION: [&str; 7] =
     ["connection", "content-length", "date", "keep-alive", "te", "transfer-encoding", "upgrade"];
 
 /// What was written, as rules; all that is wrong goes to `findings`.
-pub(super) fn routing(settings: &Settings<'_>, findings: &mut Findings) -> Routing {
+pub(super) fn routing(settings: &Settings<'_>, base: &Path, findings: &mut Findings) -> Routing {
     let mut routing = Routing::default();
     let mut jumps = Vec::new();
     for setting in settings.of(Group::Routing) {
         let Value::Text(text) = &setting.value else { continue };
         let read = match Phase::of(setting.spec.name) {
-            Some((phase, option)) => rule(phase, option, text).map(|rule| {
+            Some((phase, option)) => rule(phase, option, text).map(|mut rule| {
+                if let Rule::Do(_, Action::Authenticate { members: Members::File(path), .. }) =
+                    &mut rule
+                {
+                    *path = paths::absolute(base, path);
+                    if let Err(obstacle) = paths::readable_file(path) {
+                        let subject = format!("{} lets nobody pass", quoted(setting.raw));
+                        let report = obstacle.report(&subject, &setting.raw.origin);
+                        findings.error(report.expected("a file of htpasswd, relative to `chdir`"));
+                    }
+                }
                 let rules = routing.rules.of(phase);
                 if let Rule::Do(_, Action::Goto(label)) = &rule {
                     jumps.push((setting, label.clone(), phase, rules.len()));
