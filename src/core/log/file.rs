@@ -60,14 +60,22 @@ impl LogStream {
         Ok(())
     }
 
-    /// Before lines are written: somebody has removed or renamed the file, or it has become too
-    /// large. `None`: it is the one that it was.
+    /// Before lines are written: where somebody has removed the file, it is made anew. Whether it was.
+    ///
+    /// # Errors
+    /// Those of open(2): what is written nobody will see.
+    pub(super) fn restore(&mut self) -> io::Result<bool> {
+        let is_gone = self.file.metadata().is_ok_and(|ours| ours.nlink() == 0);
+        if is_gone {
+            self.reopen()?;
+        }
+        Ok(is_gone)
+    }
+
+    /// Before lines are written: somebody has renamed the file, or it has become too large. `None`: it
+    /// is the one that it was.
     pub(super) fn follow(&mut self) -> Option<io::Result<()>> {
         let Ok(ours) = self.file.metadata() else { return None };
-        if ours.nlink() == 0 {
-            // What is written to it nobody will see. A failure was told when it began.
-            return self.reopen().ok().map(Ok);
-        }
         let limit = self.rules.max_bytes?;
         let there = std::fs::metadata(&self.path).ok();
         let is_ours =

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -191,12 +192,16 @@ impl Sink {
         }
     }
 
-    fn follow(&mut self) {
-        if let Kind::File(log) = &mut self.kind
-            && let Some(rotated) = log.follow()
-        {
+    /// Sees to it that lines go to the file of the name that the log has.
+    fn follow(&mut self) -> Result<(), String> {
+        let Kind::File(log) = &mut self.kind else { return Ok(()) };
+        let is_new = log.restore().map_err(|error| {
+            format!("the log file was removed and cannot be made anew: {error}")
+        })?;
+        if let Some(rotated) = if is_new { Some(Ok(())) } else { log.follow() } {
             self.rotated(rotated);
         }
+        Ok(())
     }
 
     /// So many did not even come here.
@@ -213,8 +218,10 @@ impl Sink {
     pub(super) fn tell_losses(&mut self) {
         let Some(entry) = self.loss.entry() else { return };
         if self.writes_lines() {
-            self.begin_lines();
-            self.write_lines();
+            if self.follow().is_ok() {
+                self.begin_lines();
+                self.write_lines();
+            }
         } else if self.hand_over_in_time(&Piece::Entry(&entry)).is_ok() {
             self.loss.clear();
         }
@@ -234,7 +241,9 @@ impl Sink {
         if !self.writes_lines() {
             return self.hand_over_all(pieces);
         }
-        self.follow();
+        if let Err(why) = self.follow() {
+            return self.loss.add(pieces.len() as u64, why);
+        }
         for piece in pieces {
             self.begin_lines();
             self.append(piece);
@@ -372,13 +381,23 @@ fn open(
         }
         LogTarget::File(path) => {
             let stream = LogStream::open(&path, &log.file, file.map(File::from));
-            Kind::File(stream.map_err(|error| format!("{}: {error}", path.display()))?)
+            Kind::File(stream.map_err(|error| unopened(&path, &error))?)
         }
         LogTarget::Datagram(to) => {
             let wire = Wire::open(&datagrams(&to)).map_err(|error| format!("{to}: {error}"))?;
             Kind::Datagram { to, wire }
         }
     })
+}
+
+fn unopened(path: &Path, error: &std::io::Error) -> String {
+    let remedy = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "; each worker opens it, as the user that serves: `chown` it to that user"
+        }
+        _ => "",
+    };
+    format!("{}: {error}{remedy}", path.display())
 }
 
 fn datagrams(to: &str) -> Transport {

@@ -1,6 +1,5 @@
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use super::*;
 use crate::config::logging::LogFile;
@@ -164,5 +163,23 @@ fn a_peer_that_stalls_keeps_the_log_waiting_once_and_what_it_missed_is_told() {
     let length = stalled.recv(&mut bytes).unwrap();
     let told = String::from_utf8_lossy(&bytes[..length]);
     assert!(told.contains("101 log entries were lost: "), "{told}");
+    assert!(!sink.has_losses());
+}
+
+#[test]
+fn what_is_said_while_the_directory_of_the_file_is_gone_is_counted_and_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let inner = directory.path().join("logs");
+    std::fs::create_dir(&inner).unwrap();
+    let path = inner.join("log");
+    let mut sink = sink(&path, open_file(&path).unwrap());
+    std::fs::remove_dir_all(&inner).unwrap();
+    (0..3).for_each(|_| say(&mut sink, "nobody sees it"));
+    sink.tell_losses();
+    assert!(sink.has_losses(), "it was told to nobody");
+    std::fs::create_dir(&inner).unwrap();
+    sink.tell_losses();
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.contains("3 log entries were lost: the log file was removed"), "{text}");
     assert!(!sink.has_losses());
 }
