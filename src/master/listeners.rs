@@ -361,6 +361,10 @@ fn remedy(error: &io::Error, address: &ListenAddr) -> String {
     };
     match error.kind() {
         io::ErrorKind::AddrInUse => match occupant::at(address) {
+            Some(occupant) if occupant.pid == std::process::id() => format!(
+                "{error}: this instance listens there itself, for something else; give that up in a reload \
+                 before, or restart"
+            ),
             Some(occupant) => format!("{error}: another server listens there: {occupant}"),
             None => format!("{error}: another server listens there; see: ss -ltnp"),
         },
@@ -401,6 +405,6 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let spec = listen(ListenAddr::Tcp(taken.local_addr().unwrap()));
         let error = open(&spec, 16, &Inherited::default(), &mut Vec::new()).unwrap_err();
-        assert!(error.contains("another server listens there"), "{error}");
+        assert!(error.contains("this instance listens there itself"), "{error}");
     }
 }

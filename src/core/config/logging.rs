@@ -89,7 +89,7 @@ pub struct Route {
 pub struct LogFile {
     /// Permission bits of a file that is made (`logfile-chmod`).
     pub mode: u32,
-    /// Numeric owner and group (`logfile-chown`).
+    /// Numeric owner and group (`logfile-chown`, or who serves).
     pub owner: Option<(u32, Option<u32>)>,
     /// A file of so many bytes is renamed and begun anew (`log-maxsize`); `None`: never.
     pub max_bytes: Option<u64>,
@@ -271,7 +271,8 @@ fn file(settings: &Settings<'_>, context: &Context, findings: &mut Findings) -> 
         mode: settings.small("logfile-chmod").unwrap_or(default.mode),
         owner: match settings.value("logfile-chown") {
             Some(Value::Owner(user, group)) => Some((user, group)),
-            _ => None,
+            // Workers open it, too, when they are that user already.
+            _ => settings.small("uid").map(|user| (user, settings.small("gid"))),
         },
         max_bytes: settings.number("log-maxsize").filter(|&bytes| bytes > 0),
         backup: new_file(settings, "log-backupname", context, findings),

@@ -1566,7 +1566,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     option("logfile-chown", Group::Log, Kind::Owner)
         .at_start()
         .example("www-data:adm")
-        .doc("Owner and group of a log file that is made; root may give files away."),
+        .doc("Owner and group of a log file that is made, by default `uid` and `gid`; root may give files away."),
     option("log-maxsize", Group::Log, Kind::Bytes { min: 0, max: MANY })
         .at_start()
         .example("100m")

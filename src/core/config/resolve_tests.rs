@@ -150,6 +150,7 @@ fn every_option_arrives() {
     assert_eq!((config.http.io_timeout.as_secs(), config.mercy.as_secs()), (7, 8));
     let Process { uid, gid, umask, .. } = config.process;
     assert_eq!((uid, gid, umask, config.backlog), (Some(0), Some(0), Some(0o022), 99));
+    assert_eq!(config.log.file.owner, Some((0, Some(0))), "who serves can write it");
     assert_eq!(config.log.sinks.target, LogTarget::File(project.0.join("app.log")));
     assert!(!config.log.requests.enabled);
 }
