@@ -213,10 +213,25 @@ fn a_command_that_takes_too_long_is_ended() {
 
 #[test]
 fn a_stop_ends_a_hook_of_the_start() {
-    let lines = "hook-pre-app = exec:echo begun; exec sleep 600";
-    let mut server = Server::launch(setup(lines));
-    server.wait_for_log("begun", 1);
-    assert!(server.stop().success(), "{}", server.log());
+    for stage in ["asap", "pre-app", "post-fork", "as-user-atexit"] {
+        // Whatever is left of it when the test ends fails it.
+        let lines =
+            format!("hook-{stage} = exec:echo begun; sleep 600 & sleep 600; touch survived");
+        let mut server = Server::launch(setup(&lines));
+        if stage == "as-user-atexit" {
+            server.wait_for_notification("READY=1", 1);
+            server.signal(Signal::SIGTERM);
+        }
+        server.wait_for_log(": begun", 1);
+        server.stop();
+        let end = if stage == "post-fork" || stage == "pre-app" {
+            "begun"
+        } else {
+            "was ended: rwsgi ends"
+        };
+        assert!(server.log().contains(end), "{}", server.log());
+        assert!(!server.place.join("survived").exists(), "{}", server.log());
+    }
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //!
 //! Each of these processes has nothing else to do then, and waits. What a hook changes for those that
 //! follow, and for the application (`chdir`, `putenv`), is kept in [`Surroundings`], and not in the
-//! process: that is for the caller to do, who knows whether it may.
+//! process: that is for the caller to do, who knows whether it may. A command is ended by who waits for it;
+//! by the master, when that one is gone before.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
@@ -63,8 +64,10 @@ pub trait Host {
     fn equip(&self, hook: &Hook, command: &mut Command);
     /// It has ended. What it wrote is to be in the log before what is said of it.
     fn ended(&self, hook: &Hook);
-    /// Its end is that of the wait.
-    fn master(&self) -> Option<BorrowedFd<'_>>;
+    /// A command runs, in this process group; or no more.
+    fn runs(&self, group: Option<i32>);
+    /// What happens there ends the wait: nobody needs the hook any more.
+    fn farewell(&self) -> Option<PollFd<'_>>;
     /// A command takes its time. Called now and then.
     fn meanwhile(&self);
     /// Waits with `wait`, and lets others do what they can do meanwhile.
@@ -210,14 +213,17 @@ fn execute(
     // Ours are closed: a pipe is to end with the last process that writes to it.
     drop(command);
     let wait = Wait { began, timeout, host };
-    match wait.for_end(child).map_err(trouble)? {
+    host.runs(i32::try_from(child.id()).ok());
+    let ended = wait.for_end(child);
+    host.runs(None);
+    match ended.map_err(trouble)? {
         End::Exited(status) if status.success() => Ok(()),
         End::Exited(status) => Err(describe(status)),
         End::Late => {
             let seconds = timeout.unwrap_or_default().as_secs();
             Err(format!("has not ended after {seconds} s (hook-timeout): it was ended"))
         }
-        End::MasterGone => Err("was ended: the master is gone".into()),
+        End::Unwanted => Err("was ended: rwsgi ends".into()),
     }
 }
 
@@ -235,7 +241,7 @@ fn describe(status: ExitStatus) -> String {
 enum End {
     Exited(ExitStatus),
     Late,
-    MasterGone,
+    Unwanted,
 }
 
 struct Wait<'a, H> {
@@ -245,7 +251,7 @@ struct Wait<'a, H> {
 }
 
 impl<H: Host> Wait<'_, H> {
-    /// A thread waits for the process, this one for the thread, the time and the master. The thread is
+    /// A thread waits for the process, this one for the thread, the time and the end of rwsgi. The thread is
     /// gone when this returns.
     fn for_end(&self, mut child: Child) -> io::Result<End> {
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or_default());
@@ -286,11 +292,8 @@ impl<H: Host> Wait<'_, H> {
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
             let part = left.unwrap_or(MEANWHILE).min(MEANWHILE);
             let mut happened = (false, false);
-            // Of the channel, nothing but its end: what it says is for later.
             let mut fds = vec![PollFd::new(over.as_fd(), PollFlags::POLLIN)];
-            fds.extend(
-                self.host.master().filter(|_| listen).map(|fd| PollFd::new(fd, PollFlags::empty())),
-            );
+            fds.extend(self.host.farewell().filter(|_| listen));
             self.host.aside(&mut || {
                 // Rounded up: it is not to be asked for the last part of a millisecond again and again.
                 let part = PollTimeout::try_from(part + Duration::from_millis(1));
@@ -301,7 +304,7 @@ impl<H: Host> Wait<'_, H> {
             });
             match happened {
                 (true, _) => return None,
-                (_, true) => return Some(End::MasterGone),
+                (_, true) => return Some(End::Unwanted),
                 _ if left.is_some_and(|left| left.is_zero()) => return Some(End::Late),
                 _ => self.host.meanwhile(),
             }

@@ -350,6 +350,8 @@ pub fn lead_session(command: &mut std::process::Command, bound: bool) {
     let starter = nix::unistd::getpid();
     let in_child = move || {
         nix::unistd::setsid()?;
+        // What its starter holds back is for the starter.
+        nix::sys::signal::SigSet::empty().thread_set_mask()?;
         // SAFETY: it is async-signal-safe, and the disposition has no handler.
         unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
         if bound {

@@ -15,6 +15,7 @@ use crate::boot::{adapt, tell};
 use crate::control::{Command, Request, Waiter};
 use crate::descriptors;
 use crate::event::{Event, Generation, Key, Ticket};
+use crate::hooks;
 use crate::interpreter;
 use crate::master::{Arrival, Master, Pending};
 use crate::pause::Until;
@@ -53,13 +54,15 @@ impl Master {
                     worker.gone = true;
                 }
                 self.last_words_of_worker(key);
+                hooks::end(self.workers.get(&key).and_then(|worker| worker.hook));
                 if exit != Exit::Code(0) {
                     self.tell_workers(&ToWorker::LookAgain);
                 }
                 self.queue.push_back(Event::WorkerExited(key, exit));
             } else if let Some(generation) = self.template_of(pid) {
                 self.last_words_of_template(generation);
-                self.templates.remove(&generation);
+                let template = self.templates.remove(&generation);
+                hooks::end(template.and_then(|template| template.hook));
                 let (how, _) = self.oom.describe(exit, "");
                 self.queue.push_back(Event::TemplateGone(generation, how));
             } else if !self.command_ended(pid, exit)
@@ -118,6 +121,11 @@ impl Master {
                     template.version = python;
                 }
             }
+            FromTemplate::Hook { group } => {
+                if let Some(template) = self.templates.get_mut(&generation) {
+                    template.hook = group;
+                }
+            }
             FromTemplate::Imported { micros } => {
                 let version = self.templates.get(&generation).map_or("", |t| t.version.as_str());
                 let message = format!(
@@ -168,6 +176,14 @@ impl Master {
             FromWorker::Signal(order) => {
                 if let Some(generation) = self.workers.get(&key).map(|worker| worker.generation) {
                     self.order_signal(generation, Some(key), order);
+                }
+            }
+            FromWorker::Hook { group } => {
+                if let Some(worker) = self.workers.get_mut(&key) {
+                    worker.hook = group;
+                }
+                if self.state.workers().get(&key).is_some_and(Worker::is_draining) {
+                    hooks::end(group);
                 }
             }
             FromWorker::Ready => self.queue.push_back(Event::WorkerReady(key)),

@@ -499,6 +499,7 @@ fn import_once(mut config: Config) -> Result<String, Refusal> {
             }
             Ok(Received::Message(
                 FromTemplate::ForkFailed { .. }
+                | FromTemplate::Hook { .. }
                 | FromTemplate::Module { .. }
                 | FromTemplate::Signal(_),
                 _,

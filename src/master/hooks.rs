@@ -2,10 +2,13 @@
 //! start and at the end it has nothing else to do, and waits for them; in between they are commands like
 //! all others ([`crate::command`]). The rest is for the template and the workers.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::Command;
 
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::geteuid;
 use rwsgi_core::config::Config;
 use rwsgi_core::config::action::Action;
@@ -14,11 +17,13 @@ use rwsgi_core::hooks::{self, Host, Surroundings};
 use rwsgi_core::log::{self, Event as Said};
 
 use crate::capture::{Capture, Source};
-use crate::command::{Ended, Order, Owner};
+use crate::command::{self, Ended, Order, Owner};
 use crate::master::{EXTEND_BY, Master};
 use crate::notify::Supervisor;
 use crate::{privileges, spawn};
 
+/// What has its turn before the first socket is open.
+const FIRST: [Stage; 4] = [Stage::Asap, Stage::PreJail, Stage::InJail, Stage::AsRoot];
 /// What to do where nobody may be root.
 pub const WITHOUT_ROOT: &str = "write `ExecStartPre=+COMMAND` in a drop-in of the service (`systemctl edit`): systemd \
                                 runs that as root";
@@ -28,6 +33,7 @@ struct Idle<'a> {
     config: &'a Config,
     supervisor: &'a Supervisor,
     capture: Option<&'a Capture>,
+    orders: Option<Orders>,
 }
 
 impl Host for Idle<'_> {
@@ -46,8 +52,10 @@ impl Host for Idle<'_> {
         }
     }
 
-    fn master(&self) -> Option<BorrowedFd<'_>> {
-        None
+    fn runs(&self, _: Option<i32>) {}
+
+    fn farewell(&self) -> Option<PollFd<'_>> {
+        self.orders.as_ref().map(|orders| PollFd::new(orders.fd.as_fd(), PollFlags::POLLIN))
     }
 
     fn meanwhile(&self) {
@@ -56,6 +64,37 @@ impl Host for Idle<'_> {
 
     fn aside(&self, wait: &mut (dyn FnMut() + Send)) {
         wait();
+    }
+}
+
+/// Signals that end a hook, and wait for it to have ended: what they do, they do after it.
+struct Orders {
+    set: SigSet,
+    fd: SignalFd,
+}
+
+impl Orders {
+    fn hold() -> Option<Self> {
+        let set: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT].into_iter().collect();
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC).ok()?;
+        set.thread_block().ok()?;
+        Some(Self { set, fd })
+    }
+}
+
+impl Drop for Orders {
+    fn drop(&mut self) {
+        // Before there are handlers, one that waits is the end of this process.
+        log::flush();
+        let _ = self.set.thread_unblock();
+    }
+}
+
+impl<'a> Idle<'a> {
+    fn new(config: &'a Config, supervisor: &'a Supervisor, capture: Option<&'a Capture>) -> Self {
+        let is_needed = |stage| config.hooks.of(stage).next().is_some();
+        let orders = [FIRST.as_slice(), &[Stage::AtExit]].concat().into_iter().any(is_needed);
+        Self { config, supervisor, capture, orders: orders.then(Orders::hold).flatten() }
     }
 }
 
@@ -69,9 +108,9 @@ pub fn run_first(
     capture: Option<&Capture>,
 ) -> Result<(), String> {
     let is_root = geteuid().is_root();
-    let idle = Idle { config, supervisor, capture };
+    let idle = Idle::new(config, supervisor, capture);
     let mut surroundings = Surroundings::default();
-    for stage in [Stage::Asap, Stage::PreJail, Stage::InJail, Stage::AsRoot] {
+    for stage in FIRST {
         for hook in config.hooks.of(stage) {
             if stage == Stage::AsRoot && !is_root {
                 let told = hooks::sentence(hook, "does not run: rwsgi was not started as root");
@@ -87,6 +126,14 @@ pub fn run_first(
     Ok(())
 }
 
+/// Ends what a hook runs in this process group, where nobody else does: whoever waits for it is gone, or is
+/// not needed any more.
+pub fn end(group: Option<i32>) {
+    if let Some(group) = group {
+        command::signal_group(group, Signal::SIGTERM);
+    }
+}
+
 /// Where a command of the application is, unless it says otherwise.
 fn surroundings(config: &Config) -> Surroundings {
     Surroundings { directory: config.application.chdir.clone(), variables: Vec::new() }
@@ -97,7 +144,7 @@ impl Master {
     pub(crate) fn run_last_hooks(&self) {
         let config = &self.instance.config;
         let (supervisor, capture) = (&self.instance.supervisor, self.instance.capture.as_ref());
-        let idle = Idle { config, supervisor, capture };
+        let idle = Idle::new(config, supervisor, capture);
         let mut surroundings = surroundings(config);
         for hook in config.hooks.of(Stage::AtExit) {
             // It has been told, and what follows runs all the same.

@@ -30,6 +30,7 @@ use crate::fd_store::Store;
 use crate::fifo::Fifos;
 use crate::gauge::Gauge;
 use crate::history::History;
+use crate::hooks;
 use crate::hush::Hush;
 use crate::inherited::Inherited;
 use crate::ledger::Ledger;
@@ -123,6 +124,8 @@ pub(crate) struct TemplateProcess {
     pub(crate) pid: i32,
     pub(crate) channel: Arc<AsyncFd<Channel>>,
     pub(crate) version: String,
+    /// The process group of a hook that runs there.
+    pub(crate) hook: Option<i32>,
 }
 
 /// A worker, running or asked for.
@@ -139,6 +142,8 @@ pub(crate) struct WorkerProcess {
     pub(crate) gone: bool,
     /// It has said that it drains: it accepts no more.
     pub(crate) takes_nothing: bool,
+    /// The process group of a hook that runs there.
+    pub(crate) hook: Option<i32>,
     pub(crate) channel: Arc<AsyncFd<Channel>>,
 }
 
@@ -488,6 +493,8 @@ impl Master {
         for pid in templates.chain(workers).filter(|pid| *pid > 1) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
+        let hooks = self.templates.values().map(|template| template.hook);
+        hooks.chain(self.workers.values().map(|worker| worker.hook)).for_each(hooks::end);
         self.save_caches();
         self.run_last_hooks();
         if !self.instance.store.is_there() {

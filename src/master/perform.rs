@@ -17,6 +17,7 @@ use crate::action::{Action, News, Outcome};
 use crate::boot::plain;
 use crate::capture::Source;
 use crate::event::{Event, Generation, Key, Ticket};
+use crate::hooks;
 use crate::master::{Arrival, Master, TemplateProcess, WorkerProcess};
 use crate::spawn::{self, Shared};
 
@@ -129,8 +130,12 @@ impl Master {
             Ok((child, channel)) => {
                 let channel = Arc::new(channel);
                 let pid = i32::try_from(child.id()).unwrap_or(0);
-                let template =
-                    TemplateProcess { pid, channel: Arc::clone(&channel), version: String::new() };
+                let template = TemplateProcess {
+                    pid,
+                    channel: Arc::clone(&channel),
+                    version: String::new(),
+                    hook: None,
+                };
                 self.templates.insert(generation, template);
                 self.listen_to_template(generation, channel);
             }
@@ -169,6 +174,7 @@ impl Master {
                     killed: false,
                     gone: false,
                     takes_nothing: false,
+                    hook: None,
                     generation,
                     channel: Arc::clone(&channel),
                 };
@@ -217,6 +223,8 @@ impl Master {
 
     fn drain(&mut self, key: Key, linger: Duration) {
         let Some(worker) = self.workers.get_mut(&key) else { return };
+        // It does not listen yet.
+        hooks::end(worker.hook);
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let drain = ToWorker::Drain {
             linger_ms: millis(linger),

@@ -297,7 +297,8 @@ impl Master {
         };
         for (generation, handover::Template { pid, version, .. }, fd) in templates {
             let channel = open(fd)?;
-            let template = TemplateProcess { pid, version, channel: Arc::clone(&channel) };
+            let template =
+                TemplateProcess { pid, version, channel: Arc::clone(&channel), hook: None };
             self.templates.insert(generation, template);
             self.listen_to_template(generation, channel);
         }
@@ -313,6 +314,7 @@ impl Master {
                 killed,
                 gone: false,
                 takes_nothing: false,
+                hook: None,
                 channel: Arc::clone(&channel),
             };
             self.workers.insert(key, worker);

@@ -13,6 +13,7 @@ use rwsgi_core::sys::{self, Forked};
 use rwsgi_core::title;
 
 use crate::fork::fork;
+use crate::hooks::Here;
 use crate::inheritance::{self, Inheritance};
 use crate::relay::Relay;
 use crate::witness::Witness;
@@ -123,7 +124,8 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
         is_again,
         is_first: false,
     };
-    hooks::before_import(py, &generation.config, channel, is_reload)?;
+    let here = Here::template(py, channel);
+    hooks::before_import(here, &generation.config, is_reload)?;
     let mut micros = 0;
     if !generation.config.lazy_apps {
         let before = inheritance::open();
@@ -137,7 +139,7 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
             Some(Inheritance::note(py, &before).map_err(|error| system(&error))?);
         freeze(py).map_err(|error| system(&error))?;
     }
-    hooks::after_import(py, &generation.config, channel, is_again)?;
+    hooks::after_import(here, &generation.config, is_again)?;
     channel.send(&FromTemplate::Imported { micros }, &[]).map_err(|error| system(&error))?;
     Ok(Some(generation))
 }

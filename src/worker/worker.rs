@@ -31,7 +31,7 @@ use crate::deadlines::{Deadlines, NEVER};
 use crate::desk::Desks;
 use crate::error_page::ErrorPages;
 use crate::hand::{Hand, HandMain};
-use crate::hooks;
+use crate::hooks::{self, Here};
 use crate::identity::Names;
 use crate::import;
 use crate::inquirer::Inquirer;
@@ -203,7 +203,7 @@ fn start(
         traceback::entry(py, &error, "changes of modules are not noticed: ").send();
     }
     let around = &generation.config.hooks;
-    if let Err(failure) = hooks::run(py, around, &[Stage::PostFork], &channel) {
+    if let Err(failure) = hooks::run(Here::worker(py, &channel), around, &[Stage::PostFork]) {
         return Err((channel, failure));
     }
     let applications = match &generation.applications {
@@ -213,7 +213,8 @@ fn start(
                 |channel, failure| drop(channel.send(&FromWorker::Failed(failure), &[]));
             let loaded = import::load(py, &generation.config, &channel, report);
             let done = loaded.and_then(|(applications, _)| {
-                hooks::run(py, around, &[Stage::PostApp], &channel).map(|()| applications)
+                hooks::run(Here::worker(py, &channel), around, &[Stage::PostApp])
+                    .map(|()| applications)
             });
             match done {
                 Ok(applications) => applications,
@@ -227,7 +228,8 @@ fn start(
         traceback::entry(py, &error, "looking for what the import has left: ").send();
     }
     let stages = accepting(number, generation.is_first);
-    let after = after.and_then(|()| hooks::run(py, &generation.config.hooks, &stages, &channel));
+    let after = after
+        .and_then(|()| hooks::run(Here::worker(py, &channel), &generation.config.hooks, &stages));
     if let Err(failure) = after {
         return Err((channel, failure));
     }

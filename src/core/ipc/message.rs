@@ -1,9 +1,9 @@
 //! What the master and the processes it starts say to each other.
 //!
 //! ```text
-//! master ── Start, Fork, Leave ──▶ template        template ── Hello, Module, Imported,
+//! master ── Start, Fork, Leave ──▶ template        template ── Hello, Hook, Module, Imported,
 //!                                                              Failed, Signal ──▶ master
-//! master ── Drain, Stacks, Pause, Resume,          worker ── Forked, Ready, Failed, Busy, Retire,
+//! master ── Drain, Stacks, Pause, Resume,          worker ── Forked, Hook, Ready, Failed, Busy, Retire,
 //!           Refuse, Prove ──▶ worker                         Draining, Stuck, Stacks, Paused,
 //!                                                            Alive ──▶ master
 //! ```
@@ -90,6 +90,11 @@ pub enum FromTemplate {
     },
     /// The application says what signals of uWSGI's module are to do, or sends one.
     Signal(SignalOrder),
+    /// The command of a hook runs, in this process group; or no more.
+    Hook {
+        /// The group.
+        group: Option<i32>,
+    },
     /// The application is imported (or, with `lazy-apps`, will be by each worker).
     Imported {
         /// Time that the import took.
@@ -177,6 +182,11 @@ pub enum FromWorker {
     },
     /// The application says what signals of uWSGI's module are to do, or sends one.
     Signal(SignalOrder),
+    /// The command of a hook runs, in this process group; or no more.
+    Hook {
+        /// The group.
+        group: Option<i32>,
+    },
     /// It accepts connections.
     Ready,
     /// The application cannot be used (`lazy-apps`). The worker exits after this.
