@@ -60,6 +60,7 @@ drwxr-xr-x root/root ./usr/share/doc/rwsgi/examples/
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/static-files.md
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/systemd.md
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/upgrades.md
+-rw-r--r-- root/root ./usr/share/doc/rwsgi/uwsgi.md
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/workers.md
 -rw-r--r-- root/root ./usr/share/fish/vendor_completions.d/rwsgi.fish
 -rw-r--r-- root/root ./usr/share/man/man5/rwsgi.ini.5.gz

@@ -105,8 +105,10 @@ mod interpreters;
 mod journal;
 // SIGKILL, in whichever state.
 mod killed;
-// Where connections come from.
 mod leaks;
+// What PyPI has that asks for uWSGI.
+mod libraries;
+// Where connections come from.
 mod listen;
 // Logs that are stuck, full or gone.
 mod log_sinks;

@@ -1,0 +1,176 @@
+//! Libraries that ask for uWSGI, as they are on PyPI: they work here as there.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+
+use crate::support::server::Server;
+use crate::support::setup::Setup;
+use crate::support::wait;
+
+/// A server whose application finds them.
+fn setup(lines: &str, app: &str) -> Setup {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/uwsgi");
+    let is_there = place.join("installed").exists();
+    assert!(is_there, "no {}: `packaging/prerequisites front` installs it", place.display());
+    let packages = place.join("lib/python3*/site-packages");
+    Setup::new(&format!("pythonpath = {}\n{lines}", packages.display())).app(app)
+}
+
+fn text(server: &Server, path: &str) -> String {
+    server.get(path).expect(200).text()
+}
+
+#[test]
+fn sentry_finds_threads_and_sends_from_a_worker() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let app = format!(
+        "
+import sentry_sdk
+from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
+from sentry_sdk._compat import check_uwsgi_thread_support
+sentry_sdk.init(dsn='http://key@127.0.0.1:{port}/1', auto_session_tracking=False,
+                _experiments={{'transport_compression_level': 0}})
+def inner(environ, start_response):
+    if environ['PATH_INFO'] == '/raise':
+        raise KeyError('lost')
+    start_response('200 OK', [])
+    return [repr(check_uwsgi_thread_support()).encode()]
+application = SentryWsgiMiddleware(inner)
+"
+    );
+    let server = setup("processes = 2", &app).start();
+    assert_eq!(text(&server, "/"), "True");
+    server.get("/raise").expect(500);
+    listener.set_nonblocking(true).unwrap();
+    let (stream, _) = wait::until("Sentry's connection", || listener.accept().ok());
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(wait::DEADLINE)).unwrap();
+    let mut reader = BufReader::new(&stream);
+    let mut head = Vec::new();
+    for line in reader.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()) {
+        head.push(line.to_ascii_lowercase());
+    }
+    assert!(head[0].starts_with("post /api/1/envelope/"), "{head:?}");
+    let length = head.iter().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    reader.read_exact(&mut body).unwrap();
+    (&stream).write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+    let body = String::from_utf8_lossy(&body);
+    assert!(body.contains("KeyError") && body.contains("lost"), "{body}");
+    assert!(!server.log().to_lowercase().contains("thread support"), "{}", server.log());
+}
+
+#[test]
+fn prometheus_counts_over_workers_by_their_numbers() {
+    let app = "
+import uwsgi
+from prometheus_client import CollectorRegistry, Counter, generate_latest, multiprocess, values
+values.ValueClass = values.MultiProcessValue(process_identifier=uwsgi.worker_id)
+served = Counter('served', 'requests')
+def application(environ, start_response):
+    start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/metrics':
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)
+        return [generate_latest(registry)]
+    served.inc()
+    return [str(uwsgi.worker_id()).encode()]
+";
+    let lines = "processes = 2\nenv = PROMETHEUS_MULTIPROC_DIR=%dmetrics";
+    let setup = setup(lines, app);
+    std::fs::create_dir(setup.place.join("metrics")).unwrap();
+    let server = setup.start();
+    let mut count = 0;
+    for number in [1, 2] {
+        let file = server.place.join(&format!("metrics/counter_{number}.db"));
+        // Whichever worker is idle answers, until both have.
+        wait::until("the other worker", || {
+            count += 1;
+            text(&server, "/");
+            file.exists().then_some(())
+        });
+    }
+    let metrics = text(&server, "/metrics");
+    assert!(metrics.contains(&format!("\nserved_total {count}.0\n")), "{count}: {metrics}");
+}
+
+#[test]
+fn django_keeps_its_cache_where_all_workers_find_it() {
+    let app = "
+import os
+from django.conf import settings
+settings.configure(CACHES={'default': {'BACKEND': 'uwsgicache.UWSGICache', 'LOCATION': 'pages'}})
+from django.core.cache import cache
+import uwsgi
+assert type(cache._connections['default']).__mro__[0].__module__ == 'uwsgicache'
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [repr(eval(environ['QUERY_STRING'].replace('%20', ' '))).encode()]
+";
+    let lines = "processes = 2\ncache2 = name=pages,items=100";
+    let server = setup(lines, app).start();
+    for (question, answer) in [
+        ("cache.set('a',{'b':[1,2]})", "None"),
+        ("cache.get('a')", "{'b': [1, 2]}"),
+        ("cache.add('a',1)", "False"),
+        ("cache.add('c',1)", "True"),
+        ("cache.incr('c')", "2"),
+        ("cache.get_many(['a','c','d'])", "{'a': {'b': [1, 2]}, 'c': 2}"),
+        ("cache.set('c',1,0)", "None"),
+        ("cache.get('c')", "None"),
+        ("cache.set('d',1,None)", "None"),
+        ("cache.delete('d')", "None"),
+        ("cache.get('d','nothing')", "'nothing'"),
+        ("cache.clear()", "None"),
+        ("cache.get('a')", "None"),
+    ] {
+        assert_eq!(text(&server, &format!("/?{question}")), answer, "{question}");
+    }
+}
+
+#[test]
+fn a_task_manager_does_its_tasks_itself_without_the_module_and_is_refused_with_it() {
+    let app = "
+from taskmanager.uwsgidecorators_wrapper import spool
+done = []
+@spool
+def task(arguments):
+    done.append(arguments)
+def application(environ, start_response):
+    start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/do':
+        task(arguments='this')
+    return [repr(done).encode()]
+";
+    let server = setup("uwsgi-module = false", app).start();
+    server.get("/do").expect(200);
+    assert_eq!(text(&server, "/"), "['this']");
+    let ended = setup("", app).run();
+    ended.refuses(70, &["NotImplementedError: uwsgidecorators.spool: there "]);
+}
+
+#[test]
+fn flask_shows_its_debugger_and_reloads() {
+    let app = "
+from flask import Flask
+from werkzeug.debug import DebuggedApplication
+flask = Flask(__name__)
+@flask.route('/')
+def index():
+    return 'old'
+@flask.route('/raise')
+def fail():
+    raise KeyError('lost')
+flask.config['PROPAGATE_EXCEPTIONS'] = True
+application = DebuggedApplication(flask, evalex=False)
+";
+    let server = setup("py-autoreload = 1", app).start();
+    let page = server.get("/raise").expect(500).text();
+    assert!(page.contains("KeyError") && page.contains("Werkzeug Debugger"), "{page}");
+    assert_eq!(text(&server, "/"), "old");
+    server.place.write("app.py", &app.replace("'old'", "'new'"));
+    server.wait_for_log("reloaded: ", 1);
+    assert_eq!(text(&server, "/"), "new");
+}
