@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -54,6 +55,13 @@ impl Oracle {
 
     /// Starts it with these lines; `%(http-socket)` and the like have free ports.
     fn start(&self, lines: &str) -> Running {
+        let (place, ports) = self.prepare(lines);
+        let child = self.spawn(&place, &["--ini", "uwsgi.ini"]);
+        Running { place, child, ports }
+    }
+
+    /// A directory with `uwsgi.ini`, and where that listens.
+    fn prepare(&self, lines: &str) -> (Place, [SocketAddr; 3]) {
         let place = Setup::classic("").app("").place;
         place.write("questions.py", APP);
         let ports = [(); 3].map(|()| free_port());
@@ -64,8 +72,7 @@ impl Oracle {
             self.plugins()
         );
         place.write("uwsgi.ini", &format!("{head}{lines}\n"));
-        let child = self.spawn(&place, &["--ini", "uwsgi.ini"]);
-        Running { place, child, ports: ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port))) }
+        (place, ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port))))
     }
 
     fn spawn(&self, place: &Place, arguments: &[&str]) -> Child {
@@ -301,6 +308,116 @@ fn life(oracle: &Oracle) -> Answers {
         let status = wait::until("the end", || running.child.try_wait().unwrap());
         note(question, ended(status));
     }
+    answers.extend(background(oracle));
+    answers.extend(renewal(oracle));
+    answers
+}
+
+/// In the background.
+fn background(oracle: &Oracle) -> Answers {
+    let lines = "module = questions\nmaster = true\ndaemonize = d.log\npidfile = d.pid";
+    let (place, ports) = oracle.prepare(lines);
+    let started = oracle.code(&place, &["--ini", "uwsgi.ini"]);
+    let alive = || Client::try_connect(ports[Running::SOCKET]).ok();
+    wait::until("it serves", alive);
+    let mode = |name: &str| {
+        let mode = std::fs::metadata(place.join(name)).unwrap().permissions().mode();
+        format!("{:o}", mode & 0o777)
+    };
+    let (log, pidfile) = (mode("d.log"), mode("d.pid"));
+    oracle.code(&place, &["--stop", "d.pid"]);
+    wait::until("the end", || alive().is_none().then_some(()));
+    let (broken, _) =
+        oracle.prepare("module = nothing\nneed-app = true\nmaster = true\ndaemonize = d.log");
+    let failed = oracle.code(&broken, &["--ini", "uwsgi.ini"]);
+    let answers = [
+        ("a start with `daemonize`", started),
+        ("the mode of the file of `daemonize`", log),
+        ("the mode of `pidfile` with `daemonize`", pidfile),
+        ("a start with `daemonize` of an application that cannot be imported", failed),
+    ];
+    answers.map(|(question, answer)| (question.to_owned(), answer)).into()
+}
+
+/// What makes new workers.
+fn renewal(oracle: &Oracle) -> Answers {
+    let mut answers = Answers::new();
+    for (question, lines) in [
+        ("`touch-reload`", "touch-reload = touched"),
+        ("`touch-workers-reload`", "touch-workers-reload = touched\nlazy-apps = true"),
+        ("`max-requests = 3`", "max-requests = 3\nmin-worker-lifetime = 0\nmax-requests-delta = 0"),
+    ] {
+        let lines = lines.replace(
+            "max-requests-delta = 0",
+            match oracle {
+                // PyPI's has it, and Debian's not yet.
+                Oracle::Uwsgi(_) => "",
+                Oracle::Rwsgi => "max-requests-delta = 0",
+            },
+        );
+        let running = oracle.start(&format!("module = questions\nmaster = true\n{lines}"));
+        running.place.write("touched", "");
+        running.wait_until_it_serves();
+        let first = wait::until("a worker", || running.worker());
+        let renewed = wait::within(wait::DEADLINE, || {
+            if question.contains("touch") {
+                // Again and again: uWSGI looks once a second, for another second of its time.
+                running.place.write("touched", "x");
+            }
+            running.worker().filter(|worker| *worker != first)
+        });
+        let answer = if renewed.is_some() { "new workers" } else { "the same workers" };
+        answers.insert(question.to_owned(), answer.to_owned());
+    }
+    answers
+}
+
+/// How an application is named, and what is answered by it.
+fn names(oracle: &Oracle) -> Answers {
+    const APP: &str = "
+import os
+import sys
+def make(name):
+    def application(environ, start_response):
+        start_response('200 OK', [])
+        where = os.getcwd() == os.path.dirname(os.path.abspath(__file__))
+        return [('%s of %s, %s, %s' % (name, __name__, where, sys.argv[1:])).encode()]
+    return application
+def create():
+    return make('created')
+class holder:
+    held = staticmethod(make('held'))
+application, other = make('application'), make('other')
+";
+    let mut answers = Answers::new();
+    for lines in [
+        "module = shop",
+        "module = shop:other",
+        "module = shop:create()",
+        "module = shop:holder.held",
+        "module = shop, callable = other",
+        "wsgi-file = shop.py",
+        "wsgi-file = shop.py, callable = other",
+        "file = shop.py, pyargv = a b",
+        "chdir = sub, module = within",
+        "chdir = sub, wsgi-file = within.py",
+        "chdir = sub, pythonpath = .., module = shop",
+        "mount = /=shop.py",
+        "eval = import shop; application = shop.other",
+    ] {
+        let (place, ports) = oracle.prepare(&lines.replace(", ", "\n"));
+        std::fs::create_dir(place.join("sub")).unwrap();
+        place.write("shop.py", APP);
+        place.write("sub/within.py", APP);
+        let child = oracle.spawn(&place, &["--ini", "uwsgi.ini"]);
+        let mut running = Running { place, child, ports };
+        let answer = wait::until("an answer, or the end", || {
+            let is_over = running.child.try_wait().unwrap().is_some();
+            running.get("/", "").or_else(|| is_over.then(|| "the end".to_owned()))
+        });
+        let answer = answer.rsplit("\r\n").next().unwrap_or_default().to_owned();
+        answers.insert(format!("`{lines}`"), answer);
+    }
     answers
 }
 
@@ -430,6 +547,11 @@ fn the_environ_has_the_keys_of_uwsgi_or_those_documented() {
 #[test]
 fn it_starts_and_ends_as_uwsgi_or_as_documented() {
     assert_documented("Start and end", differences(life), false);
+}
+
+#[test]
+fn the_application_is_found_as_by_uwsgi_or_as_documented() {
+    assert_documented("Names of the application", differences(names), true);
 }
 
 #[test]
