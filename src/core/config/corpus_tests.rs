@@ -51,6 +51,9 @@ impl Site {
             ("reload.txt", ""),
             ("workers.txt", ""),
             ("chain.txt", ""),
+            ("errors/403.html", "no"),
+            ("errors/404.html", "no"),
+            ("errors/500.html", "no"),
         ] {
             let path = site.path().join("site").join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
