@@ -46,6 +46,23 @@ fn an_interpreter_that_does_not_take_the_extension_is_an_error() {
 }
 
 #[test]
+fn an_interpreter_without_a_gil_is_an_error() {
+    let real = "/usr/bin/python3";
+    let wrapper = format!(
+        "#!/bin/sh\nshift 3\nscript=$1\nshift\nexec {real} -I -S -c \"import sys; sys.abiflags = 't'\n$script\" \"$@\"\n"
+    );
+    let setup = Setup::new("").file("python3", &wrapper);
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(setup.place.path(), mode.clone()).unwrap();
+    std::fs::set_permissions(setup.place.join("python3"), mode).unwrap();
+    let path = format!("{}:/usr/bin:/bin", setup.place.path().display());
+    let ended = setup.variable("PATH", &path).arguments(&["doctor"]).run();
+    if std::path::Path::new(real).exists() {
+        ended.refuses(71, &["does not take the extension", "it is free-threaded"]);
+    }
+}
+
+#[test]
 fn a_wrong_command_line_says_how_it_is_used() {
     let ended = Setup::new("").arguments(&["doctor", "--frob"]).run();
     ended.refuses(64, &["`--frob` is not understood", "rwsgi doctor [NAME]"]);

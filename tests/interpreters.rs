@@ -65,3 +65,11 @@ fn every_python_there_is_serves_and_reloads() {
         assert_eq!(server.stop().code(), Some(0), "{}", server.log());
     }
 }
+
+#[test]
+fn a_free_threaded_python_is_told_apart_from_a_broken_extension() {
+    let setup = Setup::new("").file("sitecustomize.py", "import sys\nsys.abiflags = 't'\n");
+    let here = setup.place.path().display().to_string();
+    let ended = setup.variable("PYTHONPATH", &here).run();
+    ended.refuses(70, &["is a free-threaded Python", "set python = or virtualenv ="]);
+}

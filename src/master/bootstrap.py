@@ -6,6 +6,13 @@ if sys.version_info < (3, 6):
         % (sys.executable, sys.version_info[0], sys.version_info[1])
     )
     sys.exit(78)
+# Its objects are laid out otherwise, which it would tell as `SystemError: uninitialized object`.
+if "t" in sys.abiflags:
+    sys.stderr.write(
+        "rwsgi: %s is a free-threaded Python, without the GIL that the extension needs; set python = or virtualenv = "
+        "to the usual Python %d.%d\n" % (sys.executable, sys.version_info[0], sys.version_info[1])
+    )
+    sys.exit(78)
 if sys.version_info < (3, 7):
     # 3.6 creates the GIL with the first thread, and the extension needs it before.
     import threading

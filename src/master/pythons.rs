@@ -12,7 +12,9 @@ use rwsgi_core::reach::{self, Who, Wish};
 use crate::finding::Findings;
 
 /// Prints version and that of the extension. `-I -S` keeps the code of the project out.
-const SCRIPT: &str = "import sys\nfrom importlib import util\nprint('%d.%d.%d' % sys.version_info[:3])\n\
+const SCRIPT: &str = "import sys\nfrom importlib import util\n\
+                      if 't' in sys.abiflags: sys.exit('it is free-threaded, without the GIL that the extension needs')\n\
+                      print('%d.%d.%d' % sys.version_info[:3])\n\
                       spec = util.spec_from_file_location('_rwsgi', sys.argv[1])\n\
                       module = util.module_from_spec(spec)\nspec.loader.exec_module(module)\n\
                       print(module.__version__)\n";
