@@ -5,17 +5,13 @@ not count, and neither does whatever else the machine does.
 """
 import collections
 import concurrent.futures
-import glob
-import os
-import re
-import socket
 import sys
 import tempfile
 
+import counting
 import needs
-import peers
-import probe
 import wire
+from counting import Cost
 from server import Server, free_port
 
 ROUNDS, SECONDS = 1, 1
@@ -33,32 +29,6 @@ ROWS = [
     Row(wire.POST, (), Limit(22_500, 12)),
     Row(wire.KEEP_ALIVE, ("--logto", "{directory}/requests.log"), Limit(20_500, 12)),
 ]
-
-Cost = collections.namedtuple("Cost", "all own allocations")
-
-
-class Counted(Server):
-    """Under a program that counts, which makes everything slow."""
-    patience = 120, 60
-
-    def __init__(self, directory, options):
-        port = free_port()
-        options = [option.format(directory=directory) for option in options] or ["--disable-logging"]
-        command = [needs.RWSGI, "--http", f"127.0.0.1:{port}", "--wsgi-file", "pages.py", *options]
-        super().__init__("rwsgi", command, port, cpu="0,1")
-        self.command = [*self.counter(directory), *command]
-
-
-class Callgrind(Counted):
-    def counter(self, directory):
-        # Not as arguments: these it reads again at the end, when rwsgi has written its title over them.
-        self.env["VALGRIND_OPTS"] = f"--quiet --vgdb=no --trace-children=yes --callgrind-out-file={directory}/count.%p"
-        return ["valgrind", "--tool=callgrind"]
-
-
-class Strace(Counted):
-    def counter(self, directory):
-        return ["strace", "-ff", "-qq", "--signal=none", "-o", f"{directory}/calls"]
 
 
 def run(_rounds, _seconds):
@@ -90,71 +60,33 @@ def cost_of(row):
 
 def instructions(row, count):
     with tempfile.TemporaryDirectory() as directory:
-        with Callgrind(directory, row.options) as server:
-            ask(server, row.request, count)
-        return max(map(read_counts, glob.glob(f"{directory}/count.*")))
-
-
-def read_counts(path):
-    """Of one process: instructions, those of the extension, and its allocations."""
-    objects, functions = {}, {}
-    total = own = allocations = 0
-    is_own = is_allocation = is_call = False
-    with open(path, errors="replace") as file:
-        for line in file:
-            key, equals, value = line.rstrip().partition("=")
-            if equals and key == "ob":
-                is_own = named(objects, value).endswith("_rwsgi.so")
-            elif equals and key == "cob":
-                named(objects, value)
-            elif equals and key == "fn":
-                named(functions, value)
-            elif equals and key == "cfn":
-                is_allocation = named(functions, value) in ("malloc", "calloc", "realloc", "posix_memalign")
-            elif equals and key == "calls":
-                is_call = True
-                if is_own and is_allocation:
-                    allocations += int(value.split()[0])
-            elif line[0] in "0123456789+-*":
-                spent = 0 if is_call else int(line.split()[1])
-                total, own, is_call = total + spent, own + (spent if is_own else 0), False
-    return total, own, allocations
-
-
-def named(names, value):
-    """callgrind says a name once and its number from then on: `(3) name`, `(3)`."""
-    number, name = re.match(r"(\(\d+\))? ?(.*)", value).groups()
-    return names.setdefault(number, name) if name else names.get(number, "")
+        with counting.under_callgrind(server(directory, row.options), directory) as running:
+            counting.ask(running, row.request, count)
+        return max(counting.read_counts(directory))
 
 
 def calls_of(row):
     """What the thread that answers most often does between two responses, most of the times: the watcher takes over from a
     thread that the machine has stopped, and what that costs is not what a request costs."""
     with tempfile.TemporaryDirectory() as directory:
-        with Strace(directory, row.options) as server:
-            ask(server, row.request, MANY)
-        between = max(map(read_calls, glob.glob(f"{directory}/calls.*")), key=len)
+        with counting.under_strace(server(directory, row.options), directory) as running:
+            counting.ask(running, row.request, MANY)
+        between = max(map(between_responses, counting.read_calls(directory)), key=len)
     return collections.Counter(between).most_common(1)[0][0]
 
 
-def read_calls(path):
+def between_responses(calls):
     between, made = [], []
-    with open(path, errors="replace") as file:
-        for line in file:
-            name = line.partition("(")[0]
-            if re.fullmatch(r"\w+", name):
-                made.append(name)
-            if name == CALLS[-1]:
-                between.append(tuple(made))
-                made = []
+    for name in calls:
+        made.append(name)
+        if name == CALLS[-1]:
+            between.append(tuple(made))
+            made = []
     return between
 
 
-def ask(server, request, count):
-    server.wait_until_it_answers()
-    with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
-        for _ in range(count):
-            body = b"x" * request.body
-            answer = probe.ask_on(connection, server.port, request.path, request.method, request.headers, body)
-            if (answer.status, answer.body) != (200, request.answer):
-                server.fail(f"answers {request.name} with {answer.status} and {len(answer.body)} bytes")
+def server(directory, options):
+    """Not `peers.rwsgi`: the peers' environment is not needed here."""
+    port = free_port()
+    options = [option.format(directory=directory) for option in options] or ["--disable-logging"]
+    return Server("rwsgi", [needs.RWSGI, "--http", f"127.0.0.1:{port}", "--wsgi-file", "pages.py", *options], port)

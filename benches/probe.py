@@ -4,7 +4,7 @@ import http.client
 import socket
 
 HTTPException = http.client.HTTPException
-Answer = collections.namedtuple("Answer", "status body size chunked")
+Answer = collections.namedtuple("Answer", "status body size chunked is_last")
 
 
 class CountingSocket(socket.socket):
@@ -33,7 +33,7 @@ def ask_on(connection, port, path, method="GET", headers=None, body=b""):
         lines.append(f"Content-Length: {len(body)}")
     connection.sendall("\r\n".join(lines + ["", ""]).encode() + body)
     with response_on(connection, method) as response:
-        return Answer(response.status, response.read(), None, bool(response.chunked))
+        return Answer(response.status, response.read(), None, bool(response.chunked), response.will_close)
 
 
 def response_on(connection, method="GET"):

@@ -1,4 +1,5 @@
 """A server: started on its processor, asked, weighed, and ended with all of its processes."""
+import glob
 import os
 import re
 import signal
@@ -133,6 +134,18 @@ class Server:
                     yield int(re.search(rf"^{field}:\s+(\d+)", status.read(), re.M).group(1))
             except (OSError, AttributeError):
                 continue
+
+    def context_switches(self):
+        """Of all its threads that are there, be they willing or not."""
+        total = 0
+        for pid in self.processes():
+            for path in glob.glob(f"/proc/{pid}/task/*/status"):
+                try:
+                    with open(path) as status:
+                        total += sum(map(int, re.findall(r"voluntary_ctxt_switches:\s+(\d+)", status.read())))
+                except OSError:
+                    continue
+        return total
 
 
 def wait_for(servers):

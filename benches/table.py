@@ -49,7 +49,7 @@ def print_result(result):
         spent = f"{statistics.median(result.processor[name]):9.1f}" if None not in result.processor.get(name, [None]) else ""
         print(f"{name:20}{number(statistics.median(values)):>12}{number(min(values)):>12}{number(max(values)):>12}"
               f"{beside:>13}{own:>12}{spent}")
-    print_verdicts(result)
+    return print_verdicts(result)
 
 
 def print_verdicts(result):

@@ -1,0 +1,94 @@
+"""Servers under programs that count: valgrind's callgrind and strace; and what these have written."""
+import collections
+import glob
+import re
+import socket
+
+import probe
+
+Cost = collections.namedtuple("Cost", "all own allocations gil")
+
+# Each ends with the lock of Python in the hands of the thread that calls it.
+GIL = ("PyEval_RestoreThread", "PyEval_AcquireThread", "PyEval_AcquireLock")
+ALLOCATIONS = ("malloc", "calloc", "realloc", "posix_memalign")
+
+
+def under_callgrind(server, directory):
+    # Not as arguments: these it reads again at the end, when rwsgi has written its title over them.
+    server.env["VALGRIND_OPTS"] = f"--quiet --vgdb=no --trace-children=yes --callgrind-out-file={directory}/count.%p"
+    return under(server, "valgrind", "--tool=callgrind")
+
+
+def under_strace(server, directory):
+    return under(server, "strace", "-ff", "-qq", "--signal=none", "-o", f"{directory}/calls")
+
+
+def under(server, *counter):
+    """Which makes everything slow."""
+    server.command, server.patience, server.cpu = [*counter, *server.command], (120, 60), "0,1"
+    # Two runs are to differ in the requests alone.
+    server.env["PYTHONHASHSEED"] = "0"
+    return server
+
+
+def ask(server, request, count):
+    """On one connection for as long as the server keeps it."""
+    server.wait_until_it_answers()
+    connection = None
+    for _ in range(count):
+        connection = connection or socket.create_connection(("127.0.0.1", server.port), 60)
+        body = b"x" * request.body
+        answer = probe.ask_on(connection, server.port, request.path, request.method, request.headers, body)
+        if (answer.status, answer.body) != (200, request.answer):
+            server.fail(f"answers {request.name} with {answer.status} and {len(answer.body)} bytes")
+        if answer.is_last:
+            connection.close()
+            connection = None
+    if connection:
+        connection.close()
+
+
+def read_counts(directory):
+    """Of each process."""
+    return [read_count(path) for path in glob.glob(f"{directory}/count.*")]
+
+
+def read_count(path):
+    """Instructions, those of rwsgi's extension, and its allocations; and how often the GIL was taken."""
+    objects, functions = {}, {}
+    total = own = allocations = gil = 0
+    is_own = is_call = False
+    callee = ""
+    with open(path, errors="replace") as file:
+        for line in file:
+            key, equals, value = line.rstrip().partition("=")
+            if equals and key == "ob":
+                is_own = named(objects, value).endswith("_rwsgi.so")
+            elif equals and key == "cob":
+                named(objects, value)
+            elif equals and key == "fn":
+                named(functions, value)
+            elif equals and key == "cfn":
+                callee = named(functions, value)
+            elif equals and key == "calls":
+                is_call, times = True, int(value.split()[0])
+                allocations += times if is_own and callee in ALLOCATIONS else 0
+                gil += times if callee in GIL else 0
+            elif line[0] in "0123456789+-*":
+                spent = 0 if is_call else int(line.split()[1])
+                total, own, is_call = total + spent, own + (spent if is_own else 0), False
+    return Cost(total, own, allocations, gil)
+
+
+def named(names, value):
+    """callgrind says a name once and its number from then on: `(3) name`, `(3)`."""
+    number, name = re.match(r"(\(\d+\))? ?(.*)", value).groups()
+    return names.setdefault(number, name) if name else names.get(number, "")
+
+
+def read_calls(directory):
+    """The names of all system calls, in order, of each thread."""
+    for path in glob.glob(f"{directory}/calls.*"):
+        with open(path, errors="replace") as file:
+            names = (line.partition("(")[0] for line in file)
+            yield [name for name in names if re.fullmatch(r"\w+", name)]
