@@ -4,6 +4,8 @@ from load import Figure
 
 
 class Bound:
+    is_bound = True
+
     def __init__(self, name, measure):
         self.name, self.measure = name, measure
 

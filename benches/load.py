@@ -68,7 +68,10 @@ def wrk(server, request, seconds, length, connections=None, cpu="1"):
     headers = [word for name, value in request.headers.items() for word in ("-H", f"{name}: {value}")]
     command = ["taskset", "-c", cpu, "wrk", "-t1", f"-c{connections or request.connections}", f"-d{seconds}", "--timeout", "10", "-s", SCRIPT,
                *headers, server.url(request.path), "--", request.method, str(request.body), str(length)]
-    output = subprocess.run(command, stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    output = run.stdout
+    if run.returncode:
+        server.fail(f"cannot be asked for {request.name}: {output}")
     done = json.loads(output.rpartition("done: ")[2])
     if any(done["failed"].values()) or not done["requests"]:
         server.fail(f"failed requests of {request.name}: {done}")

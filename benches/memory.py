@@ -1,4 +1,4 @@
-"""What a master and four workers weigh, with Django's BookStore."""
+"""What a master and four workers weigh, with Django's BookStore after requests to four pages, and what an idle connection does."""
 import contextlib
 import os
 import resource
@@ -33,7 +33,7 @@ def run(rounds, seconds):
                     figures.setdefault(server.name, []).append(weigh(server, seconds) / 1024)
             except Failed as error:
                 table.tell(error)
-    weight = Result("PSS of master and 4 workers with Django's BookStore, after requests to four pages", "MiB", figures,
+    weight = Result("PSS of master and 4 workers, Django's BookStore", "MiB", figures,
                     [Target(0.8, "gunicorn --preload")], less_is_better=True)
     idle = Result(f"memory of an idle keep-alive connection, of {IDLE}", "KiB",
                   {"rwsgi": [weigh_idle() for _ in range(rounds)], "limit": [8] * rounds}, [Target(1, "limit")],

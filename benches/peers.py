@@ -162,8 +162,12 @@ def is_there(peer):
 
 def hyper():
     """What the machine allows without Python: a list of one server, or none where it cannot be built."""
+    if not needs.hyper():
+        return []
     port = free_port()
-    return [Server("hyper", [needs.hyper(), str(port)], port)] if needs.hyper() else []
+    server = Server("hyper", [needs.hyper(), str(port)], port)
+    server.is_bound = True
+    return [server]
 
 
 NGINX = """\

@@ -29,6 +29,8 @@ class Server:
     """A context: what it starts has ended when it is left. `port` is where HTTP is answered, be it by a proxy in front."""
     # How long it may take to start, and to end, in seconds.
     patience = 30, 10
+    # Whether it is there to show what can be reached, and not to be chosen.
+    is_bound = False
 
     def __init__(self, name, command, port, path="/", cwd=needs.APPS, env=None, cpu="0"):
         self.name, self.command, self.port, self.path = name, command, port, path

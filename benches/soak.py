@@ -8,10 +8,10 @@ import table
 import wire
 from result import Result, Target
 
-ROUNDS, SECONDS = 16, 1
+ROUNDS, SECONDS = 28, 1
 
-# Rounds until everything has been used once and the allocator has what it wants.
-WARM = 4
+# Rounds until everything has been used by as many connections at a time as it ever is, and the allocator has what it wants.
+WARM = 12
 # Bytes for each request: 2.5 MB after ten million.
 LIMIT = 0.25
 

@@ -71,8 +71,10 @@ def arrive(server, kind, rate, seconds, short, long="/", share=0):
     """Requests of arrivals.py, and the milliseconds of the short ones."""
     command = ["taskset", "-c", "1", "setpriv", "--pdeathsig", "TERM", sys.executable,
                os.path.join(needs.HERE, "arrivals.py"), str(server.port), kind, str(rate), str(seconds), str(share), long, short]
-    output = subprocess.run(command, stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
-    done = json.loads(output)
+    run = subprocess.run(command, stdout=subprocess.PIPE, universal_newlines=True)
+    if run.returncode:
+        server.fail(f"does not take requests for {short} when they come")
+    done = json.loads(run.stdout)
     ordered = sorted(done["short"])
     if not ordered:
         server.fail(f"has answered no {short}")

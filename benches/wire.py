@@ -65,7 +65,7 @@ def compare_running(rows, servers, rounds, seconds, bounds=(), **more):
     left_out = {pair for row in rows for pair in load.verify(servers, row)}
     figures = table.interleave(rounds, list(rows), [*servers, *bounds],
                                lambda row, server: bound.measure(server, row, seconds), left_out)
-    names = [one.name for one in bounds]
+    names = [one.name for one in [*servers, *bounds] if one.is_bound]
     return [rates(row, table.of_row(figures, row), targets, bounds=names, **more) for row, targets in rows.items()]
 
 
