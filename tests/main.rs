@@ -41,6 +41,8 @@ mod control;
 mod crash_loop;
 // The classic INI file: background, pidfile, log file.
 mod daemonize;
+// What runs beside the workers, as long as they do.
+mod daemons;
 // Clients that are too slow.
 mod deadlines;
 // uWSGI's dialect of INI files.

@@ -26,6 +26,9 @@ use crate::stats::StatsServer;
 
 impl Master {
     pub(crate) fn on_signal(&mut self, meaning: Meaning) {
+        if meaning == Meaning::StopNow || meaning == Meaning::Stop && self.state.is_stopping() {
+            self.commands.hurry();
+        }
         match meaning {
             Meaning::Stop => self.queue.push_back(Event::Stop),
             Meaning::StopNow => self.queue.push_back(Event::StopNow),
@@ -66,6 +69,7 @@ impl Master {
                 let (how, _) = self.oom.describe(exit, "");
                 self.queue.push_back(Event::TemplateGone(generation, how));
             } else if !self.command_ended(pid, exit)
+                && !self.daemon_reaped(pid, exit)
                 && !self.is_checked_by(pid, exit)
                 && self.workers.values().any(|worker| worker.pid.is_none())
             {
@@ -110,6 +114,7 @@ impl Master {
             Arrival::MemoryPressure => self.on_pressure(),
             Arrival::Changed(cause, path) => self.on_changed(cause, &path),
             Arrival::StacksDue(ticket) => self.answer_stacks(ticket),
+            Arrival::DaemonGone(id, pid) => self.on_daemon_gone(id, pid),
             Arrival::Knock => self.on_knock(),
         }
     }
@@ -135,6 +140,7 @@ impl Master {
                 log::info(Said::Imported, message).number("DURATION_USEC", micros).send();
                 if generation == self.state.generation() {
                     self.template_is_there();
+                    self.begin_daemons();
                 }
                 self.queue.push_back(Event::Imported(generation));
             }

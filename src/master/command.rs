@@ -1,13 +1,14 @@
 //! Commands of the administrator beside the workers. Each is a child of the master: /bin/sh -c, as in
 //! uWSGI, in a session of its own, with the directory and the environment of the application. What it
-//! writes is logged under its name, and it is ended with its whole process group.
+//! writes is logged under its name, and it is ended with its whole process group: what the shell has
+//! started may take its time after the shell, which has none, and is waited for. The master inherits such
+//! orphans, and so hears of their ends.
 //!
 //! Whoever wants one calls [`Master::start_command`] with an [`Owner`], to whom
 //! [`Master::command_ended`] says how it has ended. [`Commands`] knows who runs and until when; it is
 //! pure, and survives a takeover.
 
-#![allow(dead_code, reason = "what wants commands to run comes next")]
-
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
@@ -15,11 +16,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rwsgi_core::config::Application;
 use rwsgi_core::config::hooks::Hook;
-use rwsgi_core::log::{self, Entry, Event as Said};
+use rwsgi_core::log::{self, Entry, Event as Said, Level};
 use rwsgi_core::{shortage, sys};
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +37,8 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// Who wants a command to run, and is told of its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Owner {
-    /// A daemon of the INI file, by its name.
-    Daemon(String),
+    /// A daemon of the INI file.
+    Daemon(crate::daemons::Id),
     /// A hook of a file that was touched.
     Touch {
         /// Which.
@@ -74,7 +76,7 @@ pub fn start(
 ) -> Result<i32, String> {
     let Order { line, directory, user: (uid, gid), bound, .. } = order;
     let mut command = Command::new(SHELL);
-    command.arg("-c").arg(line).stdin(Stdio::null());
+    command.arg("-c").arg(for_shell(line).as_ref()).stdin(Stdio::null());
     spawn::set_environment(&mut command, application);
     let directory = directory.or(application.chdir.as_deref());
     if let Some(directory) = directory {
@@ -95,17 +97,20 @@ pub fn start(
     Ok(i32::try_from(child.id()).unwrap_or_default())
 }
 
-/// What a command line runs, for people: its first word that is not a variable, without directories.
-pub fn program(line: &str) -> &str {
-    let is_variable = |word: &&str| {
-        word.split_once('=').is_some_and(|(name, _)| {
-            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        })
-    };
-    let word = line.split_ascii_whitespace().find(|word| *word != "exec" && !is_variable(word));
-    let word = word.unwrap_or("command");
-    let last = word.rsplit('/').find(|part| !part.is_empty());
-    last.unwrap_or(word).trim_matches(['"', '\'', ';', '(', ')', '{', '}'])
+/// The line, with `exec` before it if it is a single command: then no shell stands between it and the
+/// signals that are meant for it.
+fn for_shell(line: &str) -> Cow<'_, str> {
+    /// Words that are the shell's own.
+    const ITS_OWN: &str = " ! . : alias bg break case cd command continue eval exec exit export fg for \
+                           getopts hash if jobs local read readonly return set shift times trap type \
+                           ulimit umask unalias unset until wait while ";
+    let first = line.split_ascii_whitespace().next().unwrap_or_default();
+    let is_single =
+        !line.replace(">&", ">").contains(['\n', ';', '&', '|', '(', ')', '{', '}', '`'])
+            && !first.is_empty()
+            && !first.contains(['=', '<', '>', '#'])
+            && !ITS_OWN.contains(&format!(" {first} "));
+    if is_single { format!("exec {line}").into() } else { line.into() }
 }
 
 /// A command that runs. Times are on the master's clock.
@@ -119,59 +124,100 @@ pub struct Running {
     pub began: Duration,
     /// When it has to have ended by itself.
     pub until: Option<Duration>,
-    /// It was asked to end, and is killed then.
+    /// It was asked to end before it did.
+    pub is_asked: bool,
+    /// When what is left of it is killed, since it is to end.
     pub killed_at: Option<Duration>,
     /// It has not ended in time.
     pub is_overdue: bool,
+    /// It does not outlive the master.
+    pub bound: bool,
+    /// How it has ended, while others of its group have not.
+    pub exit: Option<Exit>,
 }
 
 /// All that run, by pid.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Commands(BTreeMap<i32, Running>);
+#[serde(default)]
+pub struct Commands {
+    running: BTreeMap<i32, Running>,
+    /// Who is asked to end has no time for it.
+    hasty: bool,
+}
 
 impl Commands {
-    /// Whether none runs.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// All, by pid.
     pub fn iter(&self) -> impl Iterator<Item = (i32, &Running)> {
-        self.0.iter().map(|(pid, running)| (*pid, running))
+        self.running.iter().map(|(pid, running)| (*pid, running))
+    }
+
+    /// The last one of this owner that was not asked to end.
+    pub fn of(&self, owner: &Owner) -> Option<i32> {
+        let of_it = self.iter().filter(|(_, one)| one.owner == *owner && !one.is_asked);
+        of_it.max_by_key(|(_, one)| one.began).map(|(pid, _)| pid)
     }
 
     /// Whose they are.
     pub fn owners(&mut self) -> impl Iterator<Item = &mut Owner> {
-        self.0.values_mut().map(|running| &mut running.owner)
+        self.running.values_mut().map(|running| &mut running.owner)
     }
 
     /// Notes one.
     pub fn insert(&mut self, pid: i32, running: Running) {
-        self.0.insert(pid, running);
+        self.running.insert(pid, running);
     }
 
-    /// Forgets one that has ended.
-    pub fn remove(&mut self, pid: i32) -> Option<Running> {
-        self.0.remove(&pid)
+    /// One.
+    pub fn get(&self, pid: i32) -> Option<&Running> {
+        self.running.get(&pid)
+    }
+
+    /// A process has ended. Whether it was a command.
+    pub fn note_exit(&mut self, pid: i32, exit: Exit) -> bool {
+        let running = self.running.get_mut(&pid);
+        running.map(|running| running.exit = Some(exit)).is_some()
+    }
+
+    /// One that is over: it has ended, and if it was to end, so has its group.
+    pub fn take_over(&mut self, is_left: impl Fn(i32) -> bool) -> Option<(i32, Running)> {
+        let is_over = |(pid, one): &(i32, &Running)| {
+            one.exit.is_some() && (one.killed_at.is_none() || !is_left(*pid))
+        };
+        let (pid, _) = self.iter().find(is_over)?;
+        self.running.remove_entry(&pid)
     }
 
     /// One was asked to end, and is killed at this time, or before if that was said before.
     pub fn note_asked(&mut self, pid: i32, killed_at: Duration) {
-        if let Some(running) = self.0.get_mut(&pid) {
+        let killed_at = if self.hasty { Duration::ZERO } else { killed_at };
+        if let Some(running) = self.running.get_mut(&pid) {
+            running.is_asked |= running.exit.is_none();
             running.killed_at = Some(running.killed_at.unwrap_or(killed_at).min(killed_at));
         }
     }
 
+    /// Who is asked to end, or was, is killed at once.
+    pub fn hurry(&mut self) {
+        self.hasty = true;
+        let asked = self.running.values_mut().filter_map(|one| one.killed_at.as_mut());
+        asked.for_each(|at| *at = Duration::ZERO);
+    }
+
+    /// Those that are not to outlive the master, and were not asked to end.
+    pub fn unasked(&self) -> Vec<i32> {
+        let bound = self.iter().filter(|(_, one)| one.bound && one.killed_at.is_none());
+        bound.map(|(pid, _)| pid).collect()
+    }
+
     /// When the next one is out of time.
     pub fn due(&self) -> Option<Duration> {
-        self.0.values().filter_map(|one| one.killed_at.or(one.until)).min()
+        self.running.values().filter_map(|one| one.killed_at.or(one.until)).min()
     }
 
     /// Who is out of time: asked to end first, killed later; again and again, should it still be there.
     pub fn step(&mut self, now: Duration) -> Vec<(i32, Signal)> {
         let mut signals = Vec::new();
-        for (pid, running) in &mut self.0 {
+        for (pid, running) in &mut self.running {
             match (running.killed_at, running.until) {
                 (Some(at), _) if at <= now => signals.push((*pid, Signal::SIGKILL)),
                 (None, Some(until)) if until <= now => {
@@ -202,8 +248,7 @@ pub struct Ended {
 impl Ended {
     /// Whether it has ended as it should: by itself and well, or because it was asked to.
     pub fn is_well(&self) -> bool {
-        let is_asked = self.running.killed_at.is_some() && !self.running.is_overdue;
-        is_asked || self.exit == Exit::Code(0)
+        self.running.is_asked || self.exit == Exit::Code(0)
     }
 
     /// The sentence's predicate.
@@ -213,7 +258,7 @@ impl Ended {
             return format!("has not ended within {seconds:.0} s: it was ended");
         }
         let end = match self.exit {
-            Exit::Signal(signal, _) if self.running.killed_at.is_some() => {
+            Exit::Signal(signal, _) if self.running.is_asked => {
                 format!("was ended by signal {} ({signal})", signal as i32)
             }
             Exit::Code(0) => "has ended".into(),
@@ -230,14 +275,15 @@ impl Ended {
         format!("{end}, after {seconds:.1} s")
     }
 
+    /// How bad it is.
+    pub fn level(&self) -> Level {
+        if self.is_well() { Level::Info } else { Level::Warning }
+    }
+
     /// That, to be logged.
     pub fn entry(&self) -> Entry {
-        let text = self.describe();
-        if self.is_well() {
-            log::info(Said::CommandEnded, text)
-        } else {
-            log::warning(Said::CommandFailed, text)
-        }
+        let said = if self.is_well() { Said::CommandEnded } else { Said::CommandFailed };
+        Entry::new(self.level(), said, self.describe())
     }
 }
 
@@ -259,8 +305,18 @@ impl Master {
             log::file()
         };
         let pid = start(order, &self.instance.config.application, output)?;
-        let (name, began) = (order.name.to_owned(), self.now());
-        let running = Running { owner, name, began, until, killed_at: None, is_overdue: false };
+        let (name, began, bound) = (order.name.to_owned(), self.now(), order.bound);
+        let running = Running {
+            owner,
+            name,
+            began,
+            until,
+            is_asked: false,
+            killed_at: None,
+            is_overdue: false,
+            bound,
+            exit: None,
+        };
         self.commands.insert(pid, running);
         Ok(pid)
     }
@@ -282,17 +338,40 @@ impl Master {
         for (pid, signal) in self.commands.step(self.now()) {
             signal_group(pid, signal);
         }
+        self.settle_commands();
     }
 
-    /// A process has ended. Whether it was a command, whose owner is told then.
+    /// A process has ended. Whether it was a command, whose owner is told as soon as it is over.
     pub(crate) fn command_ended(&mut self, pid: i32, exit: Exit) -> bool {
-        let Some(running) = self.commands.remove(pid) else { return false };
-        let ended = Ended { lived: self.now().saturating_sub(running.began), pid, exit, running };
-        match &ended.running.owner {
-            Owner::Daemon(_) => self.say_of_command(&ended.running.name, ended.entry()),
-            Owner::Touch { .. } => self.touch_hook_ended(ended),
+        let is_command = self.commands.note_exit(pid, exit);
+        let running = self.commands.get(pid).filter(|one| one.bound && is_left(pid));
+        if let Some(Owner::Daemon(_)) = running.map(|running| &running.owner) {
+            // What is left of it would be in the way of its successor.
+            self.end_command(pid, Signal::SIGTERM, self.instance.config.mercy);
         }
-        true
+        self.settle_commands();
+        is_command
+    }
+
+    fn settle_commands(&mut self) {
+        while let Some((pid, running)) = self.commands.take_over(is_left) {
+            let lived = self.now().saturating_sub(running.began);
+            let exit = running.exit.unwrap_or(Exit::Unborn);
+            let ended = Ended { running, pid, exit, lived };
+            match &ended.running.owner {
+                Owner::Daemon(id) => self.daemon_command_ended(*id, &ended),
+                Owner::Touch { .. } => self.touch_hook_ended(ended),
+            }
+        }
+    }
+
+    /// The workers are gone: whether what does not outlive the instance is gone, too. It is asked to end.
+    pub(crate) fn is_alone(&mut self) -> bool {
+        self.stop_daemons();
+        for pid in self.commands.unasked() {
+            self.end_command(pid, Signal::SIGTERM, self.instance.config.mercy);
+        }
+        !self.commands.iter().any(|(_, one)| one.bound || one.is_asked)
     }
 
     /// Logs `entry` after all that the command of this name has written.
@@ -312,135 +391,11 @@ pub fn signal_group(pid: i32, signal: Signal) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use nix::sys::wait::waitpid;
-    use rwsgi_core::config::Target;
-
-    use super::*;
-
-    const fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn a_command_is_called_by_what_it_runs() {
-        let named = [
-            ("celery -A shop worker", "celery"),
-            ("/srv/venv/bin/celery -A shop", "celery"),
-            ("LANG=C TZ=UTC exec ./bin/run", "run"),
-            ("(cd /srv; ls)", "cd"),
-            ("  ", "command"),
-            ("/", "/"),
-        ];
-        for (line, name) in named {
-            assert_eq!(program(line), name, "{line}");
-        }
-    }
-
-    fn running(until: Option<Duration>) -> Running {
-        let owner = Owner::Daemon("celery".into());
-        let name = "daemon celery".into();
-        Running { owner, name, began: at(0), until, killed_at: None, is_overdue: false }
-    }
-
-    #[test]
-    fn who_has_no_time_left_is_asked_to_end_and_then_killed_until_it_has() {
-        let mut commands = Commands::default();
-        commands.insert(7, running(Some(at(10))));
-        commands.insert(8, running(None));
-        assert_eq!((commands.due(), commands.step(at(9))), (Some(at(10)), vec![]));
-        assert_eq!(commands.step(at(10)), [(7, Signal::SIGTERM)]);
-        assert_eq!((commands.due(), commands.step(at(11))), (Some(at(10) + GRACE), vec![]));
-        assert_eq!(commands.step(at(15)), [(7, Signal::SIGKILL)]);
-        assert_eq!(commands.step(at(20)), [(7, Signal::SIGKILL)]);
-        assert!(commands.remove(7).unwrap().is_overdue && commands.due().is_none());
-    }
-
-    #[test]
-    fn who_is_asked_twice_has_the_shorter_time() {
-        let mut commands = Commands::default();
-        commands.insert(7, running(None));
-        for (mercy, due) in [(60, 60), (3, 3), (30, 3)] {
-            commands.note_asked(7, at(mercy));
-            assert_eq!(commands.due(), Some(at(due)));
-        }
-        assert_eq!(commands.step(at(3)), [(7, Signal::SIGKILL)]);
-        assert!(!commands.remove(7).unwrap().is_overdue);
-    }
-
-    fn ended(exit: Exit, change: impl Fn(&mut Running)) -> Ended {
-        let mut running = running(None);
-        change(&mut running);
-        Ended { running, pid: 7, exit, lived: Duration::from_millis(2340) }
-    }
-
-    #[test]
-    fn an_end_is_told_in_words_that_help() {
-        let asked = |running: &mut Running| running.killed_at = Some(at(9));
-        let told = |exit, change: fn(&mut Running)| {
-            let ended = ended(exit, change);
-            (ended.is_well(), ended.describe())
-        };
-        let killed = Exit::Signal(Signal::SIGTERM, false);
-        assert_eq!(told(Exit::Code(0), |_| {}), (true, "has ended, after 2.3 s".into()));
-        let asked = (told(killed, asked), told(Exit::Code(3), asked));
-        assert_eq!(asked.0, (true, "was ended by signal 15 (SIGTERM), after 2.3 s".into()));
-        assert_eq!(asked.1, (true, "exited with code 3, after 2.3 s".into()));
-        assert_eq!(told(Exit::Code(3), |_| {}), (false, "exited with code 3, after 2.3 s".into()));
-        assert!(told(Exit::Code(127), |_| {}).1.contains("whole path"));
-        assert!(told(Exit::Code(139), |_| {}).1.contains("SIGSEGV"));
-        let overdue = |running: &mut Running| {
-            (running.killed_at, running.is_overdue) = (Some(at(9)), true);
-        };
-        let told = told(killed, overdue);
-        assert_eq!(told, (false, "has not ended within 2 s: it was ended".into()));
-    }
-
-    fn run(line: &str, directory: &Path, change: impl Fn(&mut Application)) -> String {
-        let target = Target::Code { text: String::new(), callable: String::new() };
-        let mut application = Application::new(target);
-        change(&mut application);
-        let order = Order {
-            name: "daemon test",
-            line,
-            directory: Some(directory),
-            user: (None, None),
-            bound: true,
-        };
-        let out = std::fs::File::create(directory.join("out")).unwrap();
-        let pid = start(order, &application, Some(out.into())).unwrap();
-        waitpid(Pid::from_raw(pid), None).unwrap();
-        std::fs::read_to_string(directory.join("out")).unwrap()
-    }
-
-    #[test]
-    fn a_command_has_a_session_the_environment_of_the_application_and_no_descriptor_of_ours() {
-        let directory = tempfile::tempdir().unwrap();
-        let said = run(
-            "echo $A ${HOME-none}; pwd; ls -l /proc/self/fd | grep -c out",
-            directory.path(),
-            |it| {
-                it.env.push(("A".into(), "b c".into()));
-                it.unset.push("HOME".into());
-            },
-        );
-        let place = directory.path().canonicalize().unwrap();
-        // That of stderr, and no more.
-        assert_eq!(said, format!("b c none\n{}\n1\n", place.display()));
-        let said = run("echo $$; cut -d' ' -f5,6,7 /proc/$$/stat", directory.path(), |_| {});
-        let (pid, group) = said.trim().split_once('\n').unwrap();
-        assert_eq!(group, format!("{pid} {pid} 0"), "group, session, terminal");
-    }
-
-    #[test]
-    fn what_cannot_be_started_says_why() {
-        let application =
-            Application::new(Target::Code { text: String::new(), callable: String::new() });
-        let directory = Some(Path::new("/nowhere/at/all"));
-        let order =
-            Order { name: "daemon x", line: "true", directory, user: (None, None), bound: true };
-        let why = start(order, &application, None).unwrap_err();
-        assert!(why.starts_with("cannot be started in /nowhere/at/all: No such file"), "{why}");
-    }
+/// Whether there is anybody in that group.
+fn is_left(pid: i32) -> bool {
+    pid > 1 && kill(Pid::from_raw(-pid), None) != Err(Errno::ESRCH)
 }
+
+#[cfg(test)]
+#[path = "command_tests.rs"]
+mod tests;

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::Source;
 use crate::command::Commands;
+use crate::daemons::Daemons;
 use crate::event::{Generation, Key, Ticket};
 use crate::history::History;
 use crate::listeners::Kept;
@@ -125,6 +126,9 @@ pub struct Handover {
     /// Commands of the administrator that run.
     #[serde(default)]
     pub commands: Commands,
+    /// The daemons among them, and those that are not.
+    #[serde(default)]
+    pub daemons: Daemons,
     /// The configuration that was read from standard input, if one was.
     #[serde(default)]
     pub stdin: Option<Vec<u8>>,

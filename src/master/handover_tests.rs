@@ -73,6 +73,7 @@ fn sample(state: State) -> Handover {
         trouble: Some("the application cannot be imported".into()),
         history,
         commands: Commands::default(),
+        daemons: Daemons::default(),
         stdin: Some(b"[uwsgi]\n".to_vec()),
     }
 }

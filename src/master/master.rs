@@ -24,6 +24,7 @@ use crate::capture::Capture;
 use crate::command::Commands;
 use crate::control::{ControlSocket, Request, Waiter};
 use crate::daemonize::Caller;
+use crate::daemons::{self, Daemons};
 use crate::degraded::Degraded;
 use crate::event::{Event, Generation, Key, Ticket};
 use crate::fd_store::Store;
@@ -164,6 +165,8 @@ pub(crate) enum Arrival {
     Changed(Cause, PathBuf),
     /// Who has asked for stacks has waited long enough.
     StacksDue(Ticket),
+    /// The process of a daemon's pidfile has ended.
+    DaemonGone(daemons::Id, i32),
     /// Somebody connects, and nobody serves.
     Knock,
 }
@@ -195,6 +198,7 @@ pub(crate) struct Master {
     pub(crate) history: History,
     /// What runs beside the workers.
     pub(crate) commands: Commands,
+    pub(crate) daemons: Daemons,
     pub(crate) hush: Option<Hush>,
     pub(crate) gauge: Gauge,
     /// Signals of uWSGI's module.
@@ -284,6 +288,7 @@ impl Master {
             oom: Oom::new(),
             history,
             commands: Commands::default(),
+            daemons: Daemons::default(),
             hush: None,
             gauge: Gauge::new(Duration::ZERO),
             schedules: Schedules::default(),
@@ -358,7 +363,10 @@ impl Master {
         let mut status = tokio::time::interval(STATUS_EVERY);
         loop {
             self.settle();
-            if let Some(outcome) = self.outcome.take() {
+            if self.outcome.is_some()
+                && self.is_alone()
+                && let Some(outcome) = self.outcome.take()
+            {
                 return outcome;
             }
             if self.may_give_way() {
@@ -404,6 +412,7 @@ impl Master {
         let state = state.min(self.status_line.due().map_or(far, |at| self.began + at));
         let state = state.min(self.caches_due().unwrap_or(far));
         let state = state.min(self.commands_due().unwrap_or(far));
+        let state = state.min(self.daemons.due().map_or(far, |at| self.began + at));
         let extend = self.instance.supervisor.is_there() && self.is_busy();
         if extend { state.min(self.extend_at) } else { state }
     }
@@ -422,6 +431,7 @@ impl Master {
         }
         self.end_overdue_check();
         self.end_overdue_commands();
+        self.mind_daemons();
         self.mind_watchdog();
         self.tell_status_if_due();
         self.save_caches_if_due();

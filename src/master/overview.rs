@@ -29,6 +29,7 @@ pub fn text(status: &Value) -> String {
     line("counted", counted(status));
     line("connections", status["total"]["connections"].to_string());
     line("memory", memory(&status["memory"]));
+    list(&status["daemons"]).iter().for_each(|one| line("daemon", daemon(one)));
     unusual(status).into_iter().for_each(|what| line("unusual", what));
     text
 }
@@ -40,19 +41,42 @@ pub fn headline(status: &Value) -> String {
     format!("{name}: {state}, up {}", span(status["uptime_seconds"].as_u64().unwrap_or(0)))
 }
 
-fn words(list: &Value) -> String {
-    let list = list.as_array().map_or(&[][..], Vec::as_slice);
-    let words: Vec<_> = list.iter().filter_map(Value::as_str).map(harmless).collect();
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn words(words: &Value) -> String {
+    let words: Vec<_> = list(words).iter().filter_map(Value::as_str).map(harmless).collect();
     words.join(", ")
 }
 
 fn workers(status: &Value) -> String {
-    let all = status["workers"].as_array().map_or(&[][..], Vec::as_slice);
+    let all = list(&status["workers"]);
     let counts = ["ready", "starting", "draining"]
         .map(|phase| (phase, all.iter().filter(|worker| worker["phase"] == phase).count()));
     let counts = counts.iter().filter(|(_, count)| *count > 0);
     let counts: Vec<_> = counts.map(|(phase, count)| format!("{count} {phase}")).collect();
     format!("{} × {} threads: {}", status["processes"], status["threads"], counts.join(", "))
+}
+
+/// `celery: running since 7 min 3 s, pid 7, started again once; before it exited with code 1`.
+fn daemon(daemon: &Value) -> String {
+    let word = |key: &str| daemon[key].as_str().map(harmless);
+    let mut text = word("daemon").unwrap_or_default();
+    let phase = word("phase").unwrap_or_default();
+    let _ = write!(text, ": {phase} since {}", span(daemon["seconds"].as_u64().unwrap_or(0)));
+    if let Some(pid) = daemon["pid"].as_i64() {
+        let _ = write!(text, ", pid {pid}");
+    }
+    match daemon["restarts"].as_u64() {
+        None | Some(0) => {}
+        Some(1) => text += ", started again once",
+        Some(times) => drop(write!(text, ", started again {times} times")),
+    }
+    if let Some(end) = word("last_end") {
+        let _ = write!(text, "; before it {end}");
+    }
+    text
 }
 
 /// What there was, what there is, and how fast it goes.
@@ -101,11 +125,14 @@ pub fn unusual(status: &Value) -> Vec<String> {
     if let Some(seconds) = status["paused_seconds"].as_u64() {
         all.push(format!("paused since {}: nothing new reaches the application", span(seconds)));
     }
-    let loops = status["crash_loops"].as_array().map_or(&[][..], Vec::as_slice);
+    let loops = list(&status["crash_loops"]);
     if !loops.is_empty() {
         let numbers: Vec<_> = loops.iter().map(Value::to_string).collect();
         all.push(format!("keeps dying: worker {}; see the log", numbers.join(", ")));
     }
+    let daemons = list(&status["daemons"]).iter().filter(|one| one["keeps_ending"] == true);
+    let daemons = daemons.filter_map(|one| one["daemon"].as_str());
+    all.extend(daemons.map(|name| format!("keeps ending: daemon {}; see the log", harmless(name))));
     if let Some(why) = status["degraded"].as_str() {
         all.push(format!("no worker can be replaced: {}", harmless(why)));
     }
@@ -131,6 +158,11 @@ mod tests {
             "total": {"requests": 90, "running": 1, "exceptions": 0, "connections": 3},
             "memory": {"pss": 15 << 20, "rss": 31 << 20, "uss": 0},
             "workers": [{"phase": "ready"}, {"phase": "ready"}, {"phase": "draining"}],
+            "daemons": [
+                {"daemon": "celery", "phase": "running", "seconds": 61, "pid": 9, "restarts": 0},
+                {"daemon": "beat", "phase": "waiting", "seconds": 2, "pid": null, "restarts": 7,
+                 "last_end": "exited with code 1, after 0.1 s"},
+            ],
         });
         let expected = "\
 shop: serving, up 2 h 5 min
@@ -141,14 +173,17 @@ shop: serving, up 2 h 5 min
   requests     90 answered, 1 running, 2 waiting, 1.5 a second, 95 % within 40 ms (of the last 10.0 s), 0 exceptions
   connections  3
   memory       15 MiB (PSS of all workers), 31 MiB (RSS)
+  daemon       celery: running since 1 min 1 s, pid 9
+  daemon       beat: waiting since 2 s, started again 7 times; before it exited with code 1, after 0.1 s
 ";
         assert_eq!(text(&status), expected);
         status["paused_seconds"] = 61.into();
         status["crash_loops"] = json!([2]);
+        status["daemons"][1]["keeps_ending"] = true.into();
         status["last_reload_failed"] = "no \u{1b}[2J module".into();
         let more = text(&status);
         let more = more.strip_prefix(expected).unwrap();
-        assert_eq!(more.matches("  unusual      ").count(), 3, "{more}");
+        assert_eq!(more.matches("  unusual      ").count(), 4, "{more}");
         assert!(more.contains("no \\x1b[2J module"), "{more}");
     }
 }

@@ -1,6 +1,6 @@
 //! What the state machine wants done, done: templates, workers, answers.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,7 @@ impl Master {
                         self.instance.listeners.retain(&self.instance.config);
                         self.change_stats(pending.stats);
                         self.watch_pressure();
+                        self.change_daemons();
                         self.watch_files();
                         self.change_schedules();
                     }
@@ -288,8 +289,8 @@ async fn read<M: serde::de::DeserializeOwned>(
 
 #[expect(
     deprecated,
-    reason = "the successor is unsafe; a Channel keeps its one descriptor for life"
+    reason = "the successor is unsafe; what is watched keeps its one descriptor for life"
 )]
-pub(crate) fn watch(channel: Channel) -> std::io::Result<AsyncFd<Channel>> {
-    AsyncFd::with_interest(channel, Interest::READABLE)
+pub(crate) fn watch<T: AsRawFd>(owner: T) -> std::io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(owner, Interest::READABLE)
 }

@@ -4,9 +4,11 @@ use std::fmt;
 
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
+use serde::{Deserialize, Serialize};
 
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Known", into = "Known")]
 pub enum Exit {
     /// By itself, with this code.
     Code(i32),
@@ -29,6 +31,36 @@ impl Exit {
             | WaitStatus::PtraceSyscall(_)
             | WaitStatus::Continued(_)
             | WaitStatus::StillAlive => None,
+        }
+    }
+}
+
+/// The same by numbers, as one program tells another.
+#[derive(Serialize, Deserialize)]
+enum Known {
+    Code(i32),
+    Signal(i32, bool),
+    Unborn,
+}
+
+impl From<Exit> for Known {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Code(code) => Self::Code(code),
+            Exit::Signal(signal, core) => Self::Signal(signal as i32, core),
+            Exit::Unborn => Self::Unborn,
+        }
+    }
+}
+
+impl From<Known> for Exit {
+    fn from(exit: Known) -> Self {
+        match exit {
+            Known::Code(code) => Self::Code(code),
+            Known::Signal(signal, core) => {
+                Self::Signal(Signal::try_from(signal).unwrap_or(Signal::SIGKILL), core)
+            }
+            Known::Unborn => Self::Unborn,
         }
     }
 }

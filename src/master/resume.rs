@@ -22,6 +22,7 @@ use crate::caches::Caches;
 use crate::capture::{Capture, Pipe};
 use crate::command::Commands;
 use crate::control::{self, ControlSocket};
+use crate::daemons::Daemons;
 use crate::degraded::Degraded;
 use crate::event::{Generation, Key, Ticket};
 use crate::fd_store::Store;
@@ -63,6 +64,7 @@ pub struct Earlier {
     trouble: Option<String>,
     history: History,
     commands: Commands,
+    daemons: Daemons,
     schedules: Schedules,
 }
 
@@ -178,6 +180,7 @@ fn take(
         trouble: handover.trouble,
         history: handover.history,
         commands: handover.commands,
+        daemons: handover.daemons,
         schedules: handover.schedules,
     };
     let supervisor = Supervisor::from_environment();
@@ -262,6 +265,7 @@ impl Master {
             oom: Oom::new(),
             history: earlier.history,
             commands: earlier.commands,
+            daemons: earlier.daemons,
             hush: None,
             gauge: Gauge::new(elapsed),
             schedules: earlier.schedules,
@@ -277,6 +281,7 @@ impl Master {
         }
         master.watch_files();
         master.watch_monitored();
+        master.watch_daemons();
         let ours = rwsgi_core::VERSION;
         let message = format!("rwsgi {ours} has taken over from rwsgi {}", earlier.version);
         log::notice(Said::Takeover, message).send();

@@ -13,6 +13,7 @@ use rwsgi_core::sys::Taken;
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
+use crate::daemons::Daemon;
 use crate::listeners;
 use crate::master::{Master, WorkerProcess};
 use crate::state::WorkerPhase;
@@ -29,10 +30,18 @@ pub struct Report {
     uid: u32,
     gid: u32,
     cwd: String,
+    daemons: Vec<DaemonFigures>,
     locks: Vec<BTreeMap<String, u8>>,
     caches: Vec<CacheFigures>,
     sockets: Vec<Socket>,
     workers: Vec<Worker>,
+}
+
+#[derive(Debug, Serialize)]
+struct DaemonFigures {
+    cmd: String,
+    pid: i32,
+    respawns: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -130,6 +139,13 @@ impl Report {
         };
         text.push(b'\n');
         text
+    }
+}
+
+impl DaemonFigures {
+    fn of(daemon: &Daemon) -> Self {
+        let (cmd, pid) = (daemon.spec.command.clone(), daemon.phase.pid().unwrap_or(0));
+        Self { cmd, pid, respawns: daemon.restarts }
     }
 }
 
@@ -243,6 +259,7 @@ impl Master {
             uid: nix::unistd::getuid().as_raw(),
             gid: nix::unistd::getgid().as_raw(),
             cwd: self.instance.context.cwd.to_string_lossy().into_owned(),
+            daemons: self.daemons.all().iter().map(DaemonFigures::of).collect(),
             locks: self.locks(),
             caches: self.instance.caches.each().map(|(n, c)| CacheFigures::of(n, c)).collect(),
             sockets,

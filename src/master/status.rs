@@ -77,6 +77,7 @@ impl Master {
             "counted_seconds": self.history.counted(now).as_secs(),
             "total": total,
             "workers": workers,
+            "daemons": self.tell_daemons(),
         })
     }
 

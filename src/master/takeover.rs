@@ -229,6 +229,7 @@ impl Master {
         let agreed = matches!(self.takeover, Some(Takeover { step: Step::Agreed, .. }));
         agreed
             && self.state.can_reload()
+            && self.outcome.is_none()
             && self.hush.is_none()
             && self.queue.is_empty()
             && self.inquiries.is_empty()
@@ -351,6 +352,7 @@ impl Master {
             trouble: self.trouble.clone(),
             history: self.history.clone(),
             commands: self.commands.clone(),
+            daemons: self.daemons.clone(),
             stdin: self.instance.sources.stdin.kept().map(<[u8]>::to_vec),
         };
         for Pipe { source, file, text, .. } in &lent.pipes {

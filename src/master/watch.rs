@@ -23,6 +23,7 @@ use rwsgi_core::config::{Hooks, Reloading};
 use rwsgi_core::log::{self, Event as Said};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::daemons::Id;
 use crate::event::{Event, Generation};
 use crate::master::{Arrival, Master};
 use crate::signals;
@@ -49,6 +50,8 @@ pub enum Cause {
     Module,
     /// This signal of uWSGI's module is sent (`uwsgi.add_file_monitor`).
     Monitor(u8),
+    /// This daemon is restarted (`touch=` of `attach-daemon2`).
+    Daemon(Id),
 }
 
 enum Order {
@@ -134,7 +137,9 @@ impl Master {
     /// The configuration that serves says what is watched.
     pub(crate) fn watch_files(&mut self) {
         let config = &self.instance.config;
-        let files = touched(&config.reloading, &config.hooks);
+        let mut files = touched(&config.reloading, &config.hooks);
+        let of_daemons = self.daemons.touches();
+        files.extend(of_daemons.map(|(id, path)| (Cause::Daemon(id), path.clone())));
         if !files.is_empty() && self.watch.is_none() {
             self.watch = start(&self.arrivals);
         }
@@ -179,6 +184,7 @@ impl Master {
                 self.deliver(signal, true);
                 return;
             }
+            Cause::Daemon(id) => return self.touch_daemon(id, path),
         };
         log::notice(Said::Touched, format!("{} has changed ({option})", path.display())).send();
         match cause {
@@ -190,7 +196,7 @@ impl Master {
             }
             Cause::TouchWorkers => self.queue.push_back(Event::ReloadWorkers(None)),
             Cause::Hook(at) => self.run_touch_hook(at, path),
-            Cause::Monitor(_) => {}
+            Cause::Monitor(_) | Cause::Daemon(_) => {}
         }
     }
 }
@@ -262,7 +268,8 @@ impl Watcher {
                     | Cause::TouchWorkers
                     | Cause::ReopenLog
                     | Cause::RotateLog
-                    | Cause::Hook(_) => wanted.contains(key),
+                    | Cause::Hook(_)
+                    | Cause::Daemon(_) => wanted.contains(key),
                     Cause::Module | Cause::Monitor(_) => watched.generation >= generation,
                 });
                 for key in wanted {

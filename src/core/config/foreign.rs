@@ -165,11 +165,10 @@ pub(super) const MISSED: &[Known] = &[
         &["cron-harakiri", "cron-legion", "unique-cron-legion", "unique-legion-cron"],
         NotYet("the command is not run: use a timer of systemd"),
     ),
-    valued(
-        &["attach-control-daemon", "smart-attach-daemon2"],
-        NotYet("the command is not started: make it a service of its own"),
+    flag(
+        &["daemons-honour-stdin"],
+        NotYet("daemons read from /dev/null: write `attach-daemon = COMMAND < FILE`"),
     ),
-    flag(&["daemons-honour-stdin"], NotYet("no command is started")),
     valued(
         &[
             "hook-emperor-*",

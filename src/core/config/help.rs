@@ -38,7 +38,7 @@ Every option is also a key of the INI file, and a variable: --foo-bar=1 is
 `foo-bar = 1`, UWSGI_FOO_BAR=1 and RWSGI_FOO_BAR=1.
 ";
 
-const GROUPS: [Group; 11] = [
+const GROUPS: [Group; 12] = [
     Group::Listening,
     Group::Application,
     Group::Workers,
@@ -46,6 +46,7 @@ const GROUPS: [Group; 11] = [
     Group::Files,
     Group::Routing,
     Group::Hooks,
+    Group::Beside,
     Group::Process,
     Group::Service,
     Group::Log,

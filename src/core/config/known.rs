@@ -236,8 +236,10 @@ const LATER: &[Known] = &[
         NotYet("no alarm is raised: entries of the journal have message ids to look for"),
     ),
     valued(
-        &["attach-daemon", "attach-daemon2", "smart-attach-daemon", "legion-attach-daemon"],
-        NotYet("the command is not started: make it a service of its own"),
+        &["legion-attach-daemon", "legion-smart-attach-daemon", "legion-smart-attach-daemon2"],
+        NotYet(
+            "there are no legions, and the command is not started: `attach-daemon` starts it in each instance",
+        ),
     ),
     valued(
         &["cron", "cron2", "unique-cron", "legion-cron"],

@@ -56,6 +56,8 @@ pub enum Group {
     Routing,
     /// What is done beside the application, and when.
     Hooks,
+    /// What runs beside the workers.
+    Beside,
     /// The process and its privileges.
     Process,
     /// The unit of systemd.
@@ -77,6 +79,7 @@ impl Group {
             Self::Files => "Static files",
             Self::Routing => "Internal routing",
             Self::Hooks => "Hooks",
+            Self::Beside => "Beside the workers",
             Self::Process => "Process and privileges",
             Self::Service => "Service of systemd",
             Self::Log => "Log",
@@ -1367,6 +1370,48 @@ pub static OPTIONS: &[OptionSpec] = &[
             "How long a command of a hook may take. Then it is sent SIGTERM, with all that it has started, and \
              SIGKILL 5 seconds later, and the hook has failed. `0` is no limit. Only rwsgi has this option.",
         ),
+    option("attach-daemon", Group::Beside, Kind::Text).list().example("celery -A shop worker").doc(
+        "A command that runs beside the workers, as long as the instance does: `/bin/sh -c`, in the directory \
+         and with the environment of the application, where programs of `virtualenv` are found first. It must \
+         not go to the background. It is started when the application has been imported for the first time. \
+         What it writes is logged under its name. When it ends, it is started again, at once and then after \
+         1, 2, 4 … 30 s while it keeps ending within 10 s; requests are served meanwhile. A reload ends it, as \
+         soon as the new code serves, and starts it anew; a reload that fails leaves it alone. At a stop it \
+         ends after the workers, so that the last requests find it. It is asked to end by SIGTERM, all that \
+         it has started with it, and killed when it does not within `worker-reload-mercy`. May be given \
+         several times. Differences from uWSGI: there daemons end before the workers, and after 3 s.",
+    ),
+    option("attach-control-daemon", Group::Beside, Kind::Text)
+        .list()
+        .example("./tunnel --foreground")
+        .doc("The same; when the command ends, the instance stops."),
+    option("attach-daemon2", Group::Beside, Kind::Text)
+        .list()
+        .example("cmd=celery -A shop worker,stopsignal=INT,max_throttle=5")
+        .doc(
+            "The same in detail: `cmd=COMMAND`, and any of `stopsignal=SIGNAL` (by which it is asked to end; \
+             15, `TERM`), `reloadsignal=SIGNAL` (which it is sent at a reload, to read its configuration \
+             again or to end and be started anew, instead of being ended), `touch=FILE;FILE` (ended and \
+             started anew when one changes), `chdir=DIRECTORY`, `max_throttle=SECONDS` (the longest wait \
+             before it is started again), `control=1` (as `attach-control-daemon`), `uid=USER`, `gid=GROUP` \
+             (only where the instance remains root), `pidfile=FILE` (as `smart-attach-daemon`), `freq=SECONDS` \
+             (until the pid is there; 10), `daemonize=1` (as `smart-attach-daemon2`), `notifypid=1` (a daemon \
+             with a pidfile is sent `reloadsignal`, SIGHUP by default, at a reload, and `stopsignal` at the \
+             end). A comma in the command is `\\,`. uWSGI ignores other keys; here they are errors.",
+        ),
+    option("smart-attach-daemon", Group::Beside, Kind::Text)
+        .list()
+        .example("/run/shop/memcached.pid memcached -d -P /run/shop/memcached.pid")
+        .doc(
+            "A daemon that goes to the background by itself and writes its pid to a file: `PIDFILE COMMAND`, \
+             or `PIDFILE,SECONDS COMMAND` for how long that may take (10). When no such process runs, the \
+             command is started; as soon as the process ends, again. It outlives reloads, and the instance, \
+             whose next start finds it; in a service it ends with that, as all of its processes do.",
+        ),
+    option("smart-attach-daemon2", Group::Beside, Kind::Text)
+        .list()
+        .example("/run/shop/tunnel.pid ./tunnel --foreground")
+        .doc("The same for a command that stays in the foreground: the file is written for it."),
     option("uid", Group::Process, Kind::User)
         .at_start()
         .example("www-data")

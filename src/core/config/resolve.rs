@@ -15,7 +15,7 @@ use super::raw::RawConfig;
 use super::settings::{Setting, Settings};
 use super::value::Value;
 use super::{
-    Config, Context, Harakiri, Http, Process, Proxies, QueueLimits, caches, files, hooks,
+    Config, Context, Harakiri, Http, Process, Proxies, QueueLimits, caches, daemons, files, hooks,
     listening, logging, recycling, reloading, routing, sizing, stats,
 };
 use crate::address::ListenAddr;
@@ -48,6 +48,7 @@ pub fn resolve(
     let stats = stats::stats(&settings, &base, &listeners, &mut findings);
     let caches = caches::caches(&settings, context, &mut findings);
     let hooks = hooks::hooks(&settings, &base, &mut findings);
+    let daemons = daemons::daemons(&settings, &base, process.uid, &mut findings);
     let (processes, threads, sizing) = sizing::sizing(&settings, context, &mut findings);
     let Some(application) = application else { return Err(findings.errors) };
     findings.into_result(Config {
@@ -62,6 +63,7 @@ pub fn resolve(
         uwsgi_module: settings.switch("uwsgi-module"),
         locks: settings.small("locks").unwrap_or(0),
         caches,
+        daemons,
         stats,
         process,
         log,
