@@ -39,6 +39,8 @@ mod config_errors;
 mod control;
 // What keeps failing.
 mod crash_loop;
+// Commands at certain times.
+mod crontab;
 // The classic INI file: background, pidfile, log file.
 mod daemonize;
 // What runs beside the workers, as long as they do.

@@ -54,16 +54,16 @@ _rwsgi() {
             --x-sendfile --x-accel-redirect --route --route-uri --route-host --route-qs --route-remote-addr
             --route-remote-user --route-user-agent --route-referer --route-if --route-if-not --route-run
             --route-label --add-header --del-header --attach-daemon --attach-control-daemon --attach-daemon2
-            --smart-attach-daemon --smart-attach-daemon2 --uid --gid --umask --pidfile --control-socket
-            --control-group --master-fifo --stats --stats-http --stats-minified --daemonize --ignore-unsupported
-            --autostart --socket-activation --memory-high --memory-max --cpu-quota --tasks-max --logto --logging
-            --logger --log-route --log-encoder --log-date --logfile-chmod --logfile-chown --log-maxsize
-            --log-backupname --log-truncate --log-reopen --touch-logreopen --touch-logrotate --disable-logging
-            --log-4xx --log-5xx --log-slow --log-big --log-zero --log-ioerror --log-sendfile --log-format
-            --log-format-strftime --log-micros --log-x-forwarded-for --req-logger --log-req-route
-            --log-req-encoder --log-rate --master --need-app --die-on-term --vacuum --enable-threads
-            --single-interpreter --honour-range --strict --json --interval --once --timeout --workers --wait
-            --worker"
+            --smart-attach-daemon --cron --unique-cron --cron2 --cron-harakiri --smart-attach-daemon2 --uid --gid
+            --umask --pidfile --control-socket --control-group --master-fifo --stats --stats-http
+            --stats-minified --daemonize --ignore-unsupported --autostart --socket-activation --memory-high
+            --memory-max --cpu-quota --tasks-max --logto --logging --logger --log-route --log-encoder --log-date
+            --logfile-chmod --logfile-chown --log-maxsize --log-backupname --log-truncate --log-reopen
+            --touch-logreopen --touch-logrotate --disable-logging --log-4xx --log-5xx --log-slow --log-big
+            --log-zero --log-ioerror --log-sendfile --log-format --log-format-strftime --log-micros
+            --log-x-forwarded-for --req-logger --log-req-route --log-req-encoder --log-rate --master --need-app
+            --die-on-term --vacuum --enable-threads --single-interpreter --honour-range --strict --json
+            --interval --once --timeout --workers --wait --worker"
         return
     fi
     case $previous in
@@ -201,6 +201,10 @@ _rwsgi() {
         --attach-control-daemon) :; return ;;
         --attach-daemon2) :; return ;;
         --smart-attach-daemon) :; return ;;
+        --cron) :; return ;;
+        --unique-cron) :; return ;;
+        --cron2) :; return ;;
+        --cron-harakiri) :; return ;;
         --smart-attach-daemon2) :; return ;;
         --uid) _rwsgi_reply -u; return ;;
         --gid) _rwsgi_reply -g; return ;;

@@ -46,6 +46,8 @@ pub enum Owner {
         /// The file was touched again meanwhile.
         is_again: bool,
     },
+    /// A command of `cron`, by its name.
+    Cron(String),
 }
 
 /// A command to be started.
@@ -361,6 +363,7 @@ impl Master {
             match &ended.running.owner {
                 Owner::Daemon(id) => self.daemon_command_ended(*id, &ended),
                 Owner::Touch { .. } => self.touch_hook_ended(ended),
+                Owner::Cron(name) => self.cron_ended(name, &ended),
             }
         }
     }

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::Source;
 use crate::command::Commands;
+use crate::crontab::Crontab;
 use crate::daemons::Daemons;
 use crate::event::{Generation, Key, Ticket};
 use crate::history::History;
@@ -123,15 +124,24 @@ pub struct Handover {
     /// What became of workers.
     #[serde(default)]
     pub history: History,
-    /// Commands of the administrator that run.
+    /// What runs beside the workers.
     #[serde(default)]
-    pub commands: Commands,
-    /// The daemons among them, and those that are not.
-    #[serde(default)]
-    pub daemons: Daemons,
+    pub beside: Beside,
     /// The configuration that was read from standard input, if one was.
     #[serde(default)]
     pub stdin: Option<Vec<u8>>,
+}
+
+/// Commands of the administrator.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Beside {
+    /// Those that run.
+    pub commands: Commands,
+    /// The daemons among them, and those that are not.
+    pub daemons: Daemons,
+    /// Those of `cron`.
+    pub crontab: Crontab,
 }
 
 /// A pipe that the master reads.

@@ -72,8 +72,7 @@ fn sample(state: State) -> Handover {
         began: Duration::from_millis(86_400_250),
         trouble: Some("the application cannot be imported".into()),
         history,
-        commands: Commands::default(),
-        daemons: Daemons::default(),
+        beside: Beside::default(),
         stdin: Some(b"[uwsgi]\n".to_vec()),
     }
 }

@@ -23,6 +23,7 @@ impl Master {
     pub(crate) fn begin_daemons(&mut self) {
         if !self.daemons.begun && !self.state.is_stopping() {
             self.change_daemons();
+            self.change_crons();
             self.watch_files();
         }
     }

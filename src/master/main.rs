@@ -19,6 +19,7 @@ mod commands;
 mod completion;
 mod control;
 mod crash_loop;
+mod crontab;
 mod ctl;
 mod daemonize;
 mod daemons;

@@ -23,6 +23,7 @@ use crate::caches::Caches;
 use crate::capture::Capture;
 use crate::command::Commands;
 use crate::control::{ControlSocket, Request, Waiter};
+use crate::crontab::Crontab;
 use crate::daemonize::Caller;
 use crate::daemons::{self, Daemons};
 use crate::degraded::Degraded;
@@ -199,6 +200,7 @@ pub(crate) struct Master {
     /// What runs beside the workers.
     pub(crate) commands: Commands,
     pub(crate) daemons: Daemons,
+    pub(crate) crontab: Crontab,
     pub(crate) hush: Option<Hush>,
     pub(crate) gauge: Gauge,
     /// Signals of uWSGI's module.
@@ -289,6 +291,7 @@ impl Master {
             history,
             commands: Commands::default(),
             daemons: Daemons::default(),
+            crontab: Crontab::default(),
             hush: None,
             gauge: Gauge::new(Duration::ZERO),
             schedules: Schedules::default(),
@@ -412,6 +415,7 @@ impl Master {
         let state = state.min(self.status_line.due().map_or(far, |at| self.began + at));
         let state = state.min(self.caches_due().unwrap_or(far));
         let state = state.min(self.commands_due().unwrap_or(far));
+        let state = state.min(self.crons_due().unwrap_or(far));
         let state = state.min(self.daemons.due().map_or(far, |at| self.began + at));
         let extend = self.instance.supervisor.is_there() && self.is_busy();
         if extend { state.min(self.extend_at) } else { state }
@@ -432,6 +436,7 @@ impl Master {
         self.end_overdue_check();
         self.end_overdue_commands();
         self.mind_daemons();
+        self.run_crons_if_due();
         self.mind_watchdog();
         self.tell_status_if_due();
         self.save_caches_if_due();

@@ -30,6 +30,7 @@ pub fn text(status: &Value) -> String {
     line("connections", status["total"]["connections"].to_string());
     line("memory", memory(&status["memory"]));
     list(&status["daemons"]).iter().for_each(|one| line("daemon", daemon(one)));
+    list(&status["crons"]).iter().for_each(|one| line("cron", cron(one)));
     unusual(status).into_iter().for_each(|what| line("unusual", what));
     text
 }
@@ -75,6 +76,28 @@ fn daemon(daemon: &Value) -> String {
     }
     if let Some(end) = word("last_end") {
         let _ = write!(text, "; before it {end}");
+    }
+    text
+}
+
+/// `clean: run 3 times, runs now with pid 7; before it exited with code 1, 7 min 3 s ago`.
+fn cron(cron: &Value) -> String {
+    let word = |key: &str| cron[key].as_str().map(harmless);
+    let mut text = word("cron").unwrap_or_default();
+    match cron["runs"].as_u64() {
+        None | Some(0) => text += ": not run yet",
+        Some(1) => text += ": run once",
+        Some(times) => drop(write!(text, ": run {times} times")),
+    }
+    if let Some(skipped) = cron["skipped"].as_u64().filter(|skipped| *skipped > 0) {
+        let _ = write!(text, ", left out {skipped} times since it still ran");
+    }
+    if let Some(pid) = cron["pid"].as_i64() {
+        let _ = write!(text, ", runs now with pid {pid}");
+    }
+    if let Some(end) = word("last_end") {
+        let ago = span(cron["ended_seconds"].as_u64().unwrap_or(0));
+        let _ = write!(text, "; last it {end}, {ago} ago");
     }
     text
 }
@@ -163,6 +186,11 @@ mod tests {
                 {"daemon": "beat", "phase": "waiting", "seconds": 2, "pid": null, "restarts": 7,
                  "last_end": "exited with code 1, after 0.1 s"},
             ],
+            "crons": [
+                {"cron": "clean", "runs": 0, "skipped": 0, "pid": null},
+                {"cron": "sync", "runs": 3, "skipped": 2, "pid": 10, "ended_seconds": 61,
+                 "last_end": "has ended, after 0.1 s"},
+            ],
         });
         let expected = "\
 shop: serving, up 2 h 5 min
@@ -175,6 +203,8 @@ shop: serving, up 2 h 5 min
   memory       15 MiB (PSS of all workers), 31 MiB (RSS)
   daemon       celery: running since 1 min 1 s, pid 9
   daemon       beat: waiting since 2 s, started again 7 times; before it exited with code 1, after 0.1 s
+  cron         clean: not run yet
+  cron         sync: run 3 times, left out 2 times since it still ran, runs now with pid 10; last it has ended, after 0.1 s, 1 min 1 s ago
 ";
         assert_eq!(text(&status), expected);
         status["paused_seconds"] = 61.into();

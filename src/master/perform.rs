@@ -68,6 +68,7 @@ impl Master {
                         self.change_stats(pending.stats);
                         self.watch_pressure();
                         self.change_daemons();
+                        self.change_crons();
                         self.watch_files();
                         self.change_schedules();
                     }

@@ -20,15 +20,13 @@ use tokio::sync::mpsc;
 use crate::boot::{adapt, complain, print_errors, speaker};
 use crate::caches::Caches;
 use crate::capture::{Capture, Pipe};
-use crate::command::Commands;
 use crate::control::{self, ControlSocket};
-use crate::daemons::Daemons;
 use crate::degraded::Degraded;
 use crate::event::{Generation, Key, Ticket};
 use crate::fd_store::Store;
 use crate::fifo::Fifos;
 use crate::gauge::Gauge;
-use crate::handover::{self, Handover, Held, Output};
+use crate::handover::{self, Beside, Handover, Held, Output};
 use crate::history::History;
 use crate::inherited::Inherited;
 use crate::ledger::Ledger;
@@ -63,8 +61,7 @@ pub struct Earlier {
     began: Duration,
     trouble: Option<String>,
     history: History,
-    commands: Commands,
-    daemons: Daemons,
+    beside: Beside,
     schedules: Schedules,
 }
 
@@ -179,8 +176,7 @@ fn take(
         began: handover.began,
         trouble: handover.trouble,
         history: handover.history,
-        commands: handover.commands,
-        daemons: handover.daemons,
+        beside: handover.beside,
         schedules: handover.schedules,
     };
     let supervisor = Supervisor::from_environment();
@@ -264,8 +260,9 @@ impl Master {
             pressure: Pressure::default(),
             oom: Oom::new(),
             history: earlier.history,
-            commands: earlier.commands,
-            daemons: earlier.daemons,
+            commands: earlier.beside.commands,
+            daemons: earlier.beside.daemons,
+            crontab: earlier.beside.crontab,
             hush: None,
             gauge: Gauge::new(elapsed),
             schedules: earlier.schedules,
@@ -282,6 +279,7 @@ impl Master {
         master.watch_files();
         master.watch_monitored();
         master.watch_daemons();
+        master.mind_crons();
         let ours = rwsgi_core::VERSION;
         let message = format!("rwsgi {ours} has taken over from rwsgi {}", earlier.version);
         log::notice(Said::Takeover, message).send();

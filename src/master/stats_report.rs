@@ -2,10 +2,11 @@
 //! nothing (docs/control.md says where).
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rwsgi_core::cache::Cache;
 use rwsgi_core::commons::{Deed, Deeds, Portrait, Status};
+use rwsgi_core::config::CronSpec;
 use rwsgi_core::log::{self, Event as Said};
 use rwsgi_core::running::{Running, THREADS};
 use rwsgi_core::scoreboard::Slot;
@@ -35,6 +36,8 @@ pub struct Report {
     caches: Vec<CacheFigures>,
     sockets: Vec<Socket>,
     workers: Vec<Worker>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    crons: Vec<CronFigures>,
 }
 
 #[derive(Debug, Serialize)]
@@ -42,6 +45,21 @@ struct DaemonFigures {
     cmd: String,
     pid: i32,
     respawns: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct CronFigures {
+    minute: i8,
+    hour: i8,
+    day: i8,
+    month: i8,
+    week: i8,
+    command: String,
+    unique: u8,
+    legion: &'static str,
+    /// -1 before it has run.
+    pid: i32,
+    started_at: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -264,6 +282,26 @@ impl Master {
             caches: self.instance.caches.each().map(|(n, c)| CacheFigures::of(n, c)).collect(),
             sockets,
             workers: (1..=last).map(|number| self.worker(number)).collect(),
+            crons: self.crons().map(|(spec, runs)| self.cron(spec, runs)).collect(),
+        }
+    }
+
+    fn cron(&self, spec: &CronSpec, running: Option<(i32, Duration)>) -> CronFigures {
+        let when = spec.when;
+        let age = running.map(|(_, began)| self.now().saturating_sub(began));
+        let started = age.and_then(|age| SystemTime::now().checked_sub(age));
+        let started = started.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        CronFigures {
+            minute: when.minute,
+            hour: when.hour,
+            day: when.day,
+            month: when.month,
+            week: when.weekday,
+            command: spec.command.clone(),
+            unique: u8::from(spec.unique),
+            legion: "",
+            pid: running.map_or(-1, |(pid, _)| pid),
+            started_at: started.map_or(0, |at| at.as_secs()),
         }
     }
 

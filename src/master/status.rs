@@ -78,6 +78,7 @@ impl Master {
             "total": total,
             "workers": workers,
             "daemons": self.tell_daemons(),
+            "crons": self.tell_crons(),
         })
     }
 

@@ -40,7 +40,7 @@ use crate::capture::{Capture, Pipe};
 use crate::cli::TAKEOVER_CHECK;
 use crate::event::{Event, Ticket};
 use crate::fifo::Reading;
-use crate::handover::{self, Handover};
+use crate::handover::{self, Beside, Handover};
 use crate::master::{Arrival, Master};
 use crate::reap::Exit;
 use crate::signals::{self, Signals};
@@ -305,6 +305,14 @@ impl Master {
         }
     }
 
+    fn beside(&self) -> Beside {
+        Beside {
+            commands: self.commands.clone(),
+            daemons: self.daemons.clone(),
+            crontab: self.crontab.clone(),
+        }
+    }
+
     /// Everything, and the descriptors in it.
     fn handover<'a>(&'a self, lent: &'a Lent) -> io::Result<(Handover, Vec<BorrowedFd<'a>>)> {
         let instance = &self.instance;
@@ -351,8 +359,7 @@ impl Master {
             began: handover::clock()?.saturating_sub(self.now()),
             trouble: self.trouble.clone(),
             history: self.history.clone(),
-            commands: self.commands.clone(),
-            daemons: self.daemons.clone(),
+            beside: self.beside(),
             stdin: self.instance.sources.stdin.kept().map(<[u8]>::to_vec),
         };
         for Pipe { source, file, text, .. } in &lent.pipes {

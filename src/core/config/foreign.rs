@@ -161,10 +161,6 @@ pub(super) const MISSED: &[Known] = &[
         &["timer", "rbtimer", "signal-timer", "signal-rbtimer"],
         NotYet("the signal is not sent: use a timer of systemd"),
     ),
-    valued(
-        &["cron-harakiri", "cron-legion", "unique-cron-legion", "unique-legion-cron"],
-        NotYet("the command is not run: use a timer of systemd"),
-    ),
     flag(
         &["daemons-honour-stdin"],
         NotYet("daemons read from /dev/null: write `attach-daemon = COMMAND < FILE`"),

@@ -242,8 +242,10 @@ const LATER: &[Known] = &[
         ),
     ),
     valued(
-        &["cron", "cron2", "unique-cron", "legion-cron"],
-        NotYet("the command is not run: use a timer of systemd"),
+        &["legion-cron", "cron-legion", "unique-legion-cron", "unique-cron-legion"],
+        NotYet(
+            "there are no legions, and the command is not run: `cron` runs it in each instance, a timer of systemd on one machine",
+        ),
     ),
     valued(
         &["spooler-import", "spooler-pyimport", "spooler-py-import", "spooler-python-import"],

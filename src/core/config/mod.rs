@@ -17,7 +17,7 @@
 //!   [`mod@files`]: the same for static files; [`mod@recycling`]: for the renewal of workers;
 //! - [`exported`]: what an application sees of it;
 //!   [`mod@logging`]: for the log; [`mod@reloading`]: for reloads;
-//!   [`mod@daemons`]: for what runs beside the workers;
+//!   [`mod@daemons`], [`mod@crontab`]: for what runs beside the workers;
 //!   [`mod@sizing`]: for their number; [`mod@caches`]: for caches; [`mod@stats`]: for figures;
 //! - [`mod@hooks`], [`action`]: what is done beside the application, and when;
 //! - [`mod@routing`]: rules for requests (`route`), and fields of responses;
@@ -35,6 +35,7 @@ mod condition;
 mod convert;
 #[cfg(test)]
 mod corpus_tests;
+pub mod crontab;
 pub mod daemons;
 pub mod digest;
 pub mod error;
@@ -81,6 +82,7 @@ use crate::address::ListenAddr;
 
 pub use caches::CacheSpec;
 pub use convert::convert;
+pub use crontab::CronSpec;
 pub use daemons::DaemonSpec;
 pub use digest::{Classes, digest};
 pub use error::{ConfigError, Severity, Warning};
@@ -146,6 +148,9 @@ pub struct Config {
     /// Daemons beside the workers (`attach-daemon`).
     #[serde(default)]
     pub daemons: Vec<DaemonSpec>,
+    /// Commands at certain times (`cron`).
+    #[serde(default)]
+    pub crons: Vec<CronSpec>,
     /// Where figures are told (`stats`).
     #[serde(default)]
     pub stats: Option<Stats>,

@@ -1408,6 +1408,35 @@ pub static OPTIONS: &[OptionSpec] = &[
              command is started; as soon as the process ends, again. It outlives reloads, and the instance, \
              whose next start finds it; in a service it ends with that, as all of its processes do.",
         ),
+    option("cron", Group::Beside, Kind::Text).list().example("0 4 -1 -1 -1 ./manage.py clearsessions").doc(
+        "A command that is run at certain times: `MINUTE HOUR DAY MONTH WEEKDAY COMMAND`, by numbers; -1 is \
+         every one, -N each that N divides. Of a day of the month and a day of the week (0 and 7 are Sunday) \
+         that are both named, one is enough. The clock is the local one (TZ, /etc/localtime): where it is put \
+         forward, fixed times that are left out are made up for, and where it is put back, they do not come \
+         twice. The command runs as those of `attach-daemon` do, also during a pause or a reload; a code \
+         other than 0 is a warning. None is started while the instance stops, and who runs then is ended \
+         after the workers. Each instance has its own: where several serve one application, write it in one. \
+         May be given several times. Differences from uWSGI: the minute of the start is not obeyed, since it \
+         is over in part; a command that runs at the end is not left behind; numbers that cannot be are errors.",
+    ),
+    option("unique-cron", Group::Beside, Kind::Text)
+        .list()
+        .example("-1 -1 -1 -1 -1 ./manage.py send_mail")
+        .doc("The same; it is left out, with a warning, while the last one still runs."),
+    option("cron2", Group::Beside, Kind::Text)
+        .list()
+        .example("minute=-15,unique=1,harakiri=600 ./manage.py sync")
+        .doc(
+            "The same by names: any of `minute`, `hour`, `day`, `month`, `week`, `unique=1` (as \
+             `unique-cron`) and `harakiri=SECONDS` (0: as long as it takes), with commas and no blanks between, \
+             a blank, and the command. What is not named is every one.",
+        ),
+    option("cron-harakiri", Group::Beside, Kind::Seconds { min: 0, max: DAY })
+        .example("3600")
+        .doc(
+            "How long a command of `cron` may run, if it does not say that itself: then it is sent SIGTERM, \
+             and SIGKILL 5 s later, with all that it has started.",
+        ),
     option("smart-attach-daemon2", Group::Beside, Kind::Text)
         .list()
         .example("/run/shop/tunnel.pid ./tunnel --foreground")

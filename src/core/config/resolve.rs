@@ -15,8 +15,8 @@ use super::raw::RawConfig;
 use super::settings::{Setting, Settings};
 use super::value::Value;
 use super::{
-    Config, Context, Harakiri, Http, Process, Proxies, QueueLimits, caches, daemons, files, hooks,
-    listening, logging, recycling, reloading, routing, sizing, stats,
+    Config, Context, Harakiri, Http, Process, Proxies, QueueLimits, caches, crontab, daemons,
+    files, hooks, listening, logging, recycling, reloading, routing, sizing, stats,
 };
 use crate::address::ListenAddr;
 
@@ -48,6 +48,7 @@ pub fn resolve(
     let stats = stats::stats(&settings, &base, &listeners, &mut findings);
     let caches = caches::caches(&settings, context, &mut findings);
     let hooks = hooks::hooks(&settings, &base, &mut findings);
+    let crons = crontab::crons(&settings, &mut findings);
     let daemons = daemons::daemons(&settings, &base, process.uid, &mut findings);
     let (processes, threads, sizing) = sizing::sizing(&settings, context, &mut findings);
     let Some(application) = application else { return Err(findings.errors) };
@@ -64,6 +65,7 @@ pub fn resolve(
         locks: settings.small("locks").unwrap_or(0),
         caches,
         daemons,
+        crons,
         stats,
         process,
         log,

@@ -1,0 +1,64 @@
+//! Commands at certain times. Which minute is whose is for the unit tests of `core::cron` and
+//! `master::crontab`; here the next one comes.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::control::{served, status, tell};
+use crate::support::setup::Setup;
+use crate::support::wait;
+
+#[test]
+fn when_the_minute_comes_commands_run_and_their_ends_are_told() {
+    let lines = "cron-harakiri = 1\n\
+                 cron = -1 -1 -1 -1 -1 echo \"$GREETING\"; exit 4\n\
+                 unique-cron = -1 -1 -1 -1 -1 sleep 611\n\
+                 cron2 = harakiri=0 tail -f /dev/null\n\
+                 cron = 0 0 31 2 -1 never\n\
+                 env = GREETING=hello from the clock\nstats = stats.sock";
+    let mut server = served(lines);
+    let begun = status(&server);
+    assert_eq!(begun["crons"].as_array().unwrap().len(), 4);
+    let limit = Duration::from_secs(90);
+    let ended = wait::within(limit, || {
+        let log = server.log();
+        log.contains("cron sleep: has not ended within 1 s: it was ended").then_some(())
+    });
+    assert!(ended.is_some(), "{}", server.log());
+    server.wait_for_log("cron echo: hello from the clock", 1);
+    server.wait_for_log("warning: cron echo: exited with code 4", 1);
+    let status = status(&server);
+    let cron = |at: usize| status["crons"][at].clone();
+    assert!(cron(0)["runs"].as_u64() >= Some(1), "{status}");
+    assert!(cron(2)["pid"].as_i64().is_some(), "{status}");
+    assert_eq!((&cron(3)["runs"], &cron(3)["last_end"]), (&0.into(), &Value::Null));
+    // A reload leaves alone who runs.
+    tell(&server, &["reload"]);
+    assert_eq!(self::status(&server)["crons"][2]["pid"], cron(2)["pid"]);
+    let mut text = String::new();
+    let path = server.place.join("stats.sock");
+    let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+    std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
+    let figures: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(figures["crons"][2]["pid"], cron(2)["pid"]);
+    assert_eq!(
+        (&figures["crons"][1]["unique"], &figures["crons"][3]["pid"]),
+        (&1.into(), &(-1).into())
+    );
+    assert!(server.stop().success());
+    server.wait_for_log("cron tail: was ended by signal 15 (SIGTERM)", 1);
+}
+
+#[test]
+fn what_cannot_be_is_shown_with_its_place() {
+    let ended = Setup::new("cron = */5 * * * * run\ncron2 = second=1 run").run();
+    ended.refuses(
+        78,
+        &[
+            "error: app.ini:5:8: `cron = */5 * * * * run` has `*/5` where a number has to be",
+            "write -1 for `*`, -5 for `*/5`",
+            "error: app.ini:6:9: `cron2 = second=1 run` has `second`, which no time of cron has",
+        ],
+    );
+}
