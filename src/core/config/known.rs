@@ -347,8 +347,13 @@ const NEVER_SILENT: &[Known] = &[
         &["no-initgroups", "master-as-root", "drop-after-init", "drop-after-apps"],
         Refused("the privileges would not be those that were asked for"),
     ),
-    valued(&["emperor", "vassals*", "emperor-*", "broodlord"], Refused("there is no emperor"))
-        .instead("run one service `rwsgi@NAME` for each application"),
+    valued(
+        &["emperor", "vassals*", "emperor-*", "broodlord"],
+        Refused("there is no emperor, systemd is"),
+    )
+    .instead(
+        "put the INI file of each application into /etc/rwsgi, and `systemctl enable --now rwsgi@NAME` for NAME.ini; `touch-reload` reloads it when it changes",
+    ),
     valued(&["vhost-*"], Refused("applications are not chosen by the host"))
         .instead("run an instance for each"),
     flag(&["vhost"], Refused("applications are not chosen by the host"))
