@@ -318,15 +318,22 @@ fn background(oracle: &Oracle) -> Answers {
     let lines = "module = questions\nmaster = true\ndaemonize = d.log\npidfile = d.pid";
     let (place, ports) = oracle.prepare(lines);
     let started = oracle.code(&place, &["--ini", "uwsgi.ini"]);
-    let alive = || Client::try_connect(ports[Running::SOCKET]).ok();
-    wait::until("it serves", alive);
+    let answer = || {
+        let mut client = Client::try_connect(ports[Running::SOCKET]).ok()?;
+        client.try_send("GET / HTTP/1.0\r\n\r\n").ok()?;
+        Some(client.remainder().0).filter(|bytes| !bytes.is_empty())
+    };
+    wait::until("it serves", answer);
     let mode = |name: &str| {
         let mode = std::fs::metadata(place.join(name)).unwrap().permissions().mode();
         format!("{:o}", mode & 0o777)
     };
     let (log, pidfile) = (mode("d.log"), mode("d.pid"));
-    oracle.code(&place, &["--stop", "d.pid"]);
-    wait::until("the end", || alive().is_none().then_some(()));
+    wait::until("the end", || {
+        // Again: a master of uWSGI that is about to wait for signals may miss the first.
+        oracle.code(&place, &["--stop", "d.pid"]);
+        Client::try_connect(ports[Running::SOCKET]).is_err().then_some(())
+    });
     let (broken, _) =
         oracle.prepare("module = nothing\nneed-app = true\nmaster = true\ndaemonize = d.log");
     let failed = oracle.code(&broken, &["--ini", "uwsgi.ini"]);
