@@ -31,7 +31,7 @@ ROUNDS, SECONDS = 5, 1
 # With the most rounds, and the seconds of a turn, so that all of it takes less than 40 minutes.
 PLAN = [
     (count, 1, 1), (speed, 9, 1), (wire, 9, 1), (views, 9, 1), (blocking, 5, 2), (transfer, 9, 1), (files, 9, 1), (uwsgi, 9, 1),
-    (latency, 5, 2), (tail, 3, 4), (overload, 9, 2), (slow, 3, 1), (accesslog, 9, 1), (scaling, 9, 1), (memory, 1, 1), (ready, 5, 1),
+    (latency, 5, 2), (tail, 2, 4), (overload, 9, 2), (slow, 3, 1), (accesslog, 9, 1), (scaling, 9, 1), (memory, 1, 1), (ready, 5, 1),
     (growth, 3, 1), (soak, soak.ROUNDS, 1), (cost, 1, 1)]
 
 

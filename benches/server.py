@@ -1,4 +1,5 @@
 """A server: started on its processor, asked, weighed, and ended with all of its processes."""
+import contextlib
 import glob
 import os
 import re
@@ -148,6 +149,17 @@ class Server:
                 except OSError:
                     continue
         return total
+
+
+@contextlib.contextmanager
+def ourselves_on(processors):
+    """The load where it is this process."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, processors)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def wait_for(servers):

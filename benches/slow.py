@@ -15,6 +15,7 @@ import needs
 import peers
 import table
 from result import Result, Target
+from server import ourselves_on
 
 ROUNDS, SECONDS = 3, 2
 
@@ -42,8 +43,8 @@ def run(rounds, seconds):
     # Servers and clients get it from us; a server may have two for each slow client.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    os.sched_setaffinity(0, {1})
-    figures = table.interleave(rounds, KINDS, list(SERVERS), lambda kind, name: measure(kind, SERVERS[name](), seconds))
+    with ourselves_on({1}):
+        figures = table.interleave(rounds, KINDS, list(SERVERS), lambda kind, name: measure(kind, SERVERS[name](), seconds))
     print(f"quick requests, each on a new connection, beside {CLIENTS} slow clients; {rounds} rounds of {seconds} s, interleaved")
     print("milliseconds (lowest and highest round); ratios are medians of those to `alone` in the same round")
     by_server = {name: {kind: figures[kind, name] for kind in KINDS if (kind, name) in figures} for name in SERVERS}

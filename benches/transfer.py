@@ -11,7 +11,7 @@ import peers
 import probe
 import table
 from result import BEST_PEER, Result, Target
-from server import wait_for
+from server import ourselves_on, wait_for
 
 ROUNDS, SECONDS = 5, 1
 
@@ -39,11 +39,8 @@ def run(rounds, _seconds):
         for server in servers:
             server.env["BENCH_FILE"] = path
         ready = wait_for([running.enter_context(server) for server in servers])
-        os.sched_setaffinity(0, {1})
-        try:
-            figures = table.interleave(rounds, list(ROWS), ready, lambda row, server: measure(server, ROWS[row]))
-        finally:
-            os.sched_setaffinity(0, {0, 1})
+        running.enter_context(ourselves_on({1}))
+        figures = table.interleave(rounds, list(ROWS), ready, lambda row, server: measure(server, ROWS[row]))
     return [result for row in ROWS for result in results(row, table.of_row(figures, row), rounds)]
 
 
