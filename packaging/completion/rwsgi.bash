@@ -68,7 +68,7 @@ _rwsgi() {
             --exec-pre-app --hook-post-app --exec-post-app --hook-master-start --hook-post-fork --hook-accepting
             --hook-accepting-once --hook-accepting1 --hook-accepting1-once --hook-touch --hook-as-user-atexit
             --exec-as-user-atexit --hook-timeout --attach-daemon --attach-control-daemon --attach-daemon2
-            --smart-attach-daemon --cron --unique-cron --cron2 --cron-harakiri --smart-attach-daemon2 --uid --gid
+            --smart-attach-daemon --smart-attach-daemon2 --cron --unique-cron --cron2 --cron-harakiri --uid --gid
             --umask --pidfile --control-socket --control-group --master-fifo --stats --stats-http
             --stats-minified --stats-no-cores --daemonize --ignore-unsupported --autostart --socket-activation
             --memory-high --memory-max --cpu-quota --tasks-max --logto --logging --logger --log-syslog
@@ -285,11 +285,11 @@ _rwsgi() {
         --attach-control-daemon) :; return ;;
         --attach-daemon2) :; return ;;
         --smart-attach-daemon) :; return ;;
+        --smart-attach-daemon2) :; return ;;
         --cron) :; return ;;
         --unique-cron) :; return ;;
         --cron2) :; return ;;
         --cron-harakiri) :; return ;;
-        --smart-attach-daemon2) :; return ;;
         --uid) _rwsgi_reply -u; return ;;
         --gid) _rwsgi_reply -g; return ;;
         --umask) :; return ;;

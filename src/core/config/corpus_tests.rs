@@ -54,6 +54,7 @@ impl Site {
             ("errors/403.html", "no"),
             ("errors/404.html", "no"),
             ("errors/500.html", "no"),
+            ("restart.txt", ""),
         ] {
             let path = site.path().join("site").join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();

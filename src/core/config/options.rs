@@ -1408,6 +1408,10 @@ pub static OPTIONS: &[OptionSpec] = &[
              command is started; as soon as the process ends, again. It outlives reloads, and the instance, \
              whose next start finds it; in a service it ends with that, as all of its processes do.",
         ),
+    option("smart-attach-daemon2", Group::Beside, Kind::Text)
+        .list()
+        .example("/run/shop/tunnel.pid ./tunnel --foreground")
+        .doc("The same for a command that stays in the foreground: the file is written for it."),
     option("cron", Group::Beside, Kind::Text).list().example("0 4 -1 -1 -1 ./manage.py clearsessions").doc(
         "A command that is run at certain times: `MINUTE HOUR DAY MONTH WEEKDAY COMMAND`, by numbers; -1 is \
          every one, -N each that N divides. Of a day of the month and a day of the week (0 and 7 are Sunday) \
@@ -1437,10 +1441,6 @@ pub static OPTIONS: &[OptionSpec] = &[
             "How long a command of `cron` may run, if it does not say that itself: then it is sent SIGTERM, \
              and SIGKILL 5 s later, with all that it has started.",
         ),
-    option("smart-attach-daemon2", Group::Beside, Kind::Text)
-        .list()
-        .example("/run/shop/tunnel.pid ./tunnel --foreground")
-        .doc("The same for a command that stays in the foreground: the file is written for it."),
     option("uid", Group::Process, Kind::User)
         .at_start()
         .example("www-data")
