@@ -61,6 +61,8 @@ mod error_stream;
 mod exception;
 // `Expect: 100-continue`.
 mod expect;
+// Common requests are answered past hyper, and nobody can tell.
+mod express;
 // Who always has another request takes nobody else's share.
 mod fairness;
 // Header fields.

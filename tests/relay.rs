@@ -101,7 +101,7 @@ fn keep_alive_connections_of_busy_workers_are_served_by_an_idle_one() {
 }
 
 #[test]
-fn parked_connections_are_served_by_an_idle_worker_too() {
+fn connections_that_were_idle_for_long_are_served_by_an_idle_worker_too() {
     let server = Server::new("processes=2");
     let mut kept: Vec<_> = (0..8).map(|_| server.connect()).collect();
     kept.iter_mut().for_each(|client| drop(client.get("/ok").expect(200)));

@@ -45,12 +45,12 @@ pub enum Found {
 }
 
 /// What is asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 struct Asked<'a> {
     method: &'a Method,
     path_info: &'a [u8],
     target: &'a [u8],
-    fields: &'a HeaderMap,
+    fields: &'a dyn Fn() -> HeaderMap,
 }
 
 impl Files {
@@ -92,7 +92,7 @@ impl Files {
         method: &Method,
         path_info: &[u8],
         target: &[u8],
-        fields: &HeaderMap,
+        fields: &dyn Fn() -> HeaderMap,
     ) -> Found {
         let reads = *method == Method::GET || *method == Method::HEAD;
         if self.places.is_empty() || !reads || self.skips(path_info) {
@@ -153,10 +153,11 @@ impl Files {
         let mut head = Response::new(());
         let ours = head.headers_mut();
         ours.insert(CONTENT_TYPE, self.types.of(path));
+        let fields = (asked.fields)();
         let mut sibling = None;
         if self.has_siblings(path) {
             ours.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-            sibling = self.sibling(place, path, asked.fields);
+            sibling = self.sibling(place, path, &fields);
         }
         let opened = match sibling {
             Some((coding, opened)) => {
@@ -169,10 +170,10 @@ impl Files {
             },
         };
         let now = SystemTime::now();
-        let Asked { method, path_info, target, fields } = asked;
+        let Asked { method, path_info, target, .. } = asked;
         let known = Known { path, path_info, target, modified: opened.facts.modified().ok() };
         freshness::add(ours, &self.expiries, known, now);
-        let body = representation::send(&mut head, opened, method, fields, now);
+        let body = representation::send(&mut head, opened, method, &fields, now);
         Ok(Some(Answer { head, body: (!body.segments.is_empty()).then_some(body) }))
     }
 

@@ -73,7 +73,7 @@ fn what_is_not_there_is_left_to_the_application() {
         assert!(misses(&files, path), "{path}");
     }
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
-        let found = files.answer(&method, b"/static/a.css", b"/static/a.css", &Default::default());
+        let found = files.answer(&method, b"/static/a.css", b"/static/a.css", &Default::default);
         assert!(matches!(found, Found::Miss), "{method}");
     }
 }
@@ -123,7 +123,7 @@ fn a_directory_has_an_index_and_its_path_a_slash() {
     assert_eq!(moved.field("location"), "./docs/?a=/b?c");
     assert_eq!((moved.field("content-length"), &*moved.body), ("0", ""));
     // Without a target nobody knows how the path was written.
-    let found = files.answer(&Method::GET, b"/static/docs", b"", &Default::default());
+    let found = files.answer(&Method::GET, b"/static/docs", b"", &Default::default);
     assert!(matches!(found, Found::Miss));
 }
 

@@ -120,7 +120,7 @@ pub(crate) fn find(files: &Files, target: &str) -> Found {
 
 fn find_with(files: &Files, method: &Method, target: &str, fields: &HeaderMap) -> Found {
     let path_info = target.split('?').next().unwrap();
-    files.answer(method, path_info.as_bytes(), target.as_bytes(), fields)
+    files.answer(method, path_info.as_bytes(), target.as_bytes(), &|| fields.clone())
 }
 
 pub(crate) fn misses(files: &Files, path: &str) -> bool {

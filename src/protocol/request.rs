@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use http::header::{self, HeaderName};
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, Method};
 
 use crate::forwarded::Origin;
 use crate::header::{cgi_name, http_name};
+use crate::http1::RequestHead;
 use crate::notes::Notes;
 use crate::path::percent_decode;
 use crate::uwsgi::{UwsgiError, Vars};
@@ -58,14 +59,7 @@ impl Changes {
 #[derive(Debug)]
 pub enum Head {
     /// A request line and fields.
-    Http {
-        /// The target.
-        uri: Uri,
-        /// 1.0 or 1.1.
-        version: Version,
-        /// The fields.
-        fields: HeaderMap,
-    },
+    Http(RequestHead),
     /// Variables that a web server made of them.
     Uwsgi {
         /// The variables.
@@ -77,9 +71,8 @@ pub enum Head {
 
 impl Request {
     /// A request of HTTP.
-    pub fn http(parts: http::request::Parts) -> Self {
-        let http::request::Parts { method, uri, version, headers: fields, .. } = parts;
-        Self::new(method, Head::Http { uri, version, fields })
+    pub fn http(method: Method, head: RequestHead) -> Self {
+        Self::new(method, Head::Http(head))
     }
 
     /// A request of the uwsgi protocol.
@@ -110,8 +103,8 @@ impl Request {
 
     /// The value of a field that occurs once.
     pub fn only_field(&self, name: &HeaderName) -> Option<&[u8]> {
-        if let Head::Http { fields, .. } = &self.head
-            && fields.get_all(name).iter().nth(1).is_some()
+        if let Head::Http(head) = &self.head
+            && head.values(name).nth(1).is_some()
         {
             return None;
         }
@@ -121,8 +114,8 @@ impl Request {
     /// `SERVER_PROTOCOL`, for the log.
     pub fn protocol(&self) -> &'static str {
         match &self.head {
-            Head::Http { version: Version::HTTP_10, .. } => "HTTP/1.0",
-            Head::Http { .. } => "HTTP/1.1",
+            Head::Http(head) if head.is_1_0() => "HTTP/1.0",
+            Head::Http(_) => "HTTP/1.1",
             Head::Uwsgi { vars, .. } => match vars.get(b"SERVER_PROTOCOL") {
                 Some(b"HTTP/1.0") => "HTTP/1.0",
                 Some(b"HTTP/2.0") => "HTTP/2.0",
@@ -135,14 +128,7 @@ impl Request {
     /// Path and query as the client sent them (RFC 9112, section 3.2).
     pub fn target(&self) -> Cow<'_, [u8]> {
         match &self.head {
-            Head::Http { uri, .. } => {
-                let target = uri.path_and_query().map_or("*", |target| target.as_str());
-                // `http://shop.test?a` has an empty path, which is `/` (RFC 9110, section 4.2.3).
-                if target.starts_with('?') {
-                    return Cow::Owned(format!("/{target}").into_bytes());
-                }
-                Cow::Borrowed(target.as_bytes())
-            }
+            Head::Http(head) => Cow::Borrowed(head.target()),
             Head::Uwsgi { vars, .. } => vars.uri(),
         }
     }
@@ -150,7 +136,7 @@ impl Request {
     /// The target without its query, for messages.
     pub fn path(&self) -> Cow<'_, str> {
         match &self.head {
-            Head::Http { uri, .. } => Cow::Borrowed(uri.path()),
+            Head::Http(head) => String::from_utf8_lossy(head.path_and_query().0),
             Head::Uwsgi { vars, .. } => {
                 let uri = vars.uri();
                 let path = uri.split(|&byte| byte == b'?').next().unwrap_or_default();
@@ -165,7 +151,7 @@ impl Request {
             return Cow::Borrowed(path);
         }
         match &self.head {
-            Head::Http { uri, .. } => percent_decode(uri.path().as_bytes()),
+            Head::Http(head) => percent_decode(head.path_and_query().0),
             Head::Uwsgi { vars, modifier } => Cow::Borrowed(vars.path_info(*modifier)),
         }
     }
@@ -173,20 +159,24 @@ impl Request {
     /// The first field of this name.
     pub fn field(&self, name: &HeaderName) -> Option<&[u8]> {
         match &self.head {
-            Head::Http { fields, .. } => fields.get(name).map(http::HeaderValue::as_bytes),
+            Head::Http(head) => head.values(name).next(),
             Head::Uwsgi { vars, .. } => vars.get(&cgi_name(name)),
         }
     }
 
-    /// All fields, for those who want them as HTTP has them.
-    pub fn fields(&self) -> Cow<'_, HeaderMap> {
+    /// All fields, for those who look for several of them.
+    pub fn fields(&self) -> HeaderMap {
+        let value = |value: &[u8]| http::HeaderValue::from_bytes(value).ok();
         match &self.head {
-            Head::Http { fields, .. } => Cow::Borrowed(fields),
+            Head::Http(head) => {
+                let fields = head.fields().filter_map(|(name, said)| {
+                    Some((HeaderName::from_bytes(name).ok()?, value(said)?))
+                });
+                fields.collect()
+            }
             Head::Uwsgi { vars, .. } => {
-                let field = |(name, value): (&[u8], &[u8])| {
-                    Some((http_name(name)?, http::HeaderValue::from_bytes(value).ok()?))
-                };
-                Cow::Owned(vars.environ().filter_map(field).collect())
+                let field = |(name, said): (&[u8], &[u8])| Some((http_name(name)?, value(said)?));
+                vars.environ().filter_map(field).collect()
             }
         }
     }
@@ -194,20 +184,23 @@ impl Request {
     /// The client's address, where a web server says it.
     pub fn remote_address(&self) -> Option<&[u8]> {
         match &self.head {
-            Head::Http { .. } => None,
+            Head::Http(_) => None,
             Head::Uwsgi { vars, .. } => vars.get(b"REMOTE_ADDR").filter(|value| !value.is_empty()),
         }
     }
 
     /// What the client expects before it sends the body (RFC 9110, section 10.1.1).
     pub fn expectation(&self) -> Expectation {
-        let Head::Http { version, fields, .. } = &self.head else { return Expectation::None };
-        let mut expected = fields.get_all(header::EXPECT).iter();
+        let Head::Http(head) = &self.head else { return Expectation::None };
+        if !head.expects() {
+            return Expectation::None;
+        }
+        let mut expected = head.values(&header::EXPECT);
         match (expected.next(), expected.next()) {
             (None, _) => Expectation::None,
             // A client of HTTP/1.0 would not understand the answer.
-            _ if *version == Version::HTTP_10 => Expectation::None,
-            (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            _ if head.is_1_0() => Expectation::None,
+            (Some(value), None) if value.eq_ignore_ascii_case(b"100-continue") => {
                 Expectation::Continue
             }
             _ => Expectation::Unknown,
@@ -228,14 +221,22 @@ pub enum Expectation {
 
 #[cfg(test)]
 mod tests {
+    use http::Version;
+
     use super::*;
+
+    fn http(request: http::request::Builder) -> Request {
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let head = RequestHead::of_parts(&parts);
+        Request::http(parts.method, head)
+    }
 
     fn request(fields: &[(&'static str, &'static str)], version: Version) -> Request {
         let mut request = http::Request::builder().uri("/a%20b?c=%20").version(version);
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        Request::http(request.body(()).unwrap().into_parts().0)
+        http(request)
     }
 
     #[test]
@@ -248,8 +249,7 @@ mod tests {
 
     #[test]
     fn an_empty_path_is_the_root() {
-        let request = http::Request::builder().uri("http://shop.test?a").body(()).unwrap();
-        let request = Request::http(request.into_parts().0);
+        let request = http(http::Request::builder().uri("http://shop.test?a"));
         assert_eq!(&*request.target(), b"/?a");
         assert_eq!(&*request.path_info(), b"/");
     }

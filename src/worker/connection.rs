@@ -16,15 +16,12 @@ use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 
 use crate::accept::{Listener, Peer};
-use crate::deadlines::Deadlines;
 use crate::hole::Extent;
 use crate::intake::Intake;
 use crate::pace::{Reading, Writing};
 use crate::worker::Worker;
 use crate::{http, preface, uwsgi};
 
-/// How long a connection is idle before what HTTP needs for it is given back.
-const PARK: Duration = Duration::from_secs(1);
 /// How long one whose time is over, but whose next request has come meanwhile, may take to begin it.
 const REPRIEVE: Duration = Duration::from_secs(1);
 /// How long a client may pause that is expected to close its side of a connection that ours is done
@@ -49,8 +46,9 @@ pub(crate) struct Connection {
     phase: AtomicU64,
     pub(crate) reading: Reading,
     pub(crate) writing: Writing,
-    park: AtomicBool,
     keep_open: AtomicBool,
+    /// Its last response has been made.
+    last: AtomicBool,
     broken: AtomicBool,
     /// Another worker has it.
     pub(crate) handed: AtomicBool,
@@ -77,8 +75,6 @@ pub(crate) enum Phase {
     Fresh,
     /// To send another request.
     Idle,
-    /// The same, for so long that HTTP's buffers are given back.
-    Parked,
     /// To finish a request's head.
     Head,
     /// To send the request's body.
@@ -91,10 +87,9 @@ pub(crate) enum Phase {
     Farewell,
 }
 
-const PHASES: [Phase; 8] = [
+const PHASES: [Phase; 7] = [
     Phase::Fresh,
     Phase::Idle,
-    Phase::Parked,
     Phase::Head,
     Phase::Body,
     Phase::Application,
@@ -114,8 +109,8 @@ impl Connection {
             phase: AtomicU64::new(Phase::Fresh as u64),
             reading: Reading::default(),
             writing: Writing::default(),
-            park: AtomicBool::new(false),
             keep_open: AtomicBool::new(false),
+            last: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             handed: AtomicBool::new(false),
             rounds: AtomicU32::new(0),
@@ -168,13 +163,7 @@ impl Connection {
         let http = &worker.config.http;
         match phase {
             Phase::Fresh | Phase::Head => self.reading.within(worker, http.head_timeout),
-            Phase::Idle => {
-                self.park.store(false, Relaxed);
-                self.reading.within(worker, worker.idle_timeout());
-                worker.deadlines.after(PARK);
-            }
-            // It is idle since it was, not since it is parked.
-            Phase::Parked => self.park.store(false, Relaxed),
+            Phase::Idle => self.reading.within(worker, worker.idle_timeout()),
             Phase::Body => self.reading.begin_body(worker),
             Phase::Application | Phase::Reply => self.reading.stop(),
             Phase::Farewell => self.reading.within(worker, FAREWELL),
@@ -184,7 +173,17 @@ impl Connection {
 
     /// Whether it can be closed without loss: nothing of a request has come.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.phase(), Phase::Fresh | Phase::Idle | Phase::Parked)
+        matches!(self.phase(), Phase::Fresh | Phase::Idle)
+    }
+
+    /// Whether it is idle, and another request may come.
+    pub(crate) fn rests(&self, intake: &Intake) -> bool {
+        self.phase() == Phase::Idle && !intake.is_in_body() && !self.last.load(Relaxed)
+    }
+
+    /// The response that has been made is its last.
+    pub(crate) fn end_after_this(&self) {
+        self.last.store(true, Relaxed);
     }
 
     /// An idle connection is closed at `deadline` at the latest.
@@ -203,14 +202,6 @@ impl Connection {
             self.cut();
         } else if now >= self.reading.deadline() {
             self.expire(worker);
-        } else if self.phase() == Phase::Idle {
-            let park_at = Deadlines::round(self.reading.since() + PARK.as_millis() as u64);
-            if now < park_at {
-                return park_at.min(self.deadline());
-            }
-            if !self.park.swap(true, Relaxed) {
-                self.source.wake(Direction::Read);
-            }
         }
         self.deadline()
     }
@@ -227,7 +218,7 @@ impl Connection {
                 self.intake().time_out();
                 self.source.wake(Direction::Read);
             }
-            Phase::Fresh | Phase::Idle | Phase::Parked => {
+            Phase::Fresh | Phase::Idle => {
                 if !self.dismiss() {
                     self.reading.within(worker, REPRIEVE);
                 }
@@ -260,18 +251,8 @@ impl Connection {
         }
     }
 
-    /// Whether the connection, idle for long, is to give back what it needs only while it works.
-    pub(crate) fn is_to_park(&self) -> bool {
-        self.park.load(Relaxed) && self.phase() == Phase::Idle && !self.writing.is_blocked()
-    }
-
-    /// The same, to go to another worker: what HTTP keeps of a connection stays here.
-    pub(crate) fn park(&self) {
-        self.park.store(true, Relaxed);
-    }
-
-    /// Whether our side stays open although hyper is done: it is to be parked, or has yet to be told
-    /// why it is refused.
+    /// Whether our side stays open although hyper is done: the connection goes on, or has yet to be
+    /// told why it is refused.
     pub(crate) fn is_kept_open(&self) -> bool {
         self.keep_open.load(Relaxed) || self.intake().owes_answer()
     }

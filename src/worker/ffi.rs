@@ -1,5 +1,7 @@
 //! Raw calls of CPython: what PyO3 has no safe name for. Each costs nothing but the call.
 
+use std::sync::OnceLock;
+
 use nix::libc;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -33,6 +35,37 @@ pub(crate) fn to_latin1<'py>(string: &Bound<'py, PyString>) -> PyResult<Bound<'p
         let bytes = ffi::PyUnicode_AsLatin1String(string.as_ptr());
         Ok(Bound::from_owned_ptr_or_err(string.py(), bytes)?.cast_into_unchecked())
     }
+}
+
+/// The bytes of a string that has none but ASCII, where they are; `None` for others. CPython before
+/// 3.10 does not promise the function, but has it: so it is looked up.
+pub(crate) fn ascii<'a>(string: &'a Bound<'_, PyString>) -> Option<&'a [u8]> {
+    static FUNCTION: OnceLock<Option<AsUtf8>> = OnceLock::new();
+    let as_utf8 = (*FUNCTION.get_or_init(as_utf8))?;
+    let mut length: ffi::Py_ssize_t = 0;
+    // SAFETY: the GIL is held, since there is a `Bound`; the argument is a `str`; the length is written
+    // to a place of ours. Bytes of an ASCII string are in the object, which is there for `'a` and does
+    // not change; others are not kept here.
+    let bytes = unsafe {
+        let text = as_utf8(string.as_ptr(), &raw mut length);
+        if text.is_null() {
+            // It has surrogates.
+            ffi::PyErr_Clear();
+            return None;
+        }
+        std::slice::from_raw_parts(text.cast(), usize::try_from(length).unwrap_or(0))
+    };
+    bytes.is_ascii().then_some(bytes)
+}
+
+type AsUtf8 =
+    unsafe extern "C" fn(*mut ffi::PyObject, *mut ffi::Py_ssize_t) -> *const std::ffi::c_char;
+
+fn as_utf8() -> Option<AsUtf8> {
+    let address = symbol(c"PyUnicode_AsUTF8AndSize");
+    // SAFETY: the function has this type in every CPython.
+    (!address.is_null())
+        .then(|| unsafe { std::mem::transmute::<*mut libc::c_void, AsUtf8>(address) })
 }
 
 /// Has `exception`, a class, be raised in the thread that Python numbers `ident`, before its next
@@ -89,8 +122,12 @@ impl ForkHooks {
 }
 
 fn step(name: &std::ffi::CStr) -> Option<Step> {
-    // SAFETY: the name ends with NUL, and the lookup has no other effect.
-    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    let address = symbol(name);
     // SAFETY: the functions of these names are `void (void)` in every CPython that has them.
     (!address.is_null()).then(|| unsafe { std::mem::transmute::<*mut libc::c_void, Step>(address) })
+}
+
+fn symbol(name: &std::ffi::CStr) -> *mut libc::c_void {
+    // SAFETY: the name ends with NUL, and the lookup has no other effect.
+    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
 }

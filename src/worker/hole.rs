@@ -24,7 +24,7 @@ static HOLE: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; LENGTH]));
 pub(crate) const FILE: io::ErrorKind = io::ErrorKind::InvalidData;
 
 /// Head and body up to this many bytes together are copied into one buffer to be sent.
-const JOIN: usize = 16 * 1024;
+pub(crate) const JOIN: usize = 16 * 1024;
 
 thread_local! {
     static BUFFER: std::cell::RefCell<Box<[u8]>> =

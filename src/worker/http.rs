@@ -1,34 +1,45 @@
-//! HTTP/1 on a connection: hyper speaks it, the guard in `intake` sees to it that it is spoken to the
-//! letter, and what must be refused is refused here.
+//! HTTP/1 on a connection: the guard in `intake` sees to it that it is spoken to the letter, and what
+//! must be refused is refused here.
 //!
 //! ```text
-//!   Fresh ──head──▶ hyper: request, response, request, … ──idle for a second──▶ Parked ──head──▶ hyper …
+//!   Fresh ──head──▶ express: request, response ──▶ Idle ──head──▶ …
+//!                      └─ uncommon ─▶ hyper: request, response ──▶ Idle
 //! ```
-//! hyper keeps some 10 KiB for a connection; one that is parked costs a tenth of that.
+//! Common requests are answered by `express`; hyper speaks for all others. What it keeps of a connection
+//! is some 10 KiB, so it is given back when the connection is idle.
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use http::header::CONNECTION;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use rwsgi_core::log::{self, Event};
 use rwsgi_protocol::http1::Refusal;
 
 use crate::connection::{Connection, Phase};
+use crate::express::{self, Outcome};
 use crate::request;
+use crate::response::{Aborted, Outgoing};
 use crate::stream::Stream;
+use crate::upload::Source;
 use crate::worker::Worker;
 
 /// The life of an HTTP connection.
 pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
     while poll_fn(|cx| connection.poll_head(worker, cx)).await {
-        if !speak(worker, connection).await {
+        let goes_on = match express::serve(worker, connection).await {
+            Outcome::Answered => true,
+            Outcome::Ended => false,
+            Outcome::Hyper(response) => speak(worker, connection, response).await,
+        };
+        if !goes_on {
             break;
         }
-        connection.enter(worker, Phase::Parked);
-        worker.count_parked();
     }
     if connection.is_broken() || connection.handed.load(Relaxed) {
         return;
@@ -43,13 +54,35 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
     part(worker, connection).await;
 }
 
-/// Serves requests until the connection is idle for long (`true`) or done with.
-async fn speak(worker: &Arc<Worker>, connection: &Arc<Connection>) -> bool {
+/// Serves requests until the connection is idle (`true`) or done with. To the first one there may be a
+/// `response` already.
+async fn speak(
+    worker: &Arc<Worker>,
+    connection: &Arc<Connection>,
+    response: Option<Box<Response<Outgoing>>>,
+) -> bool {
     let http = worker.config.http;
     let stream = Stream::new(worker, connection);
     let (ours, theirs) = (Arc::clone(worker), Arc::clone(connection));
-    let service = service_fn(move |request| {
-        request::answer_http(Arc::clone(&ours), Arc::clone(&theirs), request)
+    let response = Mutex::new(response);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (ours, theirs) = (Arc::clone(&ours), Arc::clone(&theirs));
+        let response = response.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async move {
+            let response = match response {
+                None => request::answer_http(ours, Arc::clone(&theirs), request).await?,
+                Some(response) => {
+                    // What its body was is known.
+                    let mut source = Source::Http(request.into_body());
+                    while poll_fn(|cx| source.poll_data(cx)).await.is_some() {}
+                    *response
+                }
+            };
+            if response.headers().contains_key(CONNECTION) {
+                theirs.end_after_this();
+            }
+            Ok::<_, Aborted>(response)
+        }
     });
     let mut speaker = Box::new(
         http1::Builder::new()
@@ -60,15 +93,15 @@ async fn speak(worker: &Arc<Worker>, connection: &Arc<Connection>) -> bool {
             .title_case_headers(true)
             .serve_connection(stream, service),
     );
-    let mut parks = false;
+    let mut rests = false;
     let served = poll_fn(|cx| {
         loop {
             let polled = Pin::new(&mut *speaker).poll(cx);
-            if polled.is_ready() || parks || !connection.is_to_park() {
+            if polled.is_ready() || rests || !connection.rests(&connection.intake()) {
                 return polled;
             }
             // The end of a speaker that is idle is not the end of the connection.
-            parks = true;
+            rests = true;
             connection.keep_open(true);
             Pin::new(&mut *speaker).graceful_shutdown();
         }
@@ -81,10 +114,11 @@ async fn speak(worker: &Arc<Worker>, connection: &Arc<Connection>) -> bool {
         let message = format!("bad request refused: {error}");
         worker.complain(&connection.peer().address, log::info(Event::ClientError, message));
     }
-    if parks && served.is_ok() {
+    if rests && served.is_ok() {
         connection.intake().give_back(&speaker.into_parts().read_buf);
+        worker.count_rest();
     }
-    parks && served.is_ok()
+    rests && served.is_ok()
 }
 
 fn complain(worker: &Worker, connection: &Connection, refusal: Refusal) {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::StatusCode;
 use nix::sys::socket::{MsgFlags, recv};
 use rwsgi_core::config::Http;
@@ -12,7 +13,6 @@ use rwsgi_protocol::http1::{Guard, Limits, Position, Refusal, Verdict};
 use rwsgi_reactor::Direction;
 
 use crate::connection::{Connection, Phase};
-use crate::relay::Course;
 use crate::worker::Worker;
 
 /// Bytes read by one system call.
@@ -76,6 +76,25 @@ impl Intake {
         &self.held[self.start..]
     }
 
+    /// Those of them that the guard has passed.
+    pub(crate) fn passed(&self) -> &[u8] {
+        &self.held[self.start..self.start + self.passed]
+    }
+
+    /// Takes that many of those, if there are so many.
+    pub(crate) fn take(&mut self, count: usize) -> Option<Bytes> {
+        if count > self.passed {
+            return None;
+        }
+        if self.start == 0 && count == self.held.len() {
+            self.passed = 0;
+            return Some(Bytes::from(std::mem::take(&mut self.held)));
+        }
+        let bytes = Bytes::copy_from_slice(&self.passed()[..count]);
+        self.consume(count);
+        Some(bytes)
+    }
+
     /// Removes bytes from the front.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start += count;
@@ -129,12 +148,14 @@ impl Intake {
         self.told_refusal().is_some_and(|refused| !refused.in_body)
     }
 
+    /// Whether the rest of a body comes next.
+    pub(crate) fn is_in_body(&self) -> bool {
+        self.guard.position() == Position::Body
+    }
+
     /// Whether the client may still be sending what nobody will read.
     pub(crate) fn has_unread(&self) -> bool {
-        !self.ended
-            && (self.refusal.is_some()
-                || !self.bytes().is_empty()
-                || self.guard.position() == Position::Body)
+        !self.ended && (self.refusal.is_some() || !self.bytes().is_empty() || self.is_in_body())
     }
 
     /// The client is too slow.
@@ -287,14 +308,9 @@ impl Connection {
                 ready!(self.poll_receive(&mut intake, cx))?;
                 continue;
             }
-            match self.course(worker, &intake, cx.waker()) {
-                Course::Leave => {
-                    // Its task, which polls this, parks it and hands it over.
-                    self.park();
-                    return Poll::Pending;
-                }
-                Course::Hesitate => return Poll::Pending,
-                Course::Stay => {}
+            if self.rests(&intake) {
+                // Its task, which polls this, waits for the next head itself.
+                return Poll::Pending;
             }
             let direct = ready!(self.poll_direct(&mut intake, cx, room, &mut put))?;
             if direct > 0 {
@@ -347,7 +363,7 @@ impl Connection {
     pub(crate) fn count(&self, worker: &Worker, bytes: usize) {
         match self.phase() {
             Phase::Body => self.reading.count_body(worker, bytes),
-            Phase::Fresh | Phase::Idle | Phase::Parked if bytes > 0 => {
+            Phase::Fresh | Phase::Idle if bytes > 0 => {
                 self.enter(worker, Phase::Head);
             }
             _ => {}

@@ -18,8 +18,10 @@ mod control;
 mod deadlines;
 mod desk;
 mod django;
+mod encode;
 mod error_page;
 mod exchange;
+mod express;
 #[expect(unsafe_code, reason = "one of the two files that may: raw calls of CPython")]
 mod ffi;
 mod fork;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use rwsgi_core::config::Proxies;
 use rwsgi_core::config::value::Peers;
 use rwsgi_core::log::{self, Event};
@@ -73,8 +73,12 @@ impl Origins {
             return Ok(());
         }
         let origin = match &request.head {
-            Head::Http { fields, .. } => resolve(trust, &peer, fields),
-            Head::Uwsgi { .. } => resolve(trust, &peer, &request.fields()),
+            Head::Http(head) => resolve(trust, &peer, head.fields()),
+            Head::Uwsgi { .. } => {
+                let fields = request.fields();
+                let fields = fields.iter().map(|(name, value)| (name.as_ref(), value.as_bytes()));
+                resolve(trust, &peer, fields)
+            }
         }?;
         let scheme = origin.scheme.or(request.origin.scheme);
         request.origin = Origin { scheme, ..origin };
@@ -86,7 +90,7 @@ impl Origins {
     fn given_id(&self, connection: &Connection, request: &Request) -> Option<Box<str>> {
         let is_believed = match &request.head {
             Head::Uwsgi { .. } => true,
-            Head::Http { .. } => {
+            Head::Http(_) => {
                 self.trust.as_ref().is_some_and(|trust| trust.trusts(&who(connection, request)))
             }
         };
@@ -171,20 +175,32 @@ fn who(connection: &Connection, request: &Request) -> forwarded::Peer {
     }
 }
 
-fn resolve(
+fn resolve<'a>(
     trust: &Trust,
     peer: &forwarded::Peer,
-    fields: &HeaderMap,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Result<Origin<'static>, ForwardedError> {
-    let all = |name: &str| -> Vec<&[u8]> {
-        fields.get_all(name).iter().map(http::HeaderValue::as_bytes).collect()
-    };
+    const NAMES: [&[u8]; 5] = [
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"forwarded",
+    ];
+    let mut values: [Vec<&[u8]>; 5] = Default::default();
+    for (name, value) in fields {
+        let known = NAMES.iter().zip(&mut values).find(|(one, _)| name.eq_ignore_ascii_case(one));
+        if let Some((_, values)) = known {
+            values.push(value);
+        }
+    }
+    let [for_, proto, host, port, forwarded] = &values;
     let values = Values {
-        x_forwarded_for: &all("x-forwarded-for"),
-        x_forwarded_proto: &all("x-forwarded-proto"),
-        x_forwarded_host: &all("x-forwarded-host"),
-        x_forwarded_port: &all("x-forwarded-port"),
-        forwarded: &all("forwarded"),
+        x_forwarded_for: for_,
+        x_forwarded_proto: proto,
+        x_forwarded_host: host,
+        x_forwarded_port: port,
+        forwarded,
     };
     trust.resolve(peer, &values).map(Origin::into_owned)
 }

@@ -2,7 +2,8 @@
 //! says so to clients of HTTP/1.1; those of HTTP/1.0 are told here.
 
 use http::header::CONNECTION;
-use http::{HeaderMap, HeaderValue, Response, Version};
+use http::{HeaderValue, Response, Version};
+use rwsgi_protocol::http1::RequestHead;
 use rwsgi_protocol::request::{Head, Request};
 
 use crate::worker::Worker;
@@ -14,10 +15,10 @@ pub(crate) fn ends(worker: &Worker, request: &Request, is_open: bool) -> bool {
         return true;
     }
     match &request.head {
-        Head::Http { version: Version::HTTP_10, fields, .. } => {
-            is_open || has(fields, "close") || !has(fields, "keep-alive")
+        Head::Http(head) if head.is_1_0() => {
+            is_open || has(head, b"close") || !has(head, b"keep-alive")
         }
-        Head::Http { .. } | Head::Uwsgi { .. } => false,
+        Head::Http(_) | Head::Uwsgi { .. } => false,
     }
 }
 
@@ -31,11 +32,11 @@ pub(crate) fn end(request: &Request, head: &mut Response<()>) {
 }
 
 fn is_1_0(request: &Request) -> bool {
-    matches!(request.head, Head::Http { version: Version::HTTP_10, .. })
+    matches!(&request.head, Head::Http(head) if head.is_1_0())
 }
 
 /// Whether a field Connection has this option.
-fn has(fields: &HeaderMap, option: &str) -> bool {
-    let values = fields.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(option))
+fn has(head: &RequestHead, option: &[u8]) -> bool {
+    let options = head.values(&CONNECTION).flat_map(|value| value.split(|&byte| byte == b','));
+    options.map(<[u8]>::trim_ascii).any(|one| one.eq_ignore_ascii_case(option))
 }

@@ -136,7 +136,7 @@ impl Asked for Record {
             Header::ContentLength => (&CONTENT_LENGTH, b"CONTENT_LENGTH"),
         };
         match &self.request.head {
-            Head::Http { .. } => self.request.field(name).map(Cow::Borrowed),
+            Head::Http(_) => self.request.field(name).map(Cow::Borrowed),
             Head::Uwsgi { vars, .. } => vars.get(variable).map(Cow::Borrowed),
         }
     }
@@ -162,13 +162,17 @@ impl Asked for Record {
                     (count + 1, bytes + size(name.len(), value.len()))
                 })
             }
-            Head::Http { fields, .. } => {
+            Head::Http(head) => {
                 let (mut count, mut bytes) = (0, 0);
-                for (name, value) in fields {
-                    let is_plain = matches!(name.as_str(), "content-type" | "content-length");
-                    let prefix = if is_plain { 0 } else { "HTTP_".len() };
+                let plain = |name: &[u8]| {
+                    [&b"content-type"[..], b"content-length"]
+                        .iter()
+                        .any(|plain| name.eq_ignore_ascii_case(plain))
+                };
+                for (name, value) in head.fields() {
+                    let prefix = if plain(name) { 0 } else { "HTTP_".len() };
                     count += 1;
-                    bytes += size(prefix + name.as_str().len(), value.len());
+                    bytes += size(prefix + name.len(), value.len());
                 }
                 for name in OF_EVERY_REQUEST {
                     count += 1;

@@ -20,6 +20,7 @@ use rwsgi_core::request_id::RequestId;
 use rwsgi_files::{Answer, Found};
 use rwsgi_protocol::body::{Body, End};
 use rwsgi_protocol::header::content_length;
+use rwsgi_protocol::http1::RequestHead;
 use rwsgi_protocol::request::{Expectation, Request};
 
 use crate::commons;
@@ -64,8 +65,10 @@ pub(crate) async fn answer_http(
     connection: Arc<Connection>,
     request: http::Request<Incoming>,
 ) -> Result<Response<Outgoing>, Aborted> {
-    let (head, incoming) = request.into_parts();
-    answer(worker, connection, Request::http(head), Source::Http(incoming)).await
+    let (parts, incoming) = request.into_parts();
+    let head = RequestHead::of_parts(&parts);
+    let request = Request::http(parts.method, head);
+    answer(worker, connection, request, Source::Http(incoming)).await
 }
 
 /// The connection's half: brings the body, waits for the response.
@@ -172,8 +175,8 @@ fn own_file(worker: &Worker, request: &Request) -> Option<OwnAnswer> {
     if worker.files.is_empty() {
         return None;
     }
-    let (path, target, fields) = (request.path_info(), request.target(), request.fields());
-    match worker.files.answer(&request.method, &path, &target, &fields) {
+    let (path, target) = (request.path_info(), request.target());
+    match worker.files.answer(&request.method, &path, &target, &|| request.fields()) {
         Found::Answer(answer) => Some(OwnAnswer::File(answer)),
         Found::Miss => None,
         Found::Refused(error) => {

@@ -11,6 +11,7 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use rwsgi_files::{FileBody, Segment};
 use rwsgi_protocol::body::End;
+use rwsgi_protocol::request::Request;
 
 use crate::connection::Connection;
 use crate::exchange::{Exchange, Next};
@@ -118,6 +119,32 @@ impl Outgoing {
     /// A body that comes bit by bit; `length` is what its head promised.
     pub(crate) fn stream(link: Link, length: Option<u64>, record: Record) -> Self {
         Self { content: Content::Stream(link), promised: length, record }
+    }
+
+    /// Whose response it is.
+    pub(crate) fn request(&self) -> &Request {
+        &self.record.request
+    }
+
+    /// All of it, as sent, if it is there and `is_wanted` says so of its length.
+    ///
+    /// # Errors
+    /// Itself, if not.
+    pub(crate) fn into_whole(mut self, is_wanted: impl FnOnce(u64) -> bool) -> Result<Bytes, Self> {
+        let bytes = match &mut self.content {
+            Content::Whole(bytes) => bytes.take().unwrap_or_default(),
+            Content::Ended => Bytes::new(),
+            Content::Stream(_) | Content::File(_) => return Err(self),
+        };
+        if !is_wanted(bytes.len() as u64) {
+            if !bytes.is_empty() {
+                self.content = Content::Whole(Some(bytes));
+            }
+            return Err(self);
+        }
+        let bytes = self.count(bytes);
+        self.end();
+        Ok(bytes)
     }
 
     fn end(&mut self) {

@@ -21,8 +21,8 @@ use crate::worker::{DrainReason, Worker};
 
 /// The longest time without a look at the deadlines of open connections, in milliseconds.
 const LONGEST_PAUSE: u64 = 60_000;
-/// Connections that have been parked before what they gave back is given to the system.
-const MANY_PARKED: u64 = 512;
+/// How often hyper's part of a connection is given back before the system gets it.
+const MANY_RESTS: u64 = 512;
 /// How long that is left alone then, in milliseconds.
 const TRIM_PAUSE: u64 = 10_000;
 /// Idle connections that are closed at a time to make room.
@@ -75,18 +75,19 @@ impl Worker {
         false
     }
 
-    /// A connection was parked. Between what lives on, the allocator keeps what it gave back.
-    pub(crate) fn count_parked(&self) {
-        if self.parked.fetch_add(1, Relaxed) >= MANY_PARKED {
+    /// A connection rests, and hyper's part of it was given back: the allocator keeps that, between what
+    /// lives on.
+    pub(crate) fn count_rest(&self) {
+        if self.rests.fetch_add(1, Relaxed) >= MANY_RESTS {
             self.deadlines.look_at(self.trim_at.load(Relaxed));
         }
     }
 
     fn trim(&self, now: u64) {
-        if self.parked.load(Relaxed) < MANY_PARKED || now < self.trim_at.load(Relaxed) {
+        if self.rests.load(Relaxed) < MANY_RESTS || now < self.trim_at.load(Relaxed) {
             return;
         }
-        self.parked.store(0, Relaxed);
+        self.rests.store(0, Relaxed);
         self.trim_at.store(now + TRIM_PAUSE, Relaxed);
         sys::trim_memory();
     }

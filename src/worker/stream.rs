@@ -1,11 +1,13 @@
 //! The socket, as hyper sees it.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::{Buf as _, Bytes};
 use hyper::rt::ReadBufCursor;
 use nix::sys::socket::{Shutdown, shutdown};
 use rwsgi_core::log::{self, Event};
@@ -49,6 +51,31 @@ impl Connection {
             Poll::Pending => self.writing.block(worker, &self.source),
         }
         sent
+    }
+
+    /// Sends all of two parts.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(crate) async fn send(
+        &self,
+        worker: &Worker,
+        mut first: Bytes,
+        mut second: Bytes,
+    ) -> io::Result<()> {
+        while first.has_remaining() || second.has_remaining() {
+            let parts = [IoSlice::new(&first), IoSlice::new(&second)];
+            let parts = if first.is_empty() { &parts[1..] } else { &parts[..] };
+            let parts = if second.is_empty() { &parts[..1] } else { parts };
+            let count = poll_fn(|cx| self.poll_send_parts(worker, cx, parts)).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            let of_first = count.min(first.len());
+            first.advance(of_first);
+            second.advance(count - of_first);
+        }
+        Ok(())
     }
 
     /// Sends of one part.

@@ -27,6 +27,8 @@ use crate::worker::Worker;
 pub(crate) enum Source {
     /// From hyper, which knows where the body ends.
     Http(Incoming),
+    /// All of them have come.
+    Here(Option<Bytes>),
     /// From the connection as they are, as many as its intake says.
     Plain(Arc<Worker>, Arc<Connection>),
 }
@@ -39,11 +41,16 @@ impl Source {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Http(incoming) => incoming.is_end_stream(),
+            Self::Here(bytes) => bytes.is_none(),
             Self::Plain(_, connection) => connection.intake().body_left == 0,
         }
     }
 
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+    /// The next bytes.
+    pub(crate) fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Broken>>> {
         match self {
             Self::Http(incoming) => loop {
                 let Some(frame) = ready!(Pin::new(&mut *incoming).poll_frame(cx)) else {
@@ -55,6 +62,7 @@ impl Source {
                     Err(_) => return Poll::Ready(Some(Err(Broken))),
                 }
             },
+            Self::Here(bytes) => Poll::Ready(bytes.take().map(Ok)),
             Self::Plain(worker, connection) => packet::poll_body(worker, connection, cx),
         }
     }

@@ -1,21 +1,20 @@
 //! The uwsgi protocol on a connection: one packet, a body, one response, the end.
 
 use std::future::poll_fn;
-use std::io::{IoSlice, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http::Response;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONNECTION, CONTENT_LENGTH};
 use http_body::Body as _;
-use hyper::ext::ReasonPhrase;
 use rwsgi_core::log::{self, Event};
 use rwsgi_protocol::request::Request;
 use rwsgi_protocol::response::has_no_content;
 
 use crate::connection::{Connection, Phase};
+use crate::encode::encode;
 use crate::packet::{self, Unserved};
 use crate::request;
 use crate::response::{Aborted, Outgoing};
@@ -48,7 +47,8 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
             complain(worker, connection, &error);
             if error.is_foreign() {
                 connection.enter(worker, Phase::Farewell);
-                if send(worker, connection, FOREIGN.as_bytes()).await.is_ok() {
+                let text = Bytes::from_static(FOREIGN.as_bytes());
+                if connection.send(worker, text, Bytes::new()).await.is_ok() {
                     connection.part(worker).await;
                 }
             }
@@ -81,7 +81,11 @@ async fn respond(
     if let (false, Some(length)) = (silent, body.size_hint().exact()) {
         head.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
     }
-    let mut pending = Some(Bytes::from(head_bytes(&head)));
+    head.headers_mut().remove(CONNECTION);
+    let mut text = Vec::with_capacity(256);
+    encode(&head, &mut text);
+    text.extend_from_slice(b"\r\n");
+    let mut pending = Some(Bytes::from(text));
     loop {
         // The head leaves together with the first chunk.
         let next =
@@ -89,7 +93,7 @@ async fn respond(
         let chunk = next.transpose()?.unwrap_or_default();
         let is_last = chunk.is_empty();
         let head = pending.take().unwrap_or_default();
-        send_both(worker, connection, head, chunk).await?;
+        connection.send(worker, head, chunk).await.map_err(drop)?;
         if is_last {
             return Ok(());
         }
@@ -113,59 +117,4 @@ async fn next(connection: &Connection, body: &mut Outgoing) -> Option<Result<Byt
             Err(Aborted) => return Some(Err(())),
         }
     }
-}
-
-/// Status line and fields, as a web server reads them: those of HTTP/1.
-fn head_bytes(head: &Response<()>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256);
-    let reason = head.extensions().get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
-    let usual = || head.status().canonical_reason().unwrap_or("").as_bytes();
-    let _ = write!(out, "HTTP/1.1 {} ", head.status().as_u16());
-    out.extend_from_slice(reason.unwrap_or_else(usual));
-    out.extend_from_slice(b"\r\n");
-    for (name, value) in head.headers() {
-        if name == http::header::CONNECTION {
-            continue;
-        }
-        title_case(name.as_str(), &mut out);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(b"\r\n");
-    out
-}
-
-fn title_case(name: &str, out: &mut Vec<u8>) {
-    let mut starts = true;
-    for byte in name.bytes() {
-        out.push(if starts { byte.to_ascii_uppercase() } else { byte });
-        starts = byte == b'-';
-    }
-}
-
-async fn send(worker: &Worker, connection: &Connection, bytes: &'static [u8]) -> Result<(), ()> {
-    send_both(worker, connection, Bytes::from_static(bytes), Bytes::new()).await
-}
-
-async fn send_both(
-    worker: &Worker,
-    connection: &Connection,
-    mut first: Bytes,
-    mut second: Bytes,
-) -> Result<(), ()> {
-    while first.has_remaining() || second.has_remaining() {
-        let parts = [IoSlice::new(&first), IoSlice::new(&second)];
-        let parts = if first.is_empty() { &parts[1..] } else { &parts[..] };
-        let parts = if second.is_empty() { &parts[..1] } else { parts };
-        let sent = poll_fn(|cx| connection.poll_send_parts(worker, cx, parts)).await;
-        let Ok(count) = sent else { return Err(()) };
-        if count == 0 {
-            return Err(());
-        }
-        let of_first = count.min(first.len());
-        first.advance(of_first);
-        second.advance(count - of_first);
-    }
-    Ok(())
 }

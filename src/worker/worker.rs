@@ -84,7 +84,7 @@ pub(crate) struct Worker {
     pub(crate) max_connections: u64,
     /// There was no room for another connection.
     pub(crate) full: AtomicBool,
-    pub(crate) parked: AtomicU64,
+    pub(crate) rests: AtomicU64,
     pub(crate) trim_at: AtomicU64,
     pub(crate) reactor: Arc<Reactor>,
     crew: OnceLock<Crew<Call>>,
@@ -374,7 +374,7 @@ impl Worker {
             proof: Proof::default(),
             max_connections: room_for(u64::from(config.http.max_connections)),
             full: AtomicBool::new(false),
-            parked: AtomicU64::new(0),
+            rests: AtomicU64::new(0),
             trim_at: AtomicU64::new(0),
             config,
             listeners,

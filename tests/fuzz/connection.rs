@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use http::{Method, Uri};
 pub use rwsgi_protocol::http1::Position;
-use rwsgi_protocol::http1::{Guard, Limits, Refusal, Verdict};
+use rwsgi_protocol::http1::{Guard, Limits, Outline, Refusal, Verdict};
 
 /// Small, so that they are met.
 pub const LIMITS: Limits = Limits { head: 1024, fields: 16 };
@@ -60,6 +60,20 @@ pub fn parse(head: &[u8]) -> (Method, Uri) {
     let mut fields = [httparse::EMPTY_HEADER; LIMITS.fields];
     let mut request = httparse::Request::new(&mut fields);
     assert_eq!(request.parse(head), Ok(httparse::Status::Complete(head.len())));
+    if let Some(outline) = Outline::of(head) {
+        // The express way reads it as hyper does.
+        let (length, closes) = (outline.head, outline.closes);
+        let (method, ours) = outline.fill(head.to_vec().into());
+        assert_eq!(length, head.len());
+        assert_eq!(request.method, Some(method.as_str()));
+        assert_eq!(request.path.map(str::as_bytes), Some(ours.target()));
+        let theirs = request.headers.iter().map(|field| (field.name.as_bytes(), field.value));
+        assert!(ours.fields().eq(theirs));
+        let ends = |(name, value): (&[u8], &[u8])| {
+            name.eq_ignore_ascii_case(b"connection") && value.eq_ignore_ascii_case(b"close")
+        };
+        assert_eq!(closes, ours.fields().any(ends));
+    }
     let method = request.method.map(|method| Method::from_bytes(method.as_bytes()));
     let target = request.path.map(Uri::try_from);
     match (method, target) {

@@ -1,5 +1,7 @@
 //! What a byte may be part of (RFC 9110, section 5.6; RFC 3986, section 3), and how far such bytes go.
 
+use memchr::memchr;
+
 /// A token (RFC 9110, section 5.6.2).
 pub(super) const TOKEN: u8 = 1;
 /// A path. Wider than RFC 3986 by what clients send unescaped, and not wider than `http::Uri`.
@@ -55,6 +57,17 @@ pub(super) fn is(byte: u8, class: u8) -> bool {
 pub(super) fn span(bytes: &[u8], start: usize, class: u8) -> usize {
     let rest = bytes.get(start..).unwrap_or_default();
     start + rest.iter().position(|&byte| !is(byte, class)).unwrap_or(rest.len())
+}
+
+/// The same as `span` with `TOKEN`, for what usually ends with a colon, not far away.
+pub(super) fn span_token(bytes: &[u8], start: usize) -> usize {
+    let rest = bytes.get(start..).unwrap_or_default();
+    if let Some(length) = memchr(b':', rest)
+        && rest[..length].iter().fold(TOKEN, |all, &byte| all & CLASSES[usize::from(byte)]) != 0
+    {
+        return start + length;
+    }
+    span(bytes, start, TOKEN)
 }
 
 /// Bytes that are looked at together, without a branch: the compiler takes 16 or more for one.
@@ -136,6 +149,13 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn a_name_ends_where_its_token_does(bytes in "[a-z:\u{0} \r-]{0,40}", start in 0_usize..40) {
+            let bytes = bytes.as_bytes();
+            let start = start.min(bytes.len());
+            proptest::prop_assert_eq!(span_token(bytes, start), span(bytes, start, TOKEN));
+        }
+
         #[test]
         fn eight_at_a_time_find_what_one_at_a_time_find(bytes: Vec<u8>, start in 0_usize..40) {
             let start = start.min(bytes.len());

@@ -48,6 +48,7 @@ impl Framing {
 
     /// Takes one field of the head.
     pub(super) fn field(&mut self, name: Name, value: &[u8]) -> Checked<()> {
+        let value = if name == Name::Other { value } else { value.trim_ascii() };
         match name {
             Name::Other => Ok(()),
             Name::Host if self.has_host => Err(&TWO_HOSTS),

@@ -6,16 +6,18 @@
 //!
 //! In the order of a request: `line` (the request line, with `authority` for hosts), `section`
 //! (fields), `framing` (where the message ends), `chunk` (a body in chunks). `byte` knows what
-//! a byte may be part of, `refusal` all that is refused.
+//! a byte may be part of, `refusal` all that is refused. `head` is what a head is once it has passed.
 
 mod authority;
 mod byte;
 mod chunk;
 mod framing;
+mod head;
 mod line;
 mod refusal;
 mod section;
 
+pub use head::{Outline, RequestHead};
 pub use refusal::Refusal;
 
 use chunk::{Chunks, Progress};

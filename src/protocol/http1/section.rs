@@ -1,6 +1,6 @@
 //! A section of fields, be it a head's or that of trailers (RFC 9110, section 6.3 and 6.5).
 
-use super::byte::{self, TOKEN};
+use super::byte;
 use super::refusal::{
     BARE_CR, BARE_LF, Checked, FIELD_COUNT, FIELD_LINE, FIELD_NAME, FIELD_SPACE, FIELD_VALUE,
     FOLDING, NAME_LENGTH,
@@ -92,7 +92,7 @@ impl Section {
     }
 
     fn name(&mut self, bytes: &[u8]) -> Checked<Option<Part>> {
-        self.at = byte::span(bytes, self.at, TOKEN);
+        self.at = byte::span_token(bytes, self.at);
         let name = &bytes[self.start..self.at];
         match bytes.get(self.at) {
             None => Ok(None),
@@ -118,7 +118,7 @@ impl Section {
         self.at = byte::span_value(bytes, self.at);
         match &bytes[self.at..] {
             [b'\r', b'\n', ..] => {
-                check(bytes[self.start..self.at].trim_ascii())?;
+                check(&bytes[self.start..self.at])?;
                 self.at += 2;
                 Ok(Some(Part::Line))
             }

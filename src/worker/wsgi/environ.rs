@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::header::COOKIE;
-use http::{HeaderMap, HeaderName, Uri, Version};
+use http::Method;
 use pyo3::exceptions::PyKeyError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use rwsgi_core::config::Protocol;
 use rwsgi_core::hash::Seed;
 use rwsgi_protocol::forwarded::Origin;
 use rwsgi_protocol::header::{environ_key, http_name, is_forwarding};
+use rwsgi_protocol::http1::RequestHead;
 use rwsgi_protocol::request::{Changes, Head};
 use rwsgi_protocol::uwsgi::Vars;
 
@@ -27,6 +28,23 @@ use crate::wsgi::stream::LogStream;
 
 /// Header names that are remembered; a client can send any.
 const REMEMBERED: usize = 512;
+/// The longest value of a field that is remembered.
+const LONGEST: usize = 256;
+/// How often in succession a value is remembered in vain.
+const TRIES: u8 = 16;
+
+/// What each request of HTTP sets.
+const SET: [&str; 7] = [
+    "wsgi.input",
+    "REQUEST_METHOD",
+    "REQUEST_URI",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
+];
+/// Variables from which on CPython makes a dictionary with room for 42, in a table of 64 places.
+const ROOMY: usize = 22;
 
 /// Makes environs, on one thread.
 pub(crate) struct Environ<'py> {
@@ -34,10 +52,12 @@ pub(crate) struct Environ<'py> {
     worker: Arc<Worker>,
     /// What never changes, for each listener.
     constants: Vec<(Arc<Listener>, Bound<'py, PyDict>)>,
-    /// Values that clients send again and again: methods, and the address of a proxy.
+    /// The peer, which often is a proxy.
+    address: Last<'py>,
+    /// Values that clients send again and again: methods, and addresses.
     repeated: HashMap<Box<str>, Bound<'py, PyString>, Seed>,
-    /// Keys of header fields.
-    keys: HashMap<HeaderName, Key<'py>, Seed>,
+    /// Keys of header fields, by their names in the case in which they come.
+    keys: HashMap<Box<[u8]>, (Key<'py>, Last<'py>), Seed>,
     /// Names of the variables of web servers.
     names: HashMap<Box<[u8]>, Bound<'py, PyString>, Seed>,
 }
@@ -51,6 +71,52 @@ enum Key<'py> {
     Plain(Bound<'py, PyString>),
     /// The same, if who sent it may speak for others.
     Forwarding(Bound<'py, PyString>),
+}
+
+/// The value that came last: of many fields all clients send the same, and one client the same again.
+#[derive(Default)]
+struct Last<'py> {
+    value: Option<(Box<[u8]>, Bound<'py, PyString>)>,
+    /// How often in succession it was remembered in vain.
+    misses: u8,
+}
+
+impl<'py> Last<'py> {
+    /// For a field. Secrets are kept no longer than their requests.
+    fn of(field: &str) -> Self {
+        let secrets = ["cookie", "authorization", "proxy-authorization"];
+        let is_secret = secrets.iter().any(|secret| field.eq_ignore_ascii_case(secret));
+        Self { value: None, misses: if is_secret { TRIES } else { 0 } }
+    }
+
+    fn string(&mut self, py: Python<'py>, value: &[u8]) -> PyResult<Bound<'py, PyString>> {
+        if let Some((known, string)) = &self.value
+            && **known == *value
+        {
+            self.misses = 0;
+            return Ok(string.clone());
+        }
+        let string = latin1(py, value)?;
+        if self.misses < TRIES && value.len() <= LONGEST {
+            self.misses += 1;
+            self.value = Some((value.into(), string.clone()));
+        }
+        Ok(string)
+    }
+}
+
+/// Prepares a dictionary for being copied: a variable that is there costs less to set than one that comes,
+/// and its copies have room for the fields of a browser, as they get tables of the same size.
+fn make_room(constant: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = constant.py();
+    for key in SET {
+        constant.set_item(PyString::intern(py, key), py.None())?;
+    }
+    let more: Vec<_> = (constant.len()..ROOMY).map(|number| format!("rwsgi.{number}")).collect();
+    for key in &more {
+        constant.set_item(key, py.None())?;
+    }
+    more.iter().try_for_each(|key| constant.del_item(key))
 }
 
 impl<'py> Environ<'py> {
@@ -77,6 +143,9 @@ impl<'py> Environ<'py> {
             constant.set_item(PyString::intern(py, "SERVER_NAME"), &listener.server_name)?;
             constant.set_item(PyString::intern(py, "SERVER_PORT"), &listener.server_port)?;
             constant.set_item(PyString::intern(py, "SERVER_PROTOCOL"), "HTTP/1.1")?;
+            if listener.protocol == Protocol::Http {
+                make_room(&constant)?;
+            }
             Ok((Arc::clone(listener), constant))
         };
         let constants = worker.listeners.iter().map(for_listener).collect::<PyResult<_>>()?;
@@ -84,6 +153,7 @@ impl<'py> Environ<'py> {
             py,
             worker: Arc::clone(worker),
             constants,
+            address: Last::default(),
             repeated: HashMap::default(),
             keys: HashMap::default(),
             names: HashMap::default(),
@@ -100,12 +170,11 @@ impl<'py> Environ<'py> {
         let request = &*call.request;
         environ.set_item(intern!(self.py, "wsgi.input"), input)?;
         match &request.head {
-            Head::Http { uri, version, fields } => {
-                self.target(call, uri, *version, &environ)?;
-                self.fields(call, fields, &environ)?;
-                if let Some(authority) = uri.authority() {
+            Head::Http(head) => {
+                self.target(call, head, &environ)?;
+                self.fields(call, head, &environ)?;
+                if let Some(host) = head.authority() {
                     // RFC 9112, section 3.2.2: then the Host field does not count.
-                    let host = authority.as_str().as_bytes();
                     environ.set_item(intern!(self.py, "HTTP_HOST"), latin1(self.py, host)?)?;
                 }
             }
@@ -151,22 +220,32 @@ impl<'py> Environ<'py> {
     fn target(
         &mut self,
         call: &Call,
-        uri: &Uri,
-        version: Version,
+        head: &RequestHead,
         environ: &Bound<'py, PyDict>,
     ) -> PyResult<()> {
         let py = self.py;
         let request = &*call.request;
         let peer = call.connection.peer();
-        environ.set_item(intern!(py, "REQUEST_METHOD"), self.repeated(request.method.as_str())?)?;
-        environ.set_item(intern!(py, "REMOTE_ADDR"), self.repeated(&peer.address)?)?;
+        let method = match request.method {
+            Method::GET => intern!(py, "GET").clone(),
+            _ => self.repeated(request.method.as_str())?,
+        };
+        environ.set_item(intern!(py, "REQUEST_METHOD"), method)?;
+        let address = self.address.string(py, peer.address.as_bytes())?;
+        environ.set_item(intern!(py, "REMOTE_ADDR"), address)?;
         let set =
             |key: &Bound<'py, PyString>, value: &[u8]| environ.set_item(key, latin1(py, value)?);
-        set(intern!(py, "PATH_INFO"), &request.path_info())?;
-        set(intern!(py, "QUERY_STRING"), uri.query().unwrap_or("").as_bytes())?;
-        set(intern!(py, "REQUEST_URI"), &request.target())?;
+        let (target, path) = (head.target(), request.path_info());
+        let uri = latin1(py, target)?;
+        if *path == *target {
+            environ.set_item(intern!(py, "PATH_INFO"), &uri)?;
+        } else {
+            set(intern!(py, "PATH_INFO"), &path)?;
+        }
+        environ.set_item(intern!(py, "REQUEST_URI"), uri)?;
+        set(intern!(py, "QUERY_STRING"), head.path_and_query().1)?;
         set(intern!(py, "REMOTE_PORT"), peer.port.as_bytes())?;
-        if version != Version::HTTP_11 {
+        if head.is_1_0() {
             set(intern!(py, "SERVER_PROTOCOL"), request.protocol().as_bytes())?;
         }
         Ok(())
@@ -242,54 +321,71 @@ impl<'py> Environ<'py> {
     fn fields(
         &mut self,
         call: &Call,
-        fields: &HeaderMap,
+        head: &RequestHead,
         environ: &Bound<'py, PyDict>,
     ) -> PyResult<()> {
-        if fields.keys_len() == fields.len() {
-            for (name, value) in fields {
-                if let Some(key) = self.key_of(call, name) {
-                    environ.set_item(key, latin1(self.py, value.as_bytes())?)?;
-                }
+        let mut length = environ.len();
+        for (name, value) in head.fields() {
+            if let Some((Key::Plain(key), last)) = self.keys.get_mut(name) {
+                environ.set_item(&*key, last.string(self.py, value)?)?;
+                length += 1;
+            } else if let Some(key) = self.key_of(call, name) {
+                environ.set_item(key, latin1(self.py, value)?)?;
+                length += 1;
             }
-            return Ok(());
         }
-        for name in fields.keys() {
+        // Fewer than that: a later field has taken the place of one of the same name.
+        if environ.len() == length { Ok(()) } else { self.repeated_fields(call, head, environ) }
+    }
+
+    fn repeated_fields(
+        &mut self,
+        call: &Call,
+        head: &RequestHead,
+        environ: &Bound<'py, PyDict>,
+    ) -> PyResult<()> {
+        for (name, _) in head.fields() {
             let Some(key) = self.key_of(call, name) else { continue };
-            let separator: &[u8] = if name == COOKIE { b"; " } else { b", " };
-            let values: Vec<&[u8]> =
-                fields.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
-            environ.set_item(key, latin1(self.py, &values.join(separator))?)?;
+            let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b", " };
+            let same = head.fields().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+            let values: Vec<&[u8]> = same.map(|(_, value)| value).collect();
+            if values.len() > 1 {
+                environ.set_item(key, latin1(self.py, &values.join(separator))?)?;
+            }
         }
         Ok(())
     }
 
     /// The variable that a field becomes in the environ of this request, if it does.
-    fn key_of(&mut self, call: &Call, name: &HeaderName) -> Option<Bound<'py, PyString>> {
+    fn key_of(&mut self, call: &Call, name: &[u8]) -> Option<Bound<'py, PyString>> {
         match self.key(name) {
             Key::Dropped => None,
             Key::Plain(key) => Some(key),
             Key::Forwarding(key) => {
                 let (origins, connection) = (&self.worker.origins, &call.connection);
                 let kept = origins.forwarding(connection, &call.request) == Forwarding::Kept;
+                let name = String::from_utf8_lossy(name).to_ascii_lowercase();
                 if !kept {
-                    origins.cleared(connection, name.as_str());
+                    origins.cleared(connection, &name);
                 }
-                (kept && origins.sets(name.as_str())).then_some(key)
+                (kept && origins.sets(&name)).then_some(key)
             }
         }
     }
 
-    fn key(&mut self, name: &HeaderName) -> Key<'py> {
-        if let Some(key) = self.keys.get(name) {
+    fn key(&mut self, name: &[u8]) -> Key<'py> {
+        if let Some((key, _)) = self.keys.get(name) {
             return key.clone();
         }
-        let key = match environ_key(name.as_str()) {
+        // The guard passes ASCII only.
+        let text = String::from_utf8_lossy(name);
+        let key = match environ_key(&text) {
             None => Key::Dropped,
-            Some(key) if is_forwarding(name) => Key::Forwarding(PyString::intern(self.py, &key)),
+            Some(key) if is_forwarding(&text) => Key::Forwarding(PyString::intern(self.py, &key)),
             Some(key) => Key::Plain(PyString::intern(self.py, &key)),
         };
         if self.keys.len() < REMEMBERED {
-            self.keys.insert(name.clone(), key.clone());
+            self.keys.insert(name.into(), (key.clone(), Last::of(&text)));
         }
         key
     }

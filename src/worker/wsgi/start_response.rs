@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use rwsgi_protocol::{header, status};
 
-use crate::ffi::to_latin1;
+use crate::ffi::{ascii, to_latin1};
 use crate::wsgi::body::share;
 use crate::wsgi::known::Known;
 use crate::wsgi::reply::Reply;
@@ -178,10 +178,15 @@ fn parse_field(item: &Bound<'_, PyAny>) -> PyResult<(HeaderName, HeaderValue)> {
     };
     // The value may be a secret, or long: the name is enough to find it.
     let bad = |rule: &str| PyValueError::new_err(format!("bad header {name:?}: {rule}"));
-    let value = to_latin1(value).map_err(|_| bad(NOT_LATIN_1))?;
     let checked = |name: HeaderName| {
-        let value = header::response_value(&name, value.as_bytes());
-        value.map(|value| (name, value)).map_err(|rule| bad(&rule.to_string()))
+        let checked = match ascii(value) {
+            Some(bytes) => header::response_value(&name, bytes),
+            None => {
+                let bytes = to_latin1(value).map_err(|_| bad(NOT_LATIN_1))?;
+                header::response_value(&name, bytes.as_bytes())
+            }
+        };
+        checked.map(|value| (name, value)).map_err(|rule| bad(&rule.to_string()))
     };
     if let Some(known) = NAMES.with_borrow(|names| names.get(name).cloned()) {
         return checked(known);

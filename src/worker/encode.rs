@@ -1,0 +1,98 @@
+//! The head of a response as it goes over the wire, where hyper does not write it.
+
+use std::cell::RefCell;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::header::CONTENT_LENGTH;
+use http::{HeaderName, Response, StatusCode};
+use hyper::ext::ReasonPhrase;
+
+thread_local! {
+    /// The second since 1970 that was said last, and how.
+    static DATE: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+}
+
+/// Status line and fields.
+pub(crate) fn encode(head: &Response<()>, out: &mut Vec<u8>) {
+    encode_without(head, None, out);
+}
+
+/// All of a head whose body is there as a whole, as hyper would write it.
+pub(crate) fn encode_whole(head: &Response<()>, length: usize, out: &mut Vec<u8>) {
+    // hyper says of no content at the end that there is none.
+    let unsaid = (length == 0).then_some(&CONTENT_LENGTH);
+    encode_without(head, unsaid, out);
+    if length == 0 {
+        out.extend_from_slice(b"Content-Length: 0\r\n");
+    } else if !head.headers().contains_key(CONTENT_LENGTH) {
+        out.extend_from_slice(b"Content-Length: ");
+        decimal(length, out);
+        out.extend_from_slice(b"\r\n");
+    }
+    if !head.headers().contains_key(http::header::DATE) {
+        date(out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn encode_without(head: &Response<()>, unsaid: Option<&HeaderName>, out: &mut Vec<u8>) {
+    let status = head.status();
+    let reason = head.extensions().get::<ReasonPhrase>();
+    if status == StatusCode::OK && reason.is_none() {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        let usual = || status.canonical_reason().unwrap_or("").as_bytes();
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(reason.map_or_else(usual, ReasonPhrase::as_bytes));
+        out.extend_from_slice(b"\r\n");
+    }
+    for (name, value) in head.headers() {
+        if unsaid == Some(name) {
+            continue;
+        }
+        title_case(name.as_str().as_bytes(), out);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn title_case(name: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(name);
+    let mut before = b'-';
+    for byte in &mut out[start..] {
+        if before == b'-' {
+            byte.make_ascii_uppercase();
+        }
+        before = *byte;
+    }
+}
+
+fn decimal(mut number: usize, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+fn date(out: &mut Vec<u8>) {
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    DATE.with_borrow_mut(|(said, text)| {
+        if *said != second || text.is_empty() {
+            *text = format!("Date: {}\r\n", httpdate::fmt_http_date(now));
+            *said = second;
+        }
+        out.extend_from_slice(text.as_bytes());
+    });
+}

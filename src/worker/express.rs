@@ -1,0 +1,149 @@
+//! The express way of common requests: past hyper, which reads each head again, makes a map of it, and
+//! writes the response's.
+//!
+//! The head that the guard has passed is there as text, and its body as a whole
+//! ([`Outline`]); `request::answer` does with both what it does for hyper; and a response that is
+//! there as a whole leaves with one system call. When one of this is not so, hyper has the
+//! connection until it is idle again. Where only the response is uncommon, hyper reads the same
+//! request, and gets the response that was made.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::{Buf as _, Bytes};
+use http::Response;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
+use rwsgi_protocol::http1::Outline;
+use rwsgi_protocol::request::{Head, Request};
+use rwsgi_protocol::response::status_forbids_content;
+
+use crate::connection::{Connection, Phase};
+use crate::encode;
+use crate::hole::JOIN;
+use crate::request;
+use crate::response::Outgoing;
+use crate::upload::Source;
+use crate::worker::Worker;
+
+thread_local! {
+    /// Where this thread puts a response together.
+    static OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What comes of a request, and what is to be done about the next one.
+pub(crate) enum Outcome {
+    /// It is answered, and another one may come.
+    Answered,
+    /// The connection is done with.
+    Ended,
+    /// It is hyper's; so is the response, if it has been made.
+    Hyper(Option<Box<Response<Outgoing>>>),
+}
+
+/// Serves the request whose head is there.
+pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) -> Outcome {
+    let Some(common) = connection.take_common(worker) else { return Outcome::Hyper(None) };
+    let source = Source::Here(common.body);
+    let (ours, theirs) = (Arc::clone(worker), Arc::clone(connection));
+    let Ok(response) = request::answer(ours, theirs, common.request, source).await else {
+        return Outcome::Ended;
+    };
+    let (head, outgoing) = response.into_parts();
+    let head = Response::from_parts(head, ());
+    let body = match outgoing.into_whole(|length| is_common(&head, length)) {
+        Ok(body) => body,
+        Err(outgoing) => {
+            if let Head::Http(asked) = &outgoing.request().head {
+                connection.intake().give_back(asked.text());
+            }
+            return Outcome::Hyper(Some(Box::new(head.map(|()| outgoing))));
+        }
+    };
+    let closes = common.closes || head.headers().contains_key(CONNECTION);
+    if !send(worker, connection, head, body, common.closes).await || closes {
+        return Outcome::Ended;
+    }
+    connection.enter(worker, Phase::Idle);
+    worker.make_room();
+    Outcome::Answered
+}
+
+/// A request that takes no more than what is there.
+pub(crate) struct Common {
+    request: Request,
+    body: Option<Bytes>,
+    closes: bool,
+}
+
+impl Connection {
+    /// Takes the request whose head is there, if it is common and its body there as a whole.
+    fn take_common(&self, worker: &Worker) -> Option<Common> {
+        let mut intake = self.intake();
+        let outline = Outline::of(intake.passed())?;
+        let (start, length) = (outline.head, outline.length()?);
+        let text = intake.take(length)?;
+        // While the intake is locked: nobody may take the connection for idle.
+        self.count(worker, length);
+        drop(intake);
+        let body = (start < length).then(|| text.slice(start..));
+        let closes = outline.closes;
+        let (method, head) = outline.fill(text);
+        Some(Common { request: Request::http(method, head), body, closes })
+    }
+}
+
+/// Whether hyper would do nothing with such a response but write it.
+fn is_common(head: &Response<()>, length: u64) -> bool {
+    let fields = head.headers();
+    let mut connection = fields.get_all(CONNECTION).iter();
+    let said = fields.get(CONTENT_LENGTH);
+    !status_forbids_content(head.status())
+        && said.is_none_or(|said| rwsgi_protocol::header::content_length(said) == Some(length))
+        && connection.next().is_none_or(|option| option == "close")
+        && connection.next().is_none()
+        && !fields.contains_key(TRANSFER_ENCODING)
+        && !fields.contains_key(TRAILER)
+}
+
+/// Sends a response; `false` when the connection is gone.
+async fn send(
+    worker: &Worker,
+    connection: &Connection,
+    mut head: Response<()>,
+    body: Bytes,
+    closes: bool,
+) -> bool {
+    if closes {
+        head.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
+    }
+    // What the kernel does not take at once is all that is copied.
+    let rest = poll_fn(|cx| {
+        OUT.with_borrow_mut(|out| {
+            out.clear();
+            encode::encode_whole(&head, body.len(), out);
+            let joins = out.len() + body.len() <= JOIN;
+            let apart = if joins {
+                out.extend_from_slice(&body);
+                Bytes::new()
+            } else {
+                body.clone()
+            };
+            let parts = [IoSlice::new(out), IoSlice::new(&apart)];
+            let parts = if joins { &parts[..1] } else { &parts[..] };
+            let sent = match connection.poll_send_parts(worker, cx, parts) {
+                Poll::Ready(Ok(sent)) => sent,
+                Poll::Ready(Err(_)) => return Poll::Ready(None),
+                Poll::Pending => 0,
+            };
+            let first = out.get(sent..).map_or_else(Bytes::new, Bytes::copy_from_slice);
+            let mut second = apart;
+            second.advance(sent.saturating_sub(out.len()));
+            Poll::Ready(Some((first, second)))
+        })
+    });
+    let Some((first, second)) = rest.await else { return false };
+    connection.send(worker, first, second).await.is_ok()
+}
