@@ -24,10 +24,10 @@ CALLS = ("epoll_wait", "recvfrom", "sendto")
 Limit = collections.namedtuple("Limit", "instructions allocations")
 Row = collections.namedtuple("Row", "request options limit")
 ROWS = [
-    Row(wire.KEEP_ALIVE, (), Limit(14_500, 10)),
-    Row(wire.BROWSING, (), Limit(25_000, 10)),
-    Row(wire.POST, (), Limit(18_000, 12)),
-    Row(wire.KEEP_ALIVE, ("--logto", "{directory}/requests.log"), Limit(16_500, 10)),
+    Row(wire.KEEP_ALIVE, (), Limit(11_000, 7)),
+    Row(wire.BROWSING, (), Limit(21_500, 7)),
+    Row(wire.POST, (), Limit(14_500, 9)),
+    Row(wire.KEEP_ALIVE, ("--logto", "{directory}/requests.log"), Limit(13_000, 7)),
 ]
 
 

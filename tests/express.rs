@@ -43,6 +43,11 @@ fn requests() -> Vec<String> {
         "/bad_value",
         "/send?X-Sendfile=/none",
         "//a/b?",
+        "/repeated?1",
+        "/repeated?2",
+        "/repeated?3",
+        "/repeated?4",
+        "/repeated?6",
     ];
     let mut requests = Vec::new();
     for path in paths {

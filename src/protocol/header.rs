@@ -91,17 +91,21 @@ pub fn response_name(name: &[u8]) -> Result<HeaderName, BadField> {
     if is_hop_by_hop(&name) { Err(BadField::HopByHop) } else { Ok(name) }
 }
 
+/// A value of an application's, without the blanks around it; `None` if it has control characters. Of
+/// those HTTP allows tabs; PEP 3333 allows none, not even around the value.
+pub fn plain_value(value: &[u8]) -> Option<&[u8]> {
+    // Without a branch for each byte: the compiler takes many of them for one.
+    let is_control = value.iter().fold(false, |any, &byte| any | (byte < b' ') | (byte == 0x7f));
+    (!is_control).then(|| trim(value))
+}
+
 /// The value of the field `name` of an application's response.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn response_value(name: &HeaderName, value: &[u8]) -> Result<HeaderValue, BadField> {
-    // Of the control characters HTTP allows tabs; PEP 3333 allows none, not even around the value.
-    // Without a branch for each byte: the compiler takes many of them for one.
-    if value.iter().fold(false, |any, byte| any | byte.is_ascii_control()) {
-        return Err(BadField::Value);
-    }
-    let value = HeaderValue::from_bytes(trim(value)).map_err(|_| BadField::Value)?;
+    let value = plain_value(value).ok_or(BadField::Value)?;
+    let value = HeaderValue::from_bytes(value).map_err(|_| BadField::Value)?;
     if *name == http::header::CONTENT_LENGTH && content_length(&value).is_none() {
         return Err(BadField::Length);
     }

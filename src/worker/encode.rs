@@ -3,13 +3,13 @@
 use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderName, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 thread_local! {
     /// The second since 1970 that was said last, and how.
-    static DATE: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+    static SAID: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
 
 /// Status line and fields.
@@ -22,32 +22,13 @@ pub(crate) fn encode_whole(head: &Response<()>, length: usize, out: &mut Vec<u8>
     // hyper says of no content at the end that there is none.
     let unsaid = (length == 0).then_some(&CONTENT_LENGTH);
     encode_without(head, unsaid, out);
-    if length == 0 {
-        out.extend_from_slice(b"Content-Length: 0\r\n");
-    } else if !head.headers().contains_key(CONTENT_LENGTH) {
-        out.extend_from_slice(b"Content-Length: ");
-        decimal(length, out);
-        out.extend_from_slice(b"\r\n");
-    }
-    if !head.headers().contains_key(http::header::DATE) {
-        date(out);
-    }
-    out.extend_from_slice(b"\r\n");
+    let fields = head.headers();
+    let is_said = length > 0 && fields.contains_key(CONTENT_LENGTH);
+    end((!is_said).then_some(length), fields.contains_key(DATE), out);
 }
 
 fn encode_without(head: &Response<()>, unsaid: Option<&HeaderName>, out: &mut Vec<u8>) {
-    let status = head.status();
-    let reason = head.extensions().get::<ReasonPhrase>();
-    if status == StatusCode::OK && reason.is_none() {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-    } else {
-        let usual = || status.canonical_reason().unwrap_or("").as_bytes();
-        out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(status.as_str().as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(reason.map_or_else(usual, ReasonPhrase::as_bytes));
-        out.extend_from_slice(b"\r\n");
-    }
+    status_line(head.status(), head.extensions().get::<ReasonPhrase>(), out);
     for (name, value) in head.headers() {
         if unsaid == Some(name) {
             continue;
@@ -59,7 +40,34 @@ fn encode_without(head: &Response<()>, unsaid: Option<&HeaderName>, out: &mut Ve
     }
 }
 
-fn title_case(name: &[u8], out: &mut Vec<u8>) {
+/// The first line.
+pub(crate) fn status_line(status: StatusCode, reason: Option<&ReasonPhrase>, out: &mut Vec<u8>) {
+    if status == StatusCode::OK && reason.is_none() {
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
+    let usual = || status.canonical_reason().unwrap_or("").as_bytes();
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(reason.map_or_else(usual, ReasonPhrase::as_bytes));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The last lines: how long the body is and what time it is, if that is not said yet, and an empty one.
+pub(crate) fn end(length: Option<usize>, has_date: bool, out: &mut Vec<u8>) {
+    if let Some(length) = length {
+        out.extend_from_slice(b"Content-Length: ");
+        decimal(length, out);
+        out.extend_from_slice(b"\r\n");
+    }
+    if !has_date {
+        date(out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// As hyper writes names with `title_case_headers`.
+pub(crate) fn title_case(name: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(name);
     let mut before = b'-';
@@ -88,7 +96,7 @@ fn decimal(mut number: usize, out: &mut Vec<u8>) {
 fn date(out: &mut Vec<u8>) {
     let now = SystemTime::now();
     let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    DATE.with_borrow_mut(|(said, text)| {
+    SAID.with_borrow_mut(|(said, text)| {
         if *said != second || text.is_empty() {
             *text = format!("Date: {}\r\n", httpdate::fmt_http_date(now));
             *said = second;

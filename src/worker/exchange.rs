@@ -14,11 +14,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
 use rwsgi_files::FileBody;
 use rwsgi_protocol::body::{Body, End, Read};
 
 use crate::spool::Spool;
+use crate::wsgi::lines::Head;
 
 /// Response bytes that wait for the client in memory.
 const HIGH_WATER: usize = 128 * 1024;
@@ -85,7 +85,7 @@ struct Spill {
 struct State {
     incoming: Body,
     wanted: bool,
-    head: Option<(Response<()>, Payload)>,
+    head: Option<(Head, Payload)>,
     outgoing: VecDeque<Bytes>,
     queued: usize,
     spill: Option<Spill>,
@@ -144,12 +144,12 @@ impl Exchange {
     }
 
     /// Answers. Only the first answer counts.
-    pub(crate) fn respond(&self, head: Response<()>, payload: Payload) {
+    pub(crate) fn respond(&self, head: impl Into<Head>, payload: Payload) {
         let mut state = self.lock();
         if matches!(payload, Payload::Whole(_) | Payload::File(_)) {
             state.end = End::Complete;
         }
-        state.head = Some((head, payload));
+        state.head = Some((head.into(), payload));
         Self::wake(state);
     }
 
@@ -295,7 +295,7 @@ impl Exchange {
     }
 
     /// Takes the answer.
-    pub(crate) fn poll_head(&self, cx: &Context<'_>) -> Poll<Option<(Response<()>, Payload)>> {
+    pub(crate) fn poll_head(&self, cx: &Context<'_>) -> Poll<Option<(Head, Payload)>> {
         let mut state = self.lock();
         if let Some(answer) = state.head.take() {
             return Poll::Ready(Some(answer));

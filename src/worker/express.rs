@@ -16,17 +16,19 @@ use std::task::Poll;
 use bytes::{Buf as _, Bytes};
 use http::Response;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
+use http_body::Body as _;
 use rwsgi_protocol::http1::Outline;
-use rwsgi_protocol::request::{Head, Request};
+use rwsgi_protocol::request::{self as asked, Request};
 use rwsgi_protocol::response::status_forbids_content;
 
 use crate::connection::{Connection, Phase};
 use crate::encode;
 use crate::hole::JOIN;
-use crate::request;
+use crate::request::{self, Answered};
 use crate::response::Outgoing;
 use crate::upload::Source;
 use crate::worker::Worker;
+use crate::wsgi::lines::Head;
 
 thread_local! {
     /// Where this thread puts a response together.
@@ -48,22 +50,24 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) ->
     let Some(common) = connection.take_common(worker) else { return Outcome::Hyper(None) };
     let source = Source::Here(common.body);
     let (ours, theirs) = (Arc::clone(worker), Arc::clone(connection));
-    let Ok(response) = request::answer(ours, theirs, common.request, source).await else {
-        return Outcome::Ended;
-    };
-    let (head, outgoing) = response.into_parts();
-    let head = Response::from_parts(head, ());
-    let body = match outgoing.into_whole(|length| is_common(&head, length)) {
+    let answer = request::answer(ours, theirs, common.request, source).await;
+    let Ok(Answered { head, body }) = answer else { return Outcome::Ended };
+    // hyper says of no content at the end that there is none.
+    let mut head = if body.is_end_stream() { head.into_map().into() } else { head };
+    let body = match body.into_whole(|length| is_common(&head, length)) {
         Ok(body) => body,
-        Err(outgoing) => {
-            if let Head::Http(asked) = &outgoing.request().head {
-                connection.intake().give_back(asked.text());
+        Err(body) => {
+            if let asked::Head::Http(head) = &body.request().head {
+                connection.intake().give_back(head.text());
             }
-            return Outcome::Hyper(Some(Box::new(head.map(|()| outgoing))));
+            return Outcome::Hyper(Some(Box::new(Answered { head, body }.into_response())));
         }
     };
-    let closes = common.closes || head.headers().contains_key(CONNECTION);
-    if !send(worker, connection, head, body, common.closes).await || closes {
+    if common.closes {
+        head.close();
+    }
+    let closes = head.closes();
+    if !send(worker, connection, &head, body).await || closes {
         return Outcome::Ended;
     }
     connection.enter(worker, Phase::Idle);
@@ -96,7 +100,11 @@ impl Connection {
 }
 
 /// Whether hyper would do nothing with such a response but write it.
-fn is_common(head: &Response<()>, length: u64) -> bool {
+fn is_common(head: &Head, length: u64) -> bool {
+    let head = match head {
+        Head::Lines(lines) => return lines.length.unwrap_or(length) == length,
+        Head::Map(head) => head,
+    };
     let fields = head.headers();
     let mut connection = fields.get_all(CONNECTION).iter();
     let said = fields.get(CONTENT_LENGTH);
@@ -109,21 +117,15 @@ fn is_common(head: &Response<()>, length: u64) -> bool {
 }
 
 /// Sends a response; `false` when the connection is gone.
-async fn send(
-    worker: &Worker,
-    connection: &Connection,
-    mut head: Response<()>,
-    body: Bytes,
-    closes: bool,
-) -> bool {
-    if closes {
-        head.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
-    }
+async fn send(worker: &Worker, connection: &Connection, head: &Head, body: Bytes) -> bool {
     // What the kernel does not take at once is all that is copied.
     let rest = poll_fn(|cx| {
         OUT.with_borrow_mut(|out| {
             out.clear();
-            encode::encode_whole(&head, body.len(), out);
+            match head {
+                Head::Lines(lines) => lines.encode(body.len(), out),
+                Head::Map(head) => encode::encode_whole(head, body.len(), out),
+            }
             let joins = out.len() + body.len() <= JOIN;
             let apart = if joins {
                 out.extend_from_slice(&body);

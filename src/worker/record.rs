@@ -16,6 +16,7 @@ use crate::commons;
 use crate::connection::{Connection, Phase};
 use crate::route;
 use crate::worker::Worker;
+use crate::wsgi::lines::Lines;
 
 /// What the log says for a response that was never begun because its client left (as nginx does).
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -88,6 +89,14 @@ impl Record {
         }
         self.fields = u32::try_from(head.headers().len()).unwrap_or(u32::MAX);
         self.head_bytes = bytes as u64;
+    }
+
+    /// The same.
+    pub(crate) fn answer_lines(&mut self, lines: &Lines) {
+        self.status = lines.status.as_u16();
+        let reason = lines.status.canonical_reason().unwrap_or_default();
+        self.fields = lines.count;
+        self.head_bytes = ("HTTP/1.1 200 ".len() + reason.len() + 4 + lines.size()) as u64;
     }
 }
 

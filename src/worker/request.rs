@@ -34,6 +34,7 @@ use crate::route::{self, Routed, RoutedBody};
 use crate::upload::{self, Received, Source, Upload};
 use crate::worker::Worker;
 use crate::wsgi::body;
+use crate::wsgi::lines::{Head, Lines};
 use crate::wsgi::reply::Reply;
 
 /// A request that is to be run by a Python thread.
@@ -68,7 +69,7 @@ pub(crate) async fn answer_http(
     let (parts, incoming) = request.into_parts();
     let head = RequestHead::of_parts(&parts);
     let request = Request::http(parts.method, head);
-    answer(worker, connection, request, Source::Http(incoming)).await
+    Ok(answer(worker, connection, request, Source::Http(incoming)).await?.into_response())
 }
 
 /// The connection's half: brings the body, waits for the response.
@@ -80,7 +81,7 @@ pub(crate) async fn answer(
     connection: Arc<Connection>,
     mut request: Request,
     mut source: Source,
-) -> Result<Response<Outgoing>, Aborted> {
+) -> Result<Answered, Aborted> {
     connection.enter(&worker, Phase::Application);
     let origin = worker.origins.resolve(&connection, &mut request);
     let routed = match origin {
@@ -93,11 +94,11 @@ pub(crate) async fn answer(
         let message = format!("request refused: a trusted proxy sent what is no good: {error}");
         let entry = log::warning(Event::ClientError, message);
         worker.complain(&connection.peer().address, worker.about_request(entry, &request));
-        return Ok(refuse(StatusCode::BAD_REQUEST, record));
+        return Ok(refuse(StatusCode::BAD_REQUEST, record).into());
     }
     let routed = routed.map(OwnAnswer::Routed);
     if let Some(answer) = own_answer(&worker, &request, routed) {
-        return Ok(own_response(answer, &request, &source, record));
+        return Ok(own_response(answer, &request, &source, record).into());
     }
     let expects = request.expectation() == Expectation::Continue;
     let streams = expects || worker.config.http.buffered_bytes == 0;
@@ -109,7 +110,7 @@ pub(crate) async fn answer(
         match upload::receive(&worker, &connection, &mut source).await {
             Ok(Received::Memory(body)) => (Content::Exchange, body),
             Ok(Received::File(file)) => (Content::File(Arc::new(file)), Body::empty()),
-            Err(status) => return Ok(refuse(status, record)),
+            Err(status) => return Ok(refuse(status, record).into()),
         }
     };
     let upload =
@@ -132,7 +133,7 @@ pub(crate) async fn answer(
     let (head, payload) = match answer.await {
         Ok(answer) => answer.ok_or(Aborted)?,
         // The application learns it from the end of the exchange.
-        Err(status) => return Ok(refuse(status, record)),
+        Err(status) => return Ok(refuse(status, record).into()),
     };
     link.tell();
     Ok(assemble(&worker, &request, head, payload, link, record))
@@ -256,11 +257,20 @@ fn add_server(head: &mut Response<()>, connection: &Connection) {
 fn assemble(
     worker: &Worker,
     request: &Request,
-    mut head: Response<()>,
-    mut payload: Payload,
+    head: Head,
+    payload: Payload,
     link: Link,
     mut record: Record,
-) -> Response<Outgoing> {
+) -> Answered {
+    let is_plain = record.connection.listener.protocol == Protocol::Http
+        && route::leaves(&record)
+        && request.protocol() == "HTTP/1.1";
+    let (mut head, mut payload) = match (head, payload) {
+        (Head::Lines(lines), Payload::Whole(bytes)) if is_plain => {
+            return assemble_plain(worker, request, lines, bytes, &link, record);
+        }
+        (head, payload) => (head.into_map(), payload),
+    };
     if worker.files.replaces(&head) {
         match worker.files.sendfile(&mut head, &request.method, &request.fields()) {
             Ok(Some(file)) => payload = Payload::File(file),
@@ -269,7 +279,7 @@ fn assemble(
                 let message = format!("{} {}: {error}", request.method, request.path());
                 let entry = log::error(Event::ApplicationError, message);
                 worker.about_request(entry, request).send();
-                return refuse(error.status(), record);
+                return refuse(error.status(), record).into();
             }
         }
     }
@@ -288,10 +298,49 @@ fn assemble(
     if is_unread || persistence::ends(worker, request, is_open) {
         persistence::end(request, &mut head);
     }
-    match payload {
-        Payload::Whole(bytes) => head.map(|()| Outgoing::whole(bytes, record)),
-        Payload::Stream => head.map(|()| Outgoing::stream(link, length, record)),
-        Payload::File(file) => head.map(|()| Outgoing::file(file, record)),
+    let body = match payload {
+        Payload::Whole(bytes) => Outgoing::whole(bytes, record),
+        Payload::Stream => Outgoing::stream(link, length, record),
+        Payload::File(file) => Outgoing::file(file, record),
+    };
+    Answered { head: head.into(), body }
+}
+
+/// The same, where it is sent as the application has said it.
+fn assemble_plain(
+    worker: &Worker,
+    request: &Request,
+    mut lines: Lines,
+    bytes: Bytes,
+    link: &Link,
+    mut record: Record,
+) -> Answered {
+    record.answer_lines(&lines);
+    lines.add_server();
+    let is_unread = link.upload.is_some() || link.refusal.is_some();
+    if is_unread || persistence::ends(worker, request, false) {
+        lines.close();
+    }
+    Answered { head: lines.into(), body: Outgoing::whole(bytes, record) }
+}
+
+/// A response.
+pub(crate) struct Answered {
+    pub(crate) head: Head,
+    pub(crate) body: Outgoing,
+}
+
+impl Answered {
+    /// As hyper has it.
+    pub(crate) fn into_response(self) -> Response<Outgoing> {
+        self.head.into_map().map(|()| self.body)
+    }
+}
+
+impl From<Response<Outgoing>> for Answered {
+    fn from(response: Response<Outgoing>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self { head: Response::from_parts(parts, ()).into(), body }
     }
 }
 

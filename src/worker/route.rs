@@ -118,10 +118,18 @@ pub(crate) fn respond(record: &mut Record, head: &mut Response<()>) -> Option<Ro
     let Record { worker, request, changes, .. } = record;
     let router = &worker.router;
     let all = [request.changes.as_deref(), changes.as_deref()];
-    if !router.added.is_empty() || !router.removed.is_empty() || all != [None, None] {
+    if !router.leaves(all) {
         router.dress(all, head);
     }
     body
+}
+
+/// Whether [`respond`] has nothing to do.
+#[inline]
+pub(crate) fn leaves(record: &Record) -> bool {
+    let Record { worker, request, changes, .. } = record;
+    !worker.router.responds
+        && worker.router.leaves([request.changes.as_deref(), changes.as_deref()])
 }
 
 /// Those of `error-route`, then fields are collected, then those of `response-route`.
@@ -190,6 +198,12 @@ pub(crate) fn conclude(record: &mut Record, status: u16, took: Duration) {
 }
 
 impl Router {
+    /// Whether it neither adds nor removes fields of a response.
+    #[inline]
+    fn leaves(&self, changes: [Option<&Changes>; 2]) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && changes == [None, None]
+    }
+
     fn dress(&self, changes: [Option<&Changes>; 2], head: &mut Response<()>) {
         let fields = head.headers_mut();
         let changes = || changes.into_iter().flatten();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::Response;
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http_body::Body as _;
 use rwsgi_core::log::{self, Event};
@@ -75,8 +74,8 @@ async fn respond(
     let method = request.method.clone();
     let source = Source::Plain(Arc::clone(worker), Arc::clone(connection));
     let answer = request::answer(Arc::clone(worker), Arc::clone(connection), request, source).await;
-    let (head, mut body) = answer.map_err(drop)?.into_parts();
-    let mut head = Response::from_parts(head, ());
+    let request::Answered { head, mut body } = answer.map_err(drop)?;
+    let mut head = head.into_map();
     let silent = has_no_content(&method, head.status());
     if let (false, Some(length)) = (silent, body.size_hint().exact()) {
         head.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());

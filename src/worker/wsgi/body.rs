@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -17,6 +17,7 @@ use crate::record;
 use crate::request::Call;
 use crate::traceback;
 use crate::wsgi::file_wrapper::{self, Rest};
+use crate::wsgi::lines::Head;
 use crate::wsgi::reply::{Mismatch, Reply};
 use crate::wsgi::start_response::type_name;
 
@@ -89,16 +90,16 @@ fn iterate(
             }
         }
     };
-    match (head_if_unsent(reply)?, first) {
+    match (head_if_unsent(reply)?.map(Head::into_map), first) {
         (None, first) => write(py, reply, first.unwrap_or_default()),
         (Some(head), None) => {
-            send_whole(call, reply, head, Bytes::new());
+            send_whole(call, reply, head.into(), Bytes::new());
             return Ok(());
         }
         (Some(head), Some(first)) => {
             let declared = head.headers().get(CONTENT_LENGTH).and_then(content_length);
             if alone || declared == Some(first.len() as u64) {
-                send_whole(call, reply, head, first);
+                send_whole(call, reply, head.into(), first);
             } else {
                 reply.begin(head);
                 write(py, reply, first);
@@ -117,7 +118,7 @@ fn iterate(
 
 /// The rest of a file, or as much of it as the head promises.
 fn send_file(call: &Call, reply: &Reply, file: Rest) -> Result<(), Failure> {
-    let Some(mut head) = head_if_unsent(reply)? else {
+    let Some(mut head) = head_if_unsent(reply)?.map(Head::into_map) else {
         return Err(Failure::Contract("write() was called before a file was returned".into()));
     };
     let declared = head.headers().get(CONTENT_LENGTH).and_then(content_length);
@@ -167,7 +168,7 @@ fn send_sequence(py: Python<'_>, call: &Call, reply: &Reply, whole: Bytes) -> Re
 }
 
 /// The head, unless `write()` has sent it already.
-fn head_if_unsent(reply: &Reply) -> Result<Option<Response<()>>, Failure> {
+fn head_if_unsent(reply: &Reply) -> Result<Option<Head>, Failure> {
     match reply.take_head() {
         Some(head) => Ok(Some(head)),
         None if reply.is_sent() => Ok(None),
@@ -179,8 +180,15 @@ fn head_if_unsent(reply: &Reply) -> Result<Option<Response<()>>, Failure> {
     }
 }
 
-fn send_whole(call: &Call, reply: &Reply, mut head: Response<()>, whole: Bytes) {
+fn send_whole(call: &Call, reply: &Reply, head: Head, whole: Bytes) {
     let length = whole.len() as u64;
+    if let Head::Lines(lines) = &head
+        && lines.length.unwrap_or(length) == length
+        && call.request.method != Method::HEAD
+    {
+        return reply.send_whole(head, whole);
+    }
+    let mut head = head.into_map();
     let declared = head.headers().get(CONTENT_LENGTH).and_then(content_length);
     match framing(&call.request.method, head.status(), declared, Some(length)) {
         Framing::Nothing => {

@@ -16,6 +16,7 @@ use rwsgi_core::log::{self, Event};
 use crate::exchange::{Exchange, Gone, Payload, Pushed};
 use crate::request::Call;
 use crate::worker::Worker;
+use crate::wsgi::lines::Head;
 
 /// The response of one request.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ struct State {
     /// `start_response` was called, be it in vain.
     called: bool,
     /// What `start_response` said, until it is sent.
-    head: Option<Response<()>>,
+    head: Option<Head>,
     /// The head is on its way: it cannot be changed any more.
     sent: bool,
     /// The head of a streamed response goes together with its first chunk.
@@ -117,12 +118,12 @@ impl Reply {
     }
 
     /// What `start_response` says.
-    pub(crate) fn set_head(&self, head: Response<()>) {
+    pub(crate) fn set_head(&self, head: Head) {
         self.lock().head = Some(head);
     }
 
     /// Takes the head to send it; `None` before `start_response` was called, and after it was sent.
-    pub(crate) fn take_head(&self) -> Option<Response<()>> {
+    pub(crate) fn take_head(&self) -> Option<Head> {
         let mut state = self.lock();
         let head = state.head.take().filter(|_| !state.timed_out);
         state.sent |= head.is_some();
@@ -130,7 +131,7 @@ impl Reply {
     }
 
     /// Sends a response that is there as a whole.
-    pub(crate) fn send_whole(&self, head: Response<()>, whole: Bytes) {
+    pub(crate) fn send_whole(&self, head: impl Into<Head>, whole: Bytes) {
         {
             let mut state = self.lock();
             if !state.respond() {
@@ -299,7 +300,7 @@ impl Reply {
     /// the application says from now on is not sent.
     pub(crate) fn disconnect(&self) {
         if let Some(head) = self.take_head() {
-            self.begin(head);
+            self.begin(head.into_map());
         }
         let complete = {
             let state = self.lock();

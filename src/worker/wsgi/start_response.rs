@@ -1,6 +1,7 @@
 //! `start_response`, and the `write` that it returns.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
@@ -9,17 +10,19 @@ use hyper::ext::ReasonPhrase;
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use rwsgi_protocol::response::status_forbids_content;
 use rwsgi_protocol::{header, status};
 
 use crate::ffi::{ascii, to_latin1};
 use crate::wsgi::body::share;
 use crate::wsgi::known::Known;
+use crate::wsgi::lines::{Head, Lines, Name};
 use crate::wsgi::reply::Reply;
 
 thread_local! {
     /// Applications give the same objects again and again: what they were found to be.
     static STATUS: RefCell<Known<(StatusCode, Option<ReasonPhrase>), 4>> = RefCell::default();
-    static NAMES: RefCell<Known<HeaderName, 32>> = RefCell::default();
+    static NAMES: RefCell<Known<Rc<Name>, 256>> = RefCell::default();
 }
 
 const NOT_LATIN_1: &str = "it has characters beyond latin-1 (PEP 3333)";
@@ -71,7 +74,7 @@ impl StartResponse {
             return Err(PyAssertionError::new_err("write() after the end of the response"));
         }
         if let Some(head) = self.reply.take_head() {
-            self.reply.begin(head);
+            self.reply.begin(head.into_map());
         } else if !self.reply.is_sent() {
             return Err(PyAssertionError::new_err("write() before start_response (PEP 3333)"));
         }
@@ -111,18 +114,35 @@ impl StartResponse {
 }
 
 /// The head of a response out of what the application said.
-fn head(status: &Bound<'_, PyAny>, fields: &Bound<'_, PyAny>) -> PyResult<Response<()>> {
+fn head(status: &Bound<'_, PyAny>, fields: &Bound<'_, PyAny>) -> PyResult<Head> {
     let (code, reason) = parse_status(status)?;
+    if !status_forbids_content(code)
+        && let Some(lines) = lines(Lines::new(code, reason.clone()), fields)
+    {
+        return Ok(lines.into());
+    }
     let mut response = Response::new(());
     *response.status_mut() = code;
     if let Some(reason) = reason {
         response.extensions_mut().insert(reason);
     }
     *response.headers_mut() = parse_fields(fields)?;
-    if rwsgi_protocol::response::status_forbids_content(code) {
+    if status_forbids_content(code) {
         response.headers_mut().remove(CONTENT_LENGTH);
     }
-    Ok(response)
+    Ok(response.into())
+}
+
+/// The fields as they are, where nothing is to be said about them.
+fn lines(mut lines: Lines, fields: &Bound<'_, PyAny>) -> Option<Lines> {
+    for item in fields.cast::<PyList>().ok()? {
+        let pair = item.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2)?;
+        let (name, value) = (pair.get_item(0).ok()?, pair.get_item(1).ok()?);
+        let (name, value) = (name.cast::<PyString>().ok()?, value.cast::<PyString>().ok()?);
+        let value = ascii(value)?;
+        NAMES.with_borrow(|names| lines.add(names.get(name)?, value))?;
+    }
+    Some(lines)
 }
 
 fn parse_status(status: &Bound<'_, PyAny>) -> PyResult<(StatusCode, Option<ReasonPhrase>)> {
@@ -188,12 +208,12 @@ fn parse_field(item: &Bound<'_, PyAny>) -> PyResult<(HeaderName, HeaderValue)> {
         };
         checked.map(|value| (name, value)).map_err(|rule| bad(&rule.to_string()))
     };
-    if let Some(known) = NAMES.with_borrow(|names| names.get(name).cloned()) {
+    if let Some(known) = NAMES.with_borrow(|names| Some(names.get(name)?.header.clone())) {
         return checked(known);
     }
     let bytes = to_latin1(name).map_err(|_| bad(NOT_LATIN_1))?;
     let parsed = header::response_name(bytes.as_bytes()).map_err(|rule| bad(&rule.to_string()))?;
-    NAMES.with_borrow_mut(|names| names.note(name, bytes.as_bytes(), &parsed));
+    NAMES.with_borrow_mut(|names| names.note(name, bytes.as_bytes(), &Name::new(parsed.clone())));
     checked(parsed)
 }
 

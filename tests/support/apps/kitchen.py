@@ -397,6 +397,12 @@ def do_list(environ, start_response):
     return [b'a', b'', b'bc']
 
 
+def do_repeated(environ, start_response):
+    fields = [('X-A', '1'), ('set-cookie', 'a=b'), ('X-A', ' 2 '), ('Server', 'own'), ('Set-Cookie', 'c=\xe4'), ('x-a', '')]
+    start_response('201 Made', PLAIN + fields[:int(environ['QUERY_STRING'])])
+    return [b'abc']
+
+
 def do_tuple(environ, start_response):
     start_response('200 OK', PLAIN)
     return (b'a', b'bc')

@@ -1,0 +1,217 @@
+//! The head of a response as most applications give it: text that can be sent as it is.
+//!
+//! It is made of fields whose names are known, each once, with values of ASCII. All other heads, and
+//! those of which something is to be looked up or changed, are maps ([`Response`]).
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, SERVER};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use hyper::ext::ReasonPhrase;
+use rwsgi_core::hash::Seed;
+use rwsgi_protocol::header;
+
+use crate::encode::{self, title_case};
+
+thread_local! {
+    /// The places of names in `Lines::seen`.
+    static PLACES: RefCell<HashMap<HeaderName, u32, Seed>> = RefCell::default();
+}
+
+/// The head of a response.
+#[derive(Debug)]
+pub(crate) enum Head {
+    Lines(Lines),
+    Map(Response<()>),
+}
+
+/// One that can be sent as it is.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    pub(crate) status: StatusCode,
+    reason: Option<ReasonPhrase>,
+    /// `Name: value` with line ends.
+    text: Vec<u8>,
+    /// Fields.
+    pub(crate) count: u32,
+    /// What Content-Length says.
+    pub(crate) length: Option<u64>,
+    /// It is the last one of its connection.
+    pub(crate) closes: bool,
+    has_server: bool,
+    has_date: bool,
+    /// A bit for each name.
+    seen: u128,
+}
+
+/// A name that an application gives to a field of its responses.
+#[derive(Debug)]
+pub(crate) struct Name {
+    pub(crate) header: HeaderName,
+    /// `Name: `.
+    title: Box<[u8]>,
+    kind: Kind,
+    /// Its bit in [`Lines::seen`]; none if it is one of too many, or may be looked up.
+    bit: u128,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Length,
+    Server,
+    Date,
+    Other,
+}
+
+impl Name {
+    pub(crate) fn new(header: HeaderName) -> Rc<Self> {
+        let kind = match header {
+            CONTENT_LENGTH => Kind::Length,
+            SERVER => Kind::Server,
+            DATE => Kind::Date,
+            _ => Kind::Other,
+        };
+        // Those that name a file to send.
+        let is_order = matches!(header.as_str(), "x-sendfile" | "x-accel-redirect");
+        let place = PLACES.with_borrow_mut(|places| {
+            let next = places.len() as u32;
+            match places.get(&header) {
+                Some(place) => Some(*place),
+                None if next == u128::BITS => None,
+                None => Some(*places.entry(header.clone()).or_insert(next)),
+            }
+        });
+        let bit = place.filter(|_| !is_order).map_or(0, |place| 1 << place);
+        let mut title = Vec::new();
+        title_case(header.as_str().as_bytes(), &mut title);
+        title.extend_from_slice(b": ");
+        Rc::new(Self { header, title: title.into(), kind, bit })
+    }
+}
+
+impl Lines {
+    /// Without fields.
+    pub(crate) fn new(status: StatusCode, reason: Option<ReasonPhrase>) -> Self {
+        Self {
+            status,
+            reason,
+            text: Vec::with_capacity(256),
+            count: 0,
+            length: None,
+            closes: false,
+            has_server: false,
+            has_date: false,
+            seen: 0,
+        }
+    }
+
+    /// Adds a field of the application; `None` if that takes a map.
+    pub(crate) fn add(&mut self, name: &Name, value: &[u8]) -> Option<()> {
+        let value = header::plain_value(value)?;
+        if name.bit == 0 || self.seen & name.bit != 0 {
+            return None;
+        }
+        self.seen |= name.bit;
+        match name.kind {
+            Kind::Length => self.length = Some(header::number(value)?),
+            Kind::Server => self.has_server = true,
+            Kind::Date => self.has_date = true,
+            Kind::Other => {}
+        }
+        self.push(&name.title, value);
+        self.count += 1;
+        Some(())
+    }
+
+    fn push(&mut self, title: &[u8], value: &[u8]) {
+        for part in [title, value, b"\r\n"] {
+            self.text.extend_from_slice(part);
+        }
+    }
+
+    /// Says who answers, unless the application has.
+    pub(crate) fn add_server(&mut self) {
+        if !self.has_server {
+            self.push(b"Server: ", b"rwsgi");
+        }
+    }
+
+    /// Makes it the last one of its connection.
+    pub(crate) fn close(&mut self) {
+        if !self.closes {
+            self.push(b"Connection: ", b"close");
+            self.closes = true;
+        }
+    }
+
+    /// Bytes of the fields.
+    pub(crate) fn size(&self) -> usize {
+        self.text.len()
+    }
+
+    /// All of the head, before a body of `length` bytes, one at least.
+    pub(crate) fn encode(&self, length: usize, out: &mut Vec<u8>) {
+        encode::status_line(self.status, self.reason.as_ref(), out);
+        out.extend_from_slice(&self.text);
+        encode::end(self.length.is_none().then_some(length), self.has_date, out);
+    }
+}
+
+impl Head {
+    /// As a map.
+    pub(crate) fn into_map(self) -> Response<()> {
+        let lines = match self {
+            Self::Map(head) => return head,
+            Self::Lines(lines) => lines,
+        };
+        let mut head = Response::new(());
+        *head.status_mut() = lines.status;
+        if let Some(reason) = lines.reason {
+            head.extensions_mut().insert(reason);
+        }
+        for line in lines.text.split_inclusive(|&byte| byte == b'\n') {
+            let line = line.trim_ascii_end();
+            let end = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
+            let value = line.get(end + 1..).unwrap_or_default().trim_ascii();
+            let parsed = (HeaderName::from_bytes(&line[..end]), HeaderValue::from_bytes(value));
+            if let (Ok(name), Ok(value)) = parsed {
+                head.headers_mut().append(name, value);
+            }
+        }
+        head
+    }
+}
+
+impl Head {
+    /// Makes it the last one of its connection.
+    pub(crate) fn close(&mut self) {
+        match self {
+            Self::Lines(lines) => lines.close(),
+            Self::Map(head) => {
+                head.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
+    }
+
+    /// Whether it is.
+    pub(crate) fn closes(&self) -> bool {
+        match self {
+            Self::Lines(lines) => lines.closes,
+            Self::Map(head) => head.headers().contains_key(CONNECTION),
+        }
+    }
+}
+
+impl From<Response<()>> for Head {
+    fn from(head: Response<()>) -> Self {
+        Self::Map(head)
+    }
+}
+
+impl From<Lines> for Head {
+    fn from(lines: Lines) -> Self {
+        Self::Lines(lines)
+    }
+}
