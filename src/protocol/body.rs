@@ -46,6 +46,14 @@ impl Body {
         Self { end: End::Complete, ..Self::default() }
     }
 
+    /// A body that is there as a whole.
+    pub fn whole(bytes: Bytes) -> Self {
+        let mut body = Self::default();
+        body.push(bytes);
+        body.finish(End::Complete);
+        body
+    }
+
     /// Adds what was received.
     pub fn push(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {

@@ -1,11 +1,12 @@
 //! The head of a response as it goes over the wire, where hyper does not write it.
 
 use std::cell::RefCell;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderName, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
+use nix::time::{ClockId, clock_gettime};
 
 thread_local! {
     /// The second since 1970 that was said last, and how.
@@ -94,11 +95,13 @@ fn decimal(mut number: usize, out: &mut Vec<u8>) {
 }
 
 fn date(out: &mut Vec<u8>) {
-    let now = SystemTime::now();
-    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    // The clock that is read without asking the hardware: some milliseconds late.
+    let now = clock_gettime(ClockId::CLOCK_REALTIME_COARSE).map_or(0, |now| now.tv_sec());
+    let second = u64::try_from(now).unwrap_or(0);
     SAID.with_borrow_mut(|(said, text)| {
         if *said != second || text.is_empty() {
-            *text = format!("Date: {}\r\n", httpdate::fmt_http_date(now));
+            let time = UNIX_EPOCH + Duration::from_secs(second);
+            *text = format!("Date: {}\r\n", httpdate::fmt_http_date(time));
             *said = second;
         }
         out.extend_from_slice(text.as_bytes());

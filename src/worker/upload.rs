@@ -89,6 +89,12 @@ pub(crate) async fn receive(
     source: &mut Source,
 ) -> Result<Received, StatusCode> {
     let http = &worker.config.http;
+    if let Source::Here(bytes) = source
+        && let Some(bytes) = bytes.take_if(|bytes| bytes.len() as u64 <= http.buffered_bytes)
+    {
+        // Content-Length was within the limits.
+        return Ok(Received::Memory(Body::whole(bytes)));
+    }
     let mut store = Store::Memory(Body::default());
     let (mut length, mut turn) = (0, 0);
     connection.enter(worker, Phase::Body);
