@@ -2,7 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
+use crate::support::client::Client;
 use crate::support::packet::{self, Packet};
 use crate::support::server::Server;
 use crate::support::setup::Setup;
@@ -242,13 +244,34 @@ fn a_file_of_a_rule_is_sent_as_static_files_are() {
 }
 
 #[test]
+fn a_response_without_a_body_gets_none_by_a_rule() {
+    let app = "def application(environ, start_response):
+    status = environ['PATH_INFO'][1:4]
+    start_response(status + ' X', [('X-Old', '1')])
+    return []
+";
+    let rules =
+        "response-route = /file static:%dfile.txt\nresponse-route = /clear clearheaders:204";
+    let server = with(rules).app(app).start();
+    let mut client = server.connect();
+    for path in ["/204/file", "/304/file", "/200/clear"] {
+        let response = client.get(path);
+        let fields = ["content-length", "content-type", "x-old"].map(|name| response.field(name));
+        assert_eq!((fields, response.text().as_str()), ([None; 3], ""), "{path}");
+    }
+    assert_eq!(client.get("/200/file").expect(200).text(), "a file\n");
+}
+
+#[test]
 fn the_log_is_told_and_spared() {
-    let rules = "log-format = %(uri) %(where)\nroute = ^/a log:seen ${PATH_INFO}\nroute = ^/a logvar:where=here\n\
+    let rules = "log-format = %(uri) %(where)\nroute = (?s)^/a log:seen ${PATH_INFO}\nroute = ^/a logvar:where=here\n\
                  route = ^/quiet donotlog:";
     let server = with(rules).start();
     server.get("/quiet").expect(200);
     server.get("/a").expect(200);
     server.wait_for_log("seen /a", 1);
+    server.get("/a%0d%0aforged:%1b[31m%00").expect(200);
+    server.wait_for_log(r"seen /a\x0d\x0aforged:\x1b[31m\x00", 1);
     server.wait_for_log("/a here", 1);
     assert!(!server.log().contains("/quiet"));
 }
@@ -394,4 +417,40 @@ fn mistakes_are_errors_of_the_configuration_with_their_place() {
     refused("final-route-run = goto:x", &["which is no `final-route-label` below it"]);
     refused("route-status = 404 log:x", &["route-status"]);
     refused("pull-header = X-A", &["names no field and variable"]);
+}
+
+/// bcrypt with a cost of 13: half a second for each password.
+const SLOW: &str = "ann:$2b$13$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
+const WRONG: &str = "GET /slow HTTP/1.1\r\nHost: t\r\nAuthorization: Basic YW5uOndyb25n\r\n\r\n";
+
+#[test]
+fn wrong_passwords_keep_nobody_waiting() {
+    let rules = "threads = 1\nroute = ^/slow basicauth:Shop,%dslow\nroute-run = addheader:X-On: 1";
+    let server = with(rules).file("slow", SLOW).start();
+    let guess = |_| {
+        let mut guess = server.connect();
+        guess.send(WRONG);
+        guess
+    };
+    let mut guesses: Vec<_> = (0..80).map(guess).collect();
+    for path in ["/", "/b", "/c"] {
+        server.get(path).expect(200);
+    }
+    let silent = |guess: &mut Client| guess.is_silent_for(Duration::from_millis(1));
+    assert!(guesses.iter_mut().any(silent), "all passwords were hashed before others were served");
+    server.wait_for_log("too many passwords wait to be hashed", 1);
+    // Those before are told; there was no room for the others, or they have waited for too long.
+    let (mut wrong, mut later) = (0, 0);
+    for guess in &mut guesses {
+        let answer = guess.response();
+        assert_eq!(answer.field("x-on"), None);
+        match answer.status {
+            401 => wrong += 1,
+            _ => {
+                assert_eq!(answer.expect(503).field("retry-after"), Some("5"));
+                later += 1;
+            }
+        }
+    }
+    assert!(wrong > 0 && later > 14, "{wrong} {later}");
 }

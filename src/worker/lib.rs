@@ -44,6 +44,7 @@ mod pace;
 mod packet;
 mod pause;
 mod persistence;
+mod porter;
 mod preface;
 mod probe;
 mod proof;

@@ -85,7 +85,10 @@ pub(crate) async fn answer(
     connection.enter(&worker, Phase::Application);
     let origin = worker.origins.resolve(&connection, &mut request);
     let routed = match origin {
-        Ok(()) => route::route(&worker, &connection, &mut request),
+        Ok(()) => match route::route(&worker, &connection, &mut request) {
+            Ok(routed) => routed,
+            Err(stop) => Box::pin(route::settle(stop, &worker, &connection, &mut request)).await,
+        },
         Err(_) => None,
     };
     let request = Arc::new(request);

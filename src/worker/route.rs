@@ -5,15 +5,16 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{LOCATION, WWW_AUTHENTICATE};
+use http::header::{LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use rwsgi_core::config::routing::{Action, Collected, Figure, Members, Routing, Rule};
 use rwsgi_core::config::{self, Config};
 use rwsgi_core::log::{self, Event};
-use rwsgi_core::routing::{self, Answer, Htpasswd, Subject};
+use rwsgi_core::routing::{self, Answer, Doubt, Htpasswd, Known, Subject};
 use rwsgi_files::{FileBody, FileError, Files};
 use rwsgi_protocol::request::{Changes, Request};
 use rwsgi_protocol::response::status_forbids_content;
@@ -31,7 +32,7 @@ pub(crate) struct Router {
     /// The directories of `static:`, and what is sent from each.
     files: Vec<(String, Files)>,
     /// Who passes `basicauth`.
-    members: Vec<Htpasswd>,
+    members: Vec<Arc<Htpasswd>>,
     added: Vec<(HeaderName, HeaderValue)>,
     removed: Vec<HeaderName>,
     /// There are rules for responses, or fields to collect.
@@ -71,14 +72,14 @@ impl Router {
                 files.push((root.to_owned(), Files::new(&settings)));
             }
         }
-        let mut members: Vec<Htpasswd> = Vec::new();
+        let mut members: Vec<Arc<Htpasswd>> = Vec::new();
         for rule in &rules.request {
             let Rule::Do(_, Action::Authenticate { members: Members::File(path), .. }) = rule
             else {
                 continue;
             };
             if members.iter().all(|known| known.path() != path) {
-                members.push(Htpasswd::new(path));
+                members.push(Arc::new(Htpasswd::new(path)));
             }
         }
         Self {
@@ -93,21 +94,85 @@ impl Router {
     }
 }
 
+/// Where rules for a request have stopped until it is known whether a password is right.
+pub(crate) struct Stop {
+    at: usize,
+    doubt: Doubt,
+}
+
 /// Has the rules act on a request. `Some` is the answer.
+///
+/// # Errors
+/// A password is to be hashed first: see [`settle`].
 pub(crate) fn route(
     worker: &Worker,
     connection: &Connection,
     request: &mut Request,
-) -> Option<Routed> {
-    let rules = &worker.config.routing.rules.request;
-    if rules.is_empty() {
-        return None;
+) -> Result<Option<Routed>, Stop> {
+    if worker.config.routing.rules.request.is_empty() {
+        return Ok(None);
     }
-    let mut scene = Scene::new(worker, connection, request, None);
+    route_from(0, None, worker, connection, request)
+}
+
+/// Has the other rules act on a request, when it is known what they have stopped for.
+pub(crate) async fn settle(
+    mut stop: Stop,
+    worker: &Worker,
+    connection: &Connection,
+    request: &mut Request,
+) -> Option<Routed> {
+    loop {
+        let Stop { at, doubt } = stop;
+        let file = doubt.path().to_owned();
+        let passes = match worker.porter.ask(doubt).await {
+            Some(Ok(passes)) => passes,
+            Some(Err(error)) => {
+                complain_of(worker, &file, &error);
+                false
+            }
+            None => {
+                let message = "basicauth: answered with 503, as too many passwords wait to be hashed; \
+                               somebody tries them";
+                worker.complain("", log::error(Event::Overload, message.to_owned()));
+                let method = request.method.clone();
+                let later = Answer::Later(at);
+                return Some(answered(worker, request, later, &method, &request.fields()));
+            }
+        };
+        match route_from(at, Some(passes), worker, connection, request) {
+            Ok(routed) => return routed,
+            Err(next) => stop = next,
+        }
+    }
+}
+
+/// `passes` is for the first of these rules.
+fn route_from(
+    start: usize,
+    passes: Option<bool>,
+    worker: &Worker,
+    connection: &Connection,
+    request: &mut Request,
+) -> Result<Option<Routed>, Stop> {
+    let rules = worker.config.routing.rules.request.get(start..).unwrap_or_default();
+    let changes = request.changes.take();
+    let mut scene = Scene::new(worker, connection, request, changes);
+    scene.passes = passes;
     let answer = routing::run(rules, &mut scene);
+    let doubt = scene.doubt.take();
     request.changes = scene.changes;
+    if let (Some(Answer::Later(index)), Some(doubt)) = (&answer, doubt) {
+        return Err(Stop { at: start + index, doubt });
+    }
     let method = request.method.clone();
-    Some(answered(worker, request, answer?, &method, &request.fields()))
+    Ok(answer.map(|answer| answered(worker, request, answer, &method, &request.fields())))
+}
+
+/// Nobody passes by a file that is no good.
+fn complain_of(worker: &Worker, file: &Path, error: &std::io::Error) {
+    let message = format!("basicauth lets somebody not pass: {}: {error}", file.display());
+    worker.complain("", log::error(Event::SystemError, message));
 }
 
 /// Has the rules act on a response, adds fields and removes them. `Some` is the body, in place of its
@@ -134,7 +199,7 @@ pub(crate) fn leaves(record: &Record) -> bool {
 
 /// Those of `error-route`, then fields are collected, then those of `response-route`.
 fn obey(record: &mut Record, head: &mut Response<()>) -> Option<RoutedBody> {
-    let worker = std::sync::Arc::clone(&record.worker);
+    let worker = Arc::clone(&record.worker);
     let Routing { rules, collected, .. } = &worker.config.routing;
     let first = run_on_response(&rules.error, record, head);
     collect(collected, record, head);
@@ -167,6 +232,10 @@ fn run_on_response(
     *head = routed.head;
     if is_file {
         *head.status_mut() = status;
+    }
+    if is_file && status_forbids_content(status) {
+        head.headers_mut().clear();
+        return Some(RoutedBody::Bytes(Bytes::new()));
     }
     Some(routed.body)
 }
@@ -241,6 +310,11 @@ fn answered(
             }
             routed
         }
+        Answer::Later(_) => {
+            let mut routed = status_alone(worker, StatusCode::SERVICE_UNAVAILABLE);
+            routed.head.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            routed
+        }
         Answer::File { .. } if *method != Method::GET && *method != Method::HEAD => {
             status_alone(worker, StatusCode::METHOD_NOT_ALLOWED)
         }
@@ -302,6 +376,18 @@ fn encoded(url: &[u8]) -> String {
     text
 }
 
+/// What a client has sent makes no other lines, and does nothing to a terminal.
+fn on_one_line(text: &[u8]) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in String::from_utf8_lossy(text).chars() {
+        match character {
+            c if c.is_control() && c != '\t' => line.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => line.push(c),
+        }
+    }
+    line
+}
+
 /// A request and what is around it.
 struct Scene<'a> {
     worker: &'a Worker,
@@ -312,6 +398,10 @@ struct Scene<'a> {
     /// Of its mount; rules see the path below it.
     prefix: &'a str,
     figures: Figures,
+    /// Whether a password has turned out to be right; `None`: none was asked for yet.
+    passes: Option<bool>,
+    /// The password that is to be hashed.
+    doubt: Option<Doubt>,
 }
 
 /// What is known of the response.
@@ -332,7 +422,8 @@ impl<'a> Scene<'a> {
         changes: Option<Box<Changes>>,
     ) -> Self {
         let prefix = worker.mounts.prefix(request);
-        Self { worker, connection, request, changes, prefix, figures: Figures::default() }
+        let figures = Figures::default();
+        Self { worker, connection, request, changes, prefix, figures, passes: None, doubt: None }
     }
 
     fn changes(&mut self) -> &mut Changes {
@@ -361,14 +452,23 @@ impl Subject for Scene<'_> {
         }
     }
 
-    fn knows(&self, file: &Path, credentials: &[u8]) -> bool {
-        let members = self.worker.router.members.iter().find(|known| known.path() == file);
-        let known = members.map_or(Ok(false), |members| members.knows(credentials));
-        known.unwrap_or_else(|error| {
-            let message = format!("basicauth lets somebody not pass: {}: {error}", file.display());
-            self.worker.complain("", log::error(Event::SystemError, message));
-            false
-        })
+    fn knows(&mut self, file: &Path, credentials: &[u8]) -> Option<bool> {
+        if let Some(passes) = self.passes.take() {
+            return Some(passes);
+        }
+        let members = &self.worker.router.members;
+        let members = members.iter().find(|known| known.path() == file)?;
+        match members.knows(credentials) {
+            Ok(Known::Surely(passes)) => Some(passes),
+            Ok(Known::Perhaps(doubt)) => {
+                self.doubt = Some(doubt);
+                None
+            }
+            Err(error) => {
+                complain_of(self.worker, file, &error);
+                Some(false)
+            }
+        }
     }
 
     fn media_type(&self, path: &[u8]) -> Vec<u8> {
@@ -407,8 +507,7 @@ impl Subject for Scene<'_> {
     }
 
     fn log(&self, text: &[u8]) {
-        let text = String::from_utf8_lossy(text).into_owned();
-        let entry = log::info(Event::ApplicationOutput, text);
+        let entry = log::info(Event::ApplicationOutput, on_one_line(text));
         self.worker.about_request(entry, self.request).send();
     }
 

@@ -39,6 +39,7 @@ use crate::mounts::Mounts;
 use crate::origin::Origins;
 use crate::overtime::Overtime;
 use crate::pause::Held;
+use crate::porter::Porter;
 use crate::probe;
 use crate::proof::Proof;
 use crate::relay::Relay;
@@ -72,6 +73,7 @@ pub(crate) struct Worker {
     pub(crate) files: Files,
     pub(crate) mounts: Mounts,
     pub(crate) router: Router,
+    pub(crate) porter: Porter,
     pub(crate) error_pages: ErrorPages,
     pub(crate) spool: Spool,
     pub(crate) origins: Origins,
@@ -363,6 +365,7 @@ impl Worker {
             files: Files::new(&config.files),
             mounts: Mounts::new(&config.application),
             router: Router::new(&config),
+            porter: Porter::default(),
             error_pages: ErrorPages::read(&config.files),
             spool: Spool::new(),
             origins: Origins::new(&config.proxies),

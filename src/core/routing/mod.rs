@@ -17,7 +17,7 @@ use crate::config::routing::{
     Action, Condition, Figure, Members, Order, Piece, Rule, Template, Test,
 };
 
-pub use htpasswd::Htpasswd;
+pub use htpasswd::{Doubt, Htpasswd, Known};
 
 /// A request, as rules see and change it.
 pub trait Subject {
@@ -25,8 +25,9 @@ pub trait Subject {
     fn variable(&self, name: &str) -> Option<Cow<'_, [u8]>>;
     /// A number that tells of the server or the response, if it is known yet.
     fn figure(&self, figure: Figure) -> Option<u64>;
-    /// Whether `USER:PASSWORD` is in a file of htpasswd(1).
-    fn knows(&self, file: &Path, credentials: &[u8]) -> bool;
+    /// Whether `USER:PASSWORD` is in a file of htpasswd(1); `None`: that takes a while, see
+    /// [`Answer::Later`].
+    fn knows(&mut self, file: &Path, credentials: &[u8]) -> Option<bool>;
     /// The media type of a file of this name.
     fn media_type(&self, path: &[u8]) -> Vec<u8>;
     /// Gives a variable a value; PATH_INFO is the path below the mount.
@@ -61,12 +62,14 @@ pub enum Answer {
     },
     /// Who asks has to say a name and a password, for this realm.
     Unauthorized(String),
+    /// None yet: the subject is to find out whom it knows, and the rules go on from this one.
+    Later(usize),
 }
 
 /// Has `rules` act on a request. `None`: it goes its way.
 pub fn run(rules: &[Rule], subject: &mut dyn Subject) -> Option<Answer> {
     let mut label: Option<&str> = None;
-    for rule in rules {
+    for (index, rule) in rules.iter().enumerate() {
         let (test, action) = match rule {
             Rule::Label(name) => {
                 label = label.filter(|wanted| wanted != name);
@@ -80,6 +83,7 @@ pub fn run(rules: &[Rule], subject: &mut dyn Subject) -> Option<Answer> {
             Next::Rule => {}
             Next::Label(name) => label = Some(name),
             Next::Application => return None,
+            Next::Again => return Some(Answer::Later(index)),
             Next::Answer(answer) => return Some(answer),
         }
     }
@@ -90,6 +94,8 @@ enum Next<'a> {
     Rule,
     Label(&'a str),
     Application,
+    /// The same rule, when more is known.
+    Again,
     Answer(Answer),
 }
 
@@ -194,7 +200,10 @@ fn authenticate<'a>(
     let Some(said) = said else { return Next::Answer(Answer::Unauthorized(realm.to_owned())) };
     let passes = match members {
         Members::One(credentials) => text::equal(&said, credentials.as_bytes()),
-        Members::File(file) => subject.knows(file, &said),
+        Members::File(file) => match subject.knows(file, &said) {
+            Some(passes) => passes,
+            None => return Next::Again,
+        },
     };
     if passes {
         let user = said.split(|&byte| byte == b':').next().unwrap_or_default();

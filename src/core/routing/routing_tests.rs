@@ -10,6 +10,8 @@ struct Request {
     variables: BTreeMap<String, Vec<u8>>,
     fields: Vec<String>,
     said: RefCell<Vec<String>>,
+    /// Whether the password that was asked for has been hashed.
+    is_settled: bool,
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -29,8 +31,9 @@ impl Subject for Request {
         }
     }
 
-    fn knows(&self, file: &Path, credentials: &[u8]) -> bool {
-        file.ends_with("staff") && credentials == b"ann:secret"
+    fn knows(&mut self, file: &Path, credentials: &[u8]) -> Option<bool> {
+        let is_settled = !file.ends_with("slow") || self.is_settled;
+        is_settled.then(|| credentials == b"ann:secret")
     }
 
     fn media_type(&self, path: &[u8]) -> Vec<u8> {
@@ -70,7 +73,9 @@ impl Subject for Request {
 fn routed(lines: &str, variables: &[(&str, &str)]) -> (Option<Answer>, Request) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("app.py"), "").unwrap();
-    std::fs::write(directory.path().join("staff"), "").unwrap();
+    for file in ["staff", "slow"] {
+        std::fs::write(directory.path().join(file), "").unwrap();
+    }
     let file = directory.path().join("a.ini");
     std::fs::write(&file, format!("[uwsgi]\nhttp=:0\nwsgi-file=app.py\n{lines}\n")).unwrap();
     let context = Context { cwd: directory.path().to_owned(), ..Context::default() };
@@ -83,8 +88,15 @@ fn routed(lines: &str, variables: &[(&str, &str)]) -> (Option<Answer>, Request) 
     }
     let rules = &config.routing.rules;
     let phases = [&rules.request, &rules.error, &rules.response, &rules.done];
-    let answer = phases.into_iter().find_map(|rules| run(rules, &mut request));
+    let answer = phases.into_iter().find_map(|rules| run_all(rules, &mut request));
     (answer, request)
+}
+
+fn run_all(rules: &[Rule], request: &mut Request) -> Option<Answer> {
+    let answer = run(rules, request);
+    let Some(Answer::Later(index)) = answer else { return answer };
+    request.is_settled = true;
+    run_all(&rules[index..], request)
 }
 
 fn at(path: &str, lines: &str) -> (Option<Answer>, Request) {
@@ -224,6 +236,22 @@ fn who_is_unknown_to_a_lenient_rule_may_be_known_to_the_next() {
     let said = [("HTTP_AUTHORIZATION", "Basic YW5uOnNlY3JldA==")];
     assert_eq!(routed(lines, &said).1.variables["REMOTE_USER"], b"ann");
     assert_eq!(routed(lines, &[("REMOTE_USER", "eve")]).0, None);
+}
+
+#[test]
+fn rules_go_on_where_they_have_stopped_for_a_password() {
+    let lines = "
+route-run = log:before
+route-run = basicauth-next:Shop,slow
+route-run = log:${REMOTE_USER}
+route-run = basicauth:Shop,slow
+route-run = log:after";
+    let (answer, request) = routed(lines, &[("HTTP_AUTHORIZATION", "Basic YW5uOnNlY3JldA==")]);
+    assert_eq!((answer, request.is_settled), (None, true));
+    assert_eq!(request.said.into_inner(), ["before", "ann", "after"]);
+    let (answer, request) = routed(lines, &[("HTTP_AUTHORIZATION", "Basic Ym9iOng=")]);
+    assert_eq!(answer, Some(Answer::Unauthorized("Shop".into())));
+    assert_eq!(request.said.into_inner(), ["before", ""]);
 }
 
 #[test]

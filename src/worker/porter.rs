@@ -1,0 +1,89 @@
+//! Passwords of `basicauth` are hashed on a thread of its own: that takes long, on purpose, and whoever
+//! sends wrong ones must not keep others waiting.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use rwsgi_core::routing::Doubt;
+
+/// So many wait to be told whether their password is right: with bcrypt's usual cost for some seconds.
+const MOST: usize = 64;
+/// How long one waits for its turn; a worker that is to leave waits for it, too.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who can tell whether passwords are right.
+#[derive(Debug, Default)]
+pub(crate) struct Porter {
+    /// The way to the thread, which begins with the first password.
+    cases: OnceLock<Option<SyncSender<Case>>>,
+}
+
+#[derive(Debug)]
+struct Case {
+    doubt: Doubt,
+    since: Instant,
+    verdict: Arc<Verdict>,
+}
+
+/// Whether the password is right; `None`: it was not looked at.
+type Told = Option<io::Result<bool>>;
+
+/// What has turned out, and who waits for it.
+#[derive(Debug, Default)]
+struct Verdict(Mutex<(Option<Told>, Option<Waker>)>);
+
+impl Porter {
+    /// Whether the password is right; `None`: too many others want to know that.
+    pub(crate) async fn ask(&self, doubt: Doubt) -> Told {
+        let verdict = Arc::new(Verdict::default());
+        let case = Case { doubt, since: Instant::now(), verdict: Arc::clone(&verdict) };
+        let cases = self.cases.get_or_init(start).as_ref()?;
+        cases.try_send(case).ok()?;
+        poll_fn(move |cx| {
+            let mut state = verdict.state();
+            match state.0.take() {
+                Some(told) => Poll::Ready(told),
+                None => {
+                    state.1 = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl Verdict {
+    fn state(&self) -> MutexGuard<'_, (Option<Told>, Option<Waker>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn start() -> Option<SyncSender<Case>> {
+    let (cases, asked) = sync_channel(MOST);
+    let builder = std::thread::Builder::new().name("rwsgi-passwords".into()).stack_size(256 * 1024);
+    builder.spawn(move || settle(&asked)).ok()?;
+    Some(cases)
+}
+
+fn settle(asked: &Receiver<Case>) {
+    while let Ok(Case { doubt, since, verdict }) = asked.recv() {
+        // Who has hung up wants to know nothing.
+        if Arc::strong_count(&verdict) == 1 {
+            continue;
+        }
+        let told = (since.elapsed() < PATIENCE).then(|| doubt.settle());
+        let waker = {
+            let mut state = verdict.state();
+            state.0 = Some(told);
+            state.1.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
