@@ -164,8 +164,29 @@ def _missing(name, like):
     return refuse
 
 
+def _missing_when_called(name, like):
+    # Libraries decorate when they are imported; whether somebody calls that is another question.
+    refuse = _missing(name, like)
+
+    def decorate(function=None, *_arguments, **_keywords):
+        if not callable(function):
+            return decorate
+
+        @functools.wraps(function)
+        def call(*_arguments, **_keywords):
+            refuse()
+
+        call.spool = call
+        return call
+
+    decorate.__name__ = name
+    return decorate
+
+
+for _name in ("spool", "spoolraw", "spoolforever"):
+    globals()[_name] = _missing_when_called(_name, "spool")
+
 for _like, _names in [
-    ("spool", ("spool", "spoolraw", "spoolforever")),
     ("mule_msg", ("mule", "mulefunc", "mulemsg", "mulemsg_dispatcher", "mule_msg_hook")),
     ("farm_msg", ("farm", "farm_loop")),
     ("rpc", ("rpc", "erlang")),
