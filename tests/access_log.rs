@@ -21,6 +21,10 @@ def application(environ, start_response):
         uwsgi.set_logvar('who', 'ann')
         uwsgi.set_logvar(b'n', b'7')
         assert uwsgi.get_logvar('who') == b'ann' and uwsgi.get_logvar('x') is None
+        try:
+            uwsgi.set_logvar('n', 1)
+        except TypeError as error:
+            assert str(error) == 'set_logvar() argument 2 must be str or bytes, not int', error
     status = {'/missing': '404 Not Found', '/broken': '500 Oh'}.get(path, '200 OK')
     body = b'' if path == '/empty' else b'hello'
     start_response(status, [('Content-Type', 'text/plain'), ('Content-Length', str(len(body)))])

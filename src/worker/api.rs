@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyString};
 use rwsgi_core::config::Config;
 use rwsgi_core::config::exported::{Exported, exported};
 use rwsgi_core::ipc::Failure;
@@ -247,31 +247,29 @@ fn log_message(message: &str) -> bool {
     true
 }
 
-/// A text, or bytes.
-#[derive(FromPyObject)]
-enum Words {
-    Text(String),
-    Bytes(Vec<u8>),
-}
-
-impl Words {
-    fn into_bytes(self) -> Vec<u8> {
-        match self {
-            Self::Text(text) => text.into_bytes(),
-            Self::Bytes(bytes) => bytes,
-        }
+/// A text, or bytes: argument `number` of `function`.
+fn words(function: &str, number: u8, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    if let Ok(text) = value.cast::<PyString>() {
+        return Ok(text.extract::<String>()?.into_bytes());
     }
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return Ok(bytes.as_bytes().to_vec());
+    }
+    let name = value.get_type().name()?;
+    let message = format!("{function}() argument {number} must be str or bytes, not {name}");
+    Err(PyTypeError::new_err(message))
 }
 
 /// Gives `%(name)` of `log-format` a value, for the request that this thread works on.
 #[pyfunction]
-fn set_logvar(name: Words, value: Words) -> PyResult<()> {
+fn set_logvar(name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let (name, value) = (words("set_logvar", 1, name)?, words("set_logvar", 2, value)?);
     let Some((request, _)) = request::current() else {
         return Err(PyRuntimeError::new_err(
             "uwsgi.set_logvar() is for the thread of a request, while it works on one",
         ));
     };
-    if request.notes.set(&name.into_bytes(), &value.into_bytes()) {
+    if request.notes.set(&name, &value) {
         return Ok(());
     }
     let message = format!("uwsgi.set_logvar(): this request has {MOST_NAMES} variables already");
@@ -280,9 +278,10 @@ fn set_logvar(name: Words, value: Words) -> PyResult<()> {
 
 /// What [`set_logvar`] was told last, or None.
 #[pyfunction]
-fn get_logvar<'py>(py: Python<'py>, name: Words) -> Option<Bound<'py, PyBytes>> {
-    let (request, _) = request::current()?;
-    request.notes.get(&name.into_bytes()).map(|value| PyBytes::new(py, &value))
+fn get_logvar<'py>(name: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let key = words("get_logvar", 1, name)?;
+    let value = request::current().and_then(|(request, _)| request.notes.get(&key));
+    Ok(value.map(|value| PyBytes::new(name.py(), &value)))
 }
 
 /// What ps(1) calls this process.
