@@ -371,12 +371,14 @@ fn the_log_has_one_destination() {
 #[test]
 fn other_options_of_uwsgi_are_answered_by_class() {
     let project = Project::new("classes");
-    let text = "thunder-lock=true\ncpu-affinity=1\nmaster=false\nmax-requests=0\nmax-request=9\n";
+    let text =
+        "thunder-lock=true\nupload-progress=1\nmaster=false\nmax-requests=0\nmax-request=9\n";
     let warnings = project.warnings(&with(text));
     assert_eq!(warnings.len(), 4, "{warnings:#?}");
     assert!(warnings[0].starts_with("info: uwsgi.ini:4:1: `thunder-lock` is not needed: "));
     assert!(
-        warnings[1].starts_with("warning: uwsgi.ini:5:1: `cpu-affinity` is not in this version: ")
+        warnings[1]
+            .starts_with("warning: uwsgi.ini:5:1: `upload-progress` is not in this version: ")
     );
     assert!(warnings[2].starts_with("info: uwsgi.ini:6:8: `master = false` has no effect: "));
     assert!(warnings[3].contains("`max-request` is taken for `max-requests`"));
@@ -456,6 +458,9 @@ fn a_key_that_is_referred_to_may_have_any_name() {
     assert_eq!(config.application.chdir, Some(project.0.join("book")));
     assert_eq!(config.processes, 3);
     assert!(project.error(&with("base=/srv")).contains("there is no option `base`"));
+    let circle = project.error(&with("base=%(base)/srv"));
+    assert!(circle.contains("`%(base)` refers to itself"), "{circle}");
+    assert!(!circle.contains("there is no option"), "{circle}");
 }
 
 #[test]

@@ -246,6 +246,8 @@ impl<'a> Resolver<'a> {
         let Some(target) = self.place(name) else {
             return Reference::Unknown(name.to_owned());
         };
+        // Also where it leads nowhere: it is meant as one.
+        self.used.borrow_mut().insert(name.to_owned());
         if path.contains(&target) {
             return Reference::Circular(name.to_owned());
         }
@@ -256,7 +258,6 @@ impl<'a> Resolver<'a> {
         let Some(option) = self.options.get(target) else {
             return Reference::Unknown(name.to_owned());
         };
-        self.used.borrow_mut().insert(name.to_owned());
         path.push(target);
         let value = self.resolve(&option.value, path, missed);
         path.pop();
@@ -372,6 +373,8 @@ mod tests {
 
     #[test]
     fn circles_and_bad_arithmetic_are_errors() {
+        let (options, findings) = run(&[("a", "%(a)x")]);
+        assert!(options[0].placeholder && findings.errors.len() == 1);
         let (_, findings) = run(&[("a", "%(b)"), ("b", "%(a)")]);
         assert_eq!(findings.errors.len(), 2);
         assert!(findings.errors[0].to_string().contains("`%(a)` refers to itself"));
