@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc::O_NONBLOCK;
+use nix::unistd::geteuid;
 
 use super::stream::Stream;
 use super::{Entry, Event, clock};
@@ -152,19 +153,32 @@ fn is_locked(error: &io::Error) -> bool {
 }
 
 fn open(path: &Path, rules: &LogFile) -> io::Result<File> {
-    let is_new = !path.exists();
     // A FIFO that nobody reads is an error, and keeps nobody waiting.
     let mut options = OpenOptions::new();
-    let options = options.append(true).create(true).mode(rules.mode).custom_flags(O_NONBLOCK);
-    let file = options.open(path)?;
-    if is_new {
-        // Whatever umask says. Who may not do this has made the file as well as it could be.
-        if rules.mode != LogFile::default().mode {
-            let _ = file.set_permissions(std::fs::Permissions::from_mode(rules.mode));
+    options.append(true).mode(rules.mode).custom_flags(O_NONBLOCK);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(path, rules, &mut options),
+        other => other,
+    }
+}
+
+/// What root gives away is a file that was not there, not one that the user who serves has a symbolic link
+/// to in his directory.
+fn make(path: &Path, rules: &LogFile, options: &mut OpenOptions) -> io::Result<File> {
+    let file = match options.create_new(true).open(path) {
+        // A link to what is not there yet, or another process has just made it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let is_given = rules.owner.is_some() && geteuid().is_root();
+            return options.create_new(false).create(!is_given).open(path);
         }
-        if let Some((user, group)) = rules.owner {
-            let _ = fchown(&file, Some(user), group);
-        }
+        other => other?,
+    };
+    // Whatever umask says. Who may not do this has made the file as well as it could be.
+    if rules.mode != LogFile::default().mode {
+        let _ = file.set_permissions(std::fs::Permissions::from_mode(rules.mode));
+    }
+    if let Some((user, group)) = rules.owner {
+        let _ = fchown(&file, Some(user), group);
     }
     Ok(file)
 }
@@ -255,5 +269,24 @@ mod tests {
         assert!(log.rotate().is_err());
         log.stream().write_all(b"on\n").unwrap();
         assert_eq!(std::fs::read(path).unwrap(), b"on\n");
+    }
+
+    #[test]
+    fn a_link_to_nothing_makes_no_file_that_is_given_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, target) = (directory.path().join("log"), directory.path().join("target"));
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let given = LogFile { owner: Some((65534, None)), ..LogFile::default() };
+        let opened = LogStream::open(&path, &given, None);
+        if geteuid().is_root() {
+            assert_eq!(opened.unwrap_err().kind(), io::ErrorKind::NotFound);
+            assert!(!target.exists());
+        }
+        // Who gives nothing away may have such links.
+        LogStream::open(&path, &LogFile::default(), None).unwrap();
+        assert!(target.is_file());
+        // What is there already stays whose it is.
+        drop(LogStream::open(&path, &given, None).unwrap());
+        assert_eq!(std::fs::metadata(&target).unwrap().uid(), geteuid().as_raw());
     }
 }
