@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
+use socket2::{Domain, Socket, Type};
 
 use crate::support::server::Server;
 use crate::support::setup::Setup;
@@ -167,6 +168,28 @@ fn a_syslog_daemon_that_stalls_keeps_neither_requests_nor_other_sinks_waiting() 
     }
     client.get("/ok?last").expect(200);
     wait::until("the last line", || server.place.read("log").contains("/ok?last").then_some(()));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_syslog_daemon_that_is_started_later_is_found_and_stderr_has_the_log_until_then() {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+    let lines = format!("processes = 1\nlogger = syslog5424:tcp://127.0.0.1:{port}\n");
+    let mut server = Setup::new(&lines).start();
+    server.get("/ok?early").expect(200);
+    server.wait_for_log("/ok?early", 1);
+    let early = server.log();
+    assert!(early.contains("the log goes to stderr until somebody takes it: syslog"), "{early}");
+    socket.listen(16).unwrap();
+    server.get("/ok?late").expect(200);
+    let mut daemon = TcpListener::from(socket).accept().unwrap().0;
+    let mut said = [0; 4096];
+    let length = daemon.read(&mut said).unwrap();
+    let said = String::from_utf8_lossy(&said[..length]).into_owned();
+    assert!(said.contains("/ok?late") && said.contains("rwsgi@"), "{said}");
+    assert!(!server.log().contains("/ok?late"));
     assert!(server.stop().success());
 }
 

@@ -31,6 +31,19 @@ pub(super) struct Sink {
     rests: Option<Rest>,
     /// It is the file that a new program of this process takes over.
     is_noted: bool,
+    /// How far it has come.
+    reached: Reached,
+}
+
+/// Whether somebody has ever taken what is handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    /// Nobody was asked.
+    Unknown,
+    /// Nobody was there; that was said, and stderr has the entries until somebody is.
+    Not,
+    /// Yes.
+    Once,
 }
 
 enum Kind {
@@ -38,7 +51,7 @@ enum Kind {
     File(LogStream),
     Journal(Journal),
     Syslog(Box<Syslog>),
-    Datagram { to: String, wire: Wire },
+    Datagram { to: String, wire: Option<Wire> },
 }
 
 /// What lines look like.
@@ -109,6 +122,7 @@ impl Sink {
             loss: Loss::default(),
             rests: None,
             is_noted: false,
+            reached: Reached::Unknown,
         };
         if let Some(reason) = complaint {
             sink.complain(format!("cannot open the log, writing to stderr instead: {reason}"));
@@ -314,11 +328,32 @@ impl Sink {
     fn hand_over_all(&mut self, pieces: &[Piece<'_>]) {
         self.tell_losses();
         for (index, piece) in pieces.iter().enumerate() {
-            if let Err(why) = self.hand_over_in_time(piece) {
-                // Who is not there will not be there for the next one.
-                return self.loss.add((pieces.len() - index) as u64, why);
-            }
+            let Err(why) = self.hand_over_in_time(piece) else {
+                self.reached = Reached::Once;
+                continue;
+            };
+            // Who is not there will not be there for the next one.
+            let rest = pieces.get(index..).unwrap_or_default();
+            return match self.reached {
+                Reached::Once => self.loss.add(rest.len() as u64, why),
+                Reached::Not | Reached::Unknown => self.divert(rest, &why),
+            };
         }
+    }
+
+    /// To stderr: there is no other place yet.
+    fn divert(&mut self, pieces: &[Piece<'_>], why: &str) {
+        if self.reached == Reached::Unknown {
+            self.reached = Reached::Not;
+            let message = format!("the log goes to stderr until somebody takes it: {why}");
+            self.append(&Piece::Entry(&super::error(Event::SystemError, message)));
+        }
+        pieces.iter().for_each(|piece| self.append(piece));
+        if let Err((_, error)) = Stream::stderr().write_all(&self.lines.text) {
+            self.loss.add(pieces.len() as u64, error);
+        }
+        self.lines.text.clear();
+        self.lines.items = 0;
     }
 
     /// The same as [`Sink::hand_over`], unless who takes nothing has to rest for having taken long.
@@ -354,12 +389,8 @@ impl Sink {
             Kind::Datagram { to, wire } => {
                 let mut line = Vec::new();
                 encode(&self.dress.encoders, &piece.message(), &mut line);
-                if wire.send(&line).is_err() {
-                    let failure = |error| format!("{to} takes none: {error}");
-                    *wire = Wire::open(&datagrams(to)).map_err(failure)?;
-                    wire.send(&line).map_err(failure)?;
-                }
-                Ok(())
+                Wire::deliver(wire, &datagrams(to), &line)
+                    .map_err(|error| format!("{to} takes none: {error}"))
             }
             Kind::Stderr(_) | Kind::File(_) => Ok(()),
         }
@@ -384,7 +415,8 @@ fn open(
             Kind::File(stream.map_err(|error| unopened(&path, &error))?)
         }
         LogTarget::Datagram(to) => {
-            let wire = Wire::open(&datagrams(&to)).map_err(|error| format!("{to}: {error}"))?;
+            let wire =
+                Wire::open_at_once(&datagrams(&to)).map_err(|error| format!("{to}: {error}"))?;
             Kind::Datagram { to, wire }
         }
     })

@@ -25,6 +25,7 @@ fn of(kind: Kind) -> Sink {
         loss: Loss::default(),
         rests: None,
         is_noted: false,
+        reached: Reached::Once,
     }
 }
 
@@ -150,7 +151,7 @@ fn a_peer_that_stalls_keeps_the_log_waiting_once_and_what_it_missed_is_told() {
     let filler = UnixDatagram::unbound().unwrap();
     filler.set_nonblocking(true).unwrap();
     while filler.send_to(b"full", &path).is_ok() {}
-    let mut sink = of(Kind::Datagram { to, wire });
+    let mut sink = of(Kind::Datagram { to, wire: Some(wire) });
     say(&mut sink, "it has no room");
     let began = Instant::now();
     (0..100).for_each(|_| say(&mut sink, "it is left alone"));

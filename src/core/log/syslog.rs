@@ -24,6 +24,17 @@ pub(super) enum Wire {
 }
 
 impl Wire {
+    /// Opens it, unless that may take long.
+    ///
+    /// # Errors
+    /// Nobody is there.
+    pub(super) fn open_at_once(transport: &Transport) -> io::Result<Option<Self>> {
+        match transport {
+            Transport::Local | Transport::Unix(_) => Self::open(transport).map(Some),
+            Transport::Udp(_) | Transport::Tcp(_) => Ok(None),
+        }
+    }
+
     /// # Errors
     /// Nobody is there, or the name has no address.
     pub(super) fn open(transport: &Transport) -> io::Result<Self> {
@@ -45,11 +56,23 @@ impl Wire {
         }
     }
 
-    /// Sends one message.
+    /// Sends one message by `wire`, which is opened where it is not open, or nobody is there any more.
     ///
     /// # Errors
-    /// Those of send(2).
-    pub(super) fn send(&mut self, message: &[u8]) -> io::Result<()> {
+    /// Those of [`Wire::open`] and send(2).
+    pub(super) fn deliver(
+        wire: &mut Option<Self>,
+        transport: &Transport,
+        message: &[u8],
+    ) -> io::Result<()> {
+        if wire.as_mut().is_some_and(|wire| wire.send(message).is_ok()) {
+            return Ok(());
+        }
+        // One that fails again stays, to be tried first.
+        wire.insert(Self::open(transport)?).send(message)
+    }
+
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
         let short = || message.get(..DATAGRAM).unwrap_or(message);
         match self {
             Self::Unix(socket) => socket.send(message).map(drop),
@@ -89,17 +112,18 @@ pub(super) struct Syslog {
     target: SyslogTarget,
     tag: String,
     host: String,
-    wire: Wire,
+    /// `None`: it is opened for the first entry, by the log's own thread.
+    wire: Option<Wire>,
     message: Vec<u8>,
 }
 
 impl Syslog {
     /// # Errors
-    /// Those of [`Wire::open`].
+    /// Those of [`Wire::open_at_once`].
     pub(super) fn open(target: &SyslogTarget, speaker: &Speaker) -> io::Result<Self> {
         let tag = target.tag.clone().unwrap_or_else(|| format!("rwsgi@{}", speaker.instance));
         let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
-        let wire = Wire::open(&target.transport)?;
+        let wire = Wire::open_at_once(&target.transport)?;
         Ok(Self { target: target.clone(), tag, host, wire, message: Vec::new() })
     }
 
@@ -127,9 +151,7 @@ impl Syslog {
     }
 
     fn deliver(&mut self) -> io::Result<()> {
-        let Err(_) = self.wire.send(&self.message) else { return Ok(()) };
-        self.wire = Wire::open(&self.target.transport)?;
-        self.wire.send(&self.message)
+        Wire::deliver(&mut self.wire, &self.target.transport, &self.message)
     }
 
     fn priority(&mut self, level: Level) {
