@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::value::{Invalid, Value};
+use crate::log::check_time;
 
 /// The sink of log entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -219,8 +220,8 @@ pub(super) fn encoder(text: &str) -> Result<Value, Invalid> {
         "prefix" => Encoder::Prefix(argument.to_owned()),
         "suffix" => Encoder::Suffix(argument.to_owned()),
         "nl" => Encoder::NewLine,
-        "format" => Encoder::Format(argument.to_owned()),
-        "json" => Encoder::Json(argument.to_owned()),
+        "format" => Encoder::Format(template(argument)?),
+        "json" => Encoder::Json(template(argument)?),
         "gzip" | "compress" | "crypto" | "msgpack" => {
             return Err(Invalid::new("names an encoder that does not make lines, and rwsgi does not have")
                 .help("have who keeps the files compress or encrypt them (logrotate); write `json` for tools"));
@@ -231,6 +232,28 @@ pub(super) fn encoder(text: &str) -> Result<Value, Invalid> {
         }
     };
     Ok(Value::Encoder(logger, encoder))
+}
+
+/// A text for the encoders that have variables. In uWSGI what is unknown is nothing, and so is the log.
+fn template(text: &str) -> Result<String, Invalid> {
+    let known = "there are `${msg}`, `${msgnl}`, `${unix}`, `${micros}` and `${strftime:FORMAT}`";
+    for after in text.split("${").skip(1) {
+        let Some((name, _)) = after.split_once('}') else {
+            return Err(Invalid::new("has a `${` without its `}`").help(known));
+        };
+        match name.strip_prefix("strftime:") {
+            Some(format) => check_time(format).map_err(|error| {
+                Invalid::new(format!("has a time that cannot be written: {error}"))
+                    .help("write a format of strftime(3), such as `${strftime:%F %T}`")
+            })?,
+            None if ["msg", "msgnl", "unix", "micros"].contains(&name) => {}
+            None => {
+                let problem = format!("has `${{{}}}`, which is unknown", name.escape_debug());
+                return Err(Invalid::new(problem).help(known));
+            }
+        }
+    }
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]
@@ -282,6 +305,11 @@ mod tests {
         assert_eq!(named, Ok(Value::Encoder(Some("errors".to_owned()), json)));
         assert_eq!(encoder("nl"), Ok(Value::Encoder(None, Encoder::NewLine)));
         assert!(encoder("gzip").is_err() && encoder("yaml").is_err());
+        for bad in ["json {\"a\":${msg", "format ${message}", "format ${}", "format ${strftime:%!}"]
+        {
+            assert!(encoder(bad).is_err(), "{bad}");
+        }
+        assert!(encoder("format ${strftime:%F %T} ${unix}$ ${micros} ${msgnl}").is_ok());
         assert!(route("errors").is_err() && route("errors [").is_err());
     }
 }
