@@ -358,16 +358,17 @@ fn a_file_of_htpasswd_says_who_passes() {
 
 #[test]
 fn error_pages_are_for_errors_that_the_application_does_not_answer() {
-    let lines = "error-page-403 = 403.html\nerror-page-404 = none.html\nerror-page-404 = 404.html\n\
-                 error-page-500 = 500.html\nroute = ^/forbidden break:403\nroute = ^/gone break:410\n\
+    let lines = "error-page-403 = 403.html\nerror-page-404 = none.html\nerror-page-404 = huge.html\n\
+                 error-page-404 = 404.html\nerror-page-500 = 500.html\nroute = ^/forbidden break:403\nroute = ^/gone break:410\n\
                  route = ^/nowhere static:%dnowhere.txt";
     let page = |name: &str| format!("<h1>{name}</h1>\n");
-    let mut setup = with(lines);
+    let mut setup = with(lines).file("huge.html", &"x".repeat(5 << 20));
     for status in ["403", "404", "500"] {
         setup = setup.file(&format!("{status}.html"), &page(status));
     }
     let server = setup.start();
     assert!(server.log().contains("none.html"), "{}", server.log());
+    assert!(server.log().contains("huge.html` is larger than 4 MiB"), "{}", server.log());
     for (path, status) in [("/forbidden", 403), ("/nowhere", 404), ("/raise", 500)] {
         let answered = server.get(path).expect(status);
         assert_eq!(answered.text(), page(&status.to_string()));

@@ -14,12 +14,12 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 pub(crate) struct ErrorPages(Vec<(u16, Bytes)>);
 
 impl ErrorPages {
-    /// Reads them; of one that cannot be read the configuration has warned.
+    /// Reads those that can be read.
     pub(crate) fn read(config: &config::Files) -> Self {
         let mut pages: Vec<(u16, Bytes)> = Vec::new();
         for (status, path) in &config.error_pages {
             if pages.iter().all(|(known, _)| known != status)
-                && let Ok(page) = std::fs::read(path)
+                && let Some(page) = config::error_page(path)
             {
                 pages.push((*status, page.into()));
             }

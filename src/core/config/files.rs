@@ -113,6 +113,11 @@ pub(super) fn files(settings: &Settings<'_>, base: &Path, findings: &mut Finding
     }
 }
 
+/// A page of `error_pages`; the configuration has warned of one that cannot be read.
+pub fn error_page(path: &Path) -> Option<Vec<u8>> {
+    paths::read(path).ok()
+}
+
 const ERROR_PAGES: [(&str, u16); 3] =
     [("error-page-403", 403), ("error-page-404", 404), ("error-page-500", 500)];
 
@@ -217,7 +222,7 @@ impl<'a, 's> Reader<'a, 's> {
         let mut pages = Vec::new();
         for (name, status) in ERROR_PAGES {
             for (setting, path) in self.paths(name) {
-                self.look(setting, paths::readable_file(&path), "a page of HTML");
+                self.look(setting, paths::read(&path).map(drop), "a page of HTML");
                 pages.push((status, path));
             }
         }

@@ -86,7 +86,7 @@ pub use crontab::CronSpec;
 pub use daemons::DaemonSpec;
 pub use digest::{Classes, digest};
 pub use error::{ConfigError, Severity, Warning};
-pub use files::Files;
+pub use files::{Files, error_page};
 pub use hooks::Hooks;
 pub use load::{Argument, Sources, load, read};
 pub use logging::{Log, LogTarget};
