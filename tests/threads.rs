@@ -1,5 +1,7 @@
 //! What runs at the same time.
 
+use std::collections::BTreeSet;
+
 use crate::support::client::Client;
 use crate::support::server::Server;
 
@@ -88,4 +90,30 @@ def application(e, s):
     let server = crate::support::setup::Setup::new("").app(app).start();
     server.get("/").expect(200);
     server.place.wait_for_gate("work");
+}
+
+/// CPUs of a thread, as the kernel writes them.
+fn cpus(status: &str) -> String {
+    let status = std::fs::read_to_string(status).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    line.trim().to_owned()
+}
+
+#[test]
+fn each_worker_has_its_cpus_where_that_is_asked_for() {
+    let server = Server::new("processes = 3\nthreads = 2\ncpu-affinity = 1\n");
+    let there = cpus("/proc/self/status");
+    let mut found = Vec::new();
+    for pid in server.workers() {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        let theirs = threads.map(|thread| cpus(&format!("{}/status", thread.path().display())));
+        let theirs: BTreeSet<_> = theirs.collect();
+        assert_eq!(theirs.len(), 1, "all threads of a worker are in one place: {theirs:?}");
+        found.extend(theirs);
+    }
+    assert!(found.iter().all(|one| one.parse::<u32>().is_ok()), "{found:?} of {there}");
+    let different: BTreeSet<_> = found.iter().collect();
+    let expected = if there.parse::<u32>().is_ok() { 1 } else { 2 };
+    assert!(different.len() >= expected, "{found:?} of {there}");
+    assert_eq!(cpus(&format!("/proc/{}/status", server.pid())), there, "the master stays");
 }

@@ -82,6 +82,7 @@ complete -c rwsgi -l cache-store -r -F -d 'The file in which the cache of cache 
 complete -c rwsgi -l cache-store-sync -x -d 'How often that file is written while the instance runs'
 complete -c rwsgi -s p -l processes -x -d 'Worker processes'
 complete -c rwsgi -l threads -x -d 'Python threads of each worker'
+complete -c rwsgi -l cpu-affinity -x -d 'CPUs that each worker runs on, and no others'
 complete -c rwsgi -l cheaper -x -d 'The number of workers follows the load'
 complete -c rwsgi -l cheaper-initial -x -d 'How many workers there are at the start'
 complete -c rwsgi -l cheaper-step -x -d 'How many workers are added at a time, at the least'

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nix::sched::{CpuSet, sched_getaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 /// Processors, and what says so.
@@ -21,12 +21,32 @@ pub fn available() -> Cpus {
     within(affinity(), Path::new("/"))
 }
 
+/// Puts this thread, and those that it will start, on `each` CPUs of those that it may run on: the share
+/// of worker `number`, which is 1 or more.
+///
+/// # Errors
+/// That of sched_setaffinity(2).
+pub fn take_share(number: u32, each: u32) -> nix::Result<()> {
+    let mut set = CpuSet::new();
+    for cpu in turn(&allowed()?, number, each) {
+        set.set(cpu)?;
+    }
+    sched_setaffinity(Pid::from_raw(0), &set)
+}
+
+fn turn(cpus: &[usize], number: u32, each: u32) -> impl Iterator<Item = usize> {
+    let first = number.saturating_sub(1) as usize * each as usize;
+    cpus.iter().copied().cycle().skip(first % cpus.len().max(1)).take(each as usize)
+}
+
 /// CPUs that the scheduler may put this thread on: the cpuset of its cgroup is in that, too.
+fn allowed() -> nix::Result<Vec<usize>> {
+    let set = sched_getaffinity(Pid::from_raw(0))?;
+    Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).collect())
+}
+
 fn affinity() -> u32 {
-    let set = sched_getaffinity(Pid::from_raw(0)).ok();
-    let count =
-        set.map(|set| (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).count());
-    count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1).max(1)
+    allowed().ok().and_then(|cpus| u32::try_from(cpus.len()).ok()).unwrap_or(1).max(1)
 }
 
 /// The same with `affinity` CPUs and the files below `root`: the smallest quota of the cgroup and
@@ -95,6 +115,14 @@ fn share(quota: &str, period: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workers_take_turns_with_the_cpus_that_there_are() {
+        let of = |number, each| turn(&[0, 2, 3, 7], number, each).collect::<Vec<_>>();
+        assert_eq!((of(1, 1), of(4, 1), of(5, 1)), (vec![0], vec![7], vec![0]));
+        assert_eq!((of(1, 3), of(2, 3)), (vec![0, 2, 3], vec![7, 0, 2]));
+        assert_eq!(turn(&[], 1, 2).count(), 0);
+    }
 
     /// A directory with these files, and what is found there by who may run on eight CPUs.
     fn found(name: &str, files: &[(&str, &str)]) -> (u32, String) {

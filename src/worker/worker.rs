@@ -12,6 +12,7 @@ use pyo3::types::PyDict;
 use rwsgi_core::age::{self, Age};
 use rwsgi_core::config::hooks::Stage;
 use rwsgi_core::config::{Config, Listen};
+use rwsgi_core::cpus;
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Channel, Failure, FromWorker, Probing};
 use rwsgi_core::log::{self, Entry, Event, Requests};
@@ -122,6 +123,10 @@ pub(crate) enum DrainReason {
     MasterGone,
 }
 
+fn place(number: u32, each: u32) -> nix::Result<()> {
+    if each == 0 { Ok(()) } else { cpus::take_share(number, each) }
+}
+
 /// Runs a worker to its end. `number` names it, `slot` is its place in the scoreboard.
 pub(crate) fn main(
     py: Python<'_>,
@@ -132,8 +137,14 @@ pub(crate) fn main(
     probing: Probing,
 ) -> ExitCode {
     let who = speaker(&generation.config.name, Some(number));
+    // Threads that are started from now on are there, too.
+    let placed = place(number, generation.config.cpu_affinity);
     let requests = Requests::init(&generation.config.log, &who, generation.config.processes);
     name_process(&format!("rwsgi: worker {number} of {}", generation.config.name), "rwsgi-worker");
+    if let Err(error) = placed {
+        let message = format!("cpu-affinity has no effect: {error}");
+        log::warning(Event::SystemError, message).send();
+    }
     if let Err(error) = log::follow_forks() {
         let message = format!("processes that the application forks cannot log: {error}");
         log::warning(Event::SystemError, message).send();

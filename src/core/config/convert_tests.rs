@@ -44,7 +44,7 @@ fn effective(text: &str) -> Vec<(&'static str, String)> {
 #[test]
 fn includes_loops_and_references_are_written_out_with_their_origin() {
     let text = "[uwsgi]\nbase = /srv\nworkers = 2\nprocess = 4\nfor = a b\nenv = X_%(_)=%(base)\n\
-                endfor =\nplugins = python3\nchroot = /x\ncpu-affinity = 1\n";
+                endfor =\nplugins = python3\nchroot = /x\nupload-progress = 1\n";
     let expected = format!(
         "; Written by rwsgi {} (`rwsgi convert`).\n[rwsgi]\n\
          \n; Application\n\
@@ -52,7 +52,7 @@ fn includes_loops_and_references_are_written_out_with_their_origin() {
          ; stdin:6:7: env = X_%(_)=%(base)\nenv = X_b=/srv\n\
          \n; Workers\n\
          ; stdin:4:11: process = 4\nprocesses = 4\n\
-         \n; Not in this version:\n;   cpu-affinity = 1\n;     workers keep the settings of the service\n\
+         \n; Not in this version:\n;   upload-progress = 1\n;     the progress of uploads is not told\n\
          \n; Not needed here:\n;   plugins = python3\n;     Python and HTTP are built in\n\
          \n; Not supported: rwsgi does not start with these:\n;   chroot = /x\n;     the application",
         crate::VERSION

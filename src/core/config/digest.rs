@@ -151,12 +151,12 @@ mod tests {
 
     #[test]
     fn a_configuration_is_classified_by_name() {
-        let keys = ["http", "process", "http", "plugin", "chroot", "cpu-affinity", "nonsense"];
+        let keys = ["http", "process", "http", "plugin", "chroot", "upload-progress", "nonsense"];
         let options = keys.iter().map(|key| RawOption::argument(key, "1", 1, key)).collect();
         let classes = Classes::of(&RawConfig { options, ..RawConfig::default() });
         assert_eq!(
             classes.summary(),
-            "2 options are obeyed; not needed: plugin; not in this version: cpu-affinity; \
+            "2 options are obeyed; not needed: plugin; not in this version: upload-progress; \
              not supported: chroot"
         );
     }

@@ -7,6 +7,8 @@ use super::known::{Known, flag, valued};
 const NO_CACHE: &str = "`import uwsgi` does not offer it";
 const C_FUNCTION: &str = "it names a C function of uWSGI's process, and rwsgi is another program: write `exec-…` or \
                           `hook-…` for a command, `import` or `uwsgidecorators.postfork` for Python";
+pub(super) const MESSAGE_IDS: &str = "watch the journal for the message ids of its entries, or use OnFailure= of the \
+                                      service";
 const CONFINED: &str = "the application would see other files: use BindPaths=, PrivateMounts= and the \
                         like of the service";
 const NO_EMPEROR: &str = "there is no emperor: systemd looks after each instance";
@@ -36,6 +38,10 @@ pub(super) const UNNEEDED: &[Known] = &[
         ),
     ),
     flag(&["cgi-mode"], Ignored("requests are for the application only")).short('c'),
+    valued(
+        &["offload-thread"],
+        Ignored("files and slow responses never hold a thread of the application"),
+    ),
     valued(
         &["backtrace-depth", "lock-engine", "ftok", "clock", "max-apps", "binsh", "mode"],
         Ignored("rwsgi needs no such setting"),
@@ -73,6 +79,17 @@ pub(super) const UNNEEDED: &[Known] = &[
         Ignored("all requests are for the application: there are no modifiers"),
     ),
     flag(&["wsgi-accept-buffers"], Ignored("rwsgi always does so")),
+    flag(
+        &[
+            "refork",
+            "re-fork",
+            "refork-as-root",
+            "re-fork-as-root",
+            "refork-post-jail",
+            "re-fork-post-jail",
+        ],
+        Ignored("workers are forked from the template in any case"),
+    ),
     flag(
         &["write-errors-exception-only"],
         Ignored("a client that goes away is not an error of the application"),
@@ -159,12 +176,11 @@ pub(super) const MISSED: &[Known] = &[
     ),
     valued(
         &["timer", "rbtimer", "signal-timer", "signal-rbtimer"],
-        NotYet("the signal is not sent: use a timer of systemd"),
-    ),
-    flag(
-        &["daemons-honour-stdin"],
-        NotYet("daemons read from /dev/null: write `attach-daemon = COMMAND < FILE`"),
-    ),
+        NotYet("the signal is not sent"),
+    )
+    .instead("call `uwsgi.add_timer`, or use a timer of systemd"),
+    flag(&["daemons-honour-stdin"], NotYet("daemons read from /dev/null"))
+        .instead("write `attach-daemon = COMMAND < FILE`"),
     valued(
         &[
             "hook-emperor-*",
@@ -177,11 +193,13 @@ pub(super) const MISSED: &[Known] = &[
     ),
     valued(
         &["hook-as-vassal", "exec-as-vassal", "call-as-vassal", "call-as-vassal*"],
-        NotYet("there is no emperor that starts this instance: use `hook-asap` or ExecStartPre="),
-    ),
+        NotYet("there is no emperor that starts this instance"),
+    )
+    .instead("use `hook-asap` or ExecStartPre="),
     valued(&["hook-as-mule"], NotYet("there are no mules: their jobs are not done")),
     valued(&["hook-as-gateway"], NotYet(NO_ROUTER)),
-    valued(&["file-write"], NotYet("the file is not written: use `hook-asap = write:FILE TEXT`")),
+    valued(&["file-write"], NotYet("the file is not written"))
+        .instead("write `hook-asap = write:FILE TEXT`"),
     valued(
         &[
             "wait-for-dir",
@@ -208,10 +226,8 @@ pub(super) const MISSED: &[Known] = &[
         NotYet("nothing looks at the file system"),
     )
     .instead("use RequiresMountsFor= of the service"),
-    valued(
-        &["flock", "flock2", "flock-wait", "flock-wait2"],
-        NotYet("no lock is taken: `pidfile` keeps a second instance away"),
-    ),
+    valued(&["flock", "flock2", "flock-wait", "flock-wait2"], NotYet("no lock is taken"))
+        .instead("write `pidfile = FILE`, which keeps a second instance away"),
     valued(
         &[
             "backlog-alarm",
@@ -223,8 +239,9 @@ pub(super) const MISSED: &[Known] = &[
             "not-alarm-log",
             "not-log-alarm",
         ],
-        NotYet("no alarm is raised: entries of the journal have message ids to look for"),
-    ),
+        NotYet("no alarm is raised"),
+    )
+    .instead(MESSAGE_IDS),
     valued(
         &[
             "metric-dir",
@@ -268,28 +285,20 @@ pub(super) const MISSED: &[Known] = &[
     ),
     valued(
         &["reload-on-fd", "brutal-reload-on-fd", "fs-brutal-reload", "fs-signal"],
-        NotYet("`touch-reload` reloads, `systemctl reload` and SIGHUP too"),
-    ),
-    flag(
-        &[
-            "refork",
-            "re-fork",
-            "refork-as-root",
-            "re-fork-as-root",
-            "refork-post-jail",
-            "re-fork-post-jail",
-        ],
-        NotYet("workers are forked from the template in any case"),
-    ),
+        NotYet("nobody looks at the file"),
+    )
+    .instead("write `touch-reload = FILE`; `systemctl reload` and SIGHUP reload, too"),
     valued(&["safe-fd", "fd-safe"], NotYet("descriptors of the start are not for the application")),
-    valued(&["notify-socket"], NotYet("it is not opened: commands come by `control-socket`")),
+    valued(&["notify-socket"], NotYet("it is not opened"))
+        .instead("give commands by `control-socket`"),
     valued(&["fallback-config"], NotYet("nothing takes its place"))
         .instead("use OnFailure= of the service"),
     valued(&["early-envdir"], NotYet("the environment stays")).instead("use `envdir`"),
     valued(&["log-prefix"], NotYet("nothing is written before the lines"))
         .instead("write `log-encoder = prefix TEXT`"),
     valued(&["exception-handler"], NotYet("an exception is answered with 500 and is in the log")),
-    valued(&["profiler"], NotYet("nothing is profiled; `rwsgi stacks` shows where threads are")),
+    valued(&["profiler"], NotYet("nothing is profiled"))
+        .instead("use py-spy, or `rwsgi stacks`, which shows where threads are"),
     flag(
         &["start_response-nodelay"],
         NotYet("the head is sent with the first bytes of the body, as PEP 3333 has it"),
@@ -299,15 +308,16 @@ pub(super) const MISSED: &[Known] = &[
         &["py-sys-executable", "threads-stack-size"],
         NotYet("the interpreter is started without it"),
     ),
+    valued(&["tcp-fastopen"], NotYet("sockets keep the system's settings")),
     valued(
-        &["tcp-fastopen", "so-write-timeout", "socket-send-timeout", "socket-write-timeout"],
-        NotYet("sockets keep the system's settings"),
-    ),
+        &["so-write-timeout", "socket-send-timeout", "socket-write-timeout"],
+        NotYet("it is no time of its own"),
+    )
+    .instead("write `socket-timeout = SECONDS`"),
     flag(
         &["tcp-fast-open-client", "tcp-fastopen-client"],
         NotYet("sockets keep the system's settings"),
     ),
-    valued(&["offload-thread"], NotYet("responses are written by the workers")),
 ];
 
 /// What the start is refused for.

@@ -124,6 +124,15 @@ const UNNECESSARY: &[Known] = &[
         Ignored("processes are always named after what they do"),
     ),
     flag(
+        &["harakiri-no-arh", "no-harakiri-arh", "no-harakiri-after-req-hook"],
+        Ignored("`harakiri` ends with the response of the application in any case"),
+    ),
+    flag(&["wsgi-strict"], Ignored("PEP 3333 is kept in any case")),
+    flag(
+        &["early-pythonpath"],
+        Ignored("`pythonpath` is there before anything is imported in any case"),
+    ),
+    flag(
         &["harakiri-verbose"],
         Ignored("the log says where the request was, with the Python stack of its thread"),
     ),
@@ -202,24 +211,16 @@ const UNNECESSARY: &[Known] = &[
 
 /// Not in this version; the instance can serve without them.
 const LATER: &[Known] = &[
-    flag(
-        &["harakiri-no-arh", "no-harakiri-arh", "no-harakiri-after-req-hook"],
-        NotYet("`harakiri` ends with the response of the application"),
-    ),
-    valued(
-        &["harakiri-*"],
-        NotYet("a worker is only ended when a request outlasts `harakiri-grace`"),
-    ),
+    valued(&["harakiri-*"], NotYet("a worker gets no signal at the end of `harakiri`"))
+        .instead("write `harakiri-grace = SECONDS`: the request is interrupted before, and so long after that the worker is ended"),
     valued(&["limit-as", "limit-nproc"], NotYet("a worker has no limit of its own"))
         .instead("write `memory-max` and `tasks-max`, for the service as a whole"),
     valued(&["cheaper-*"], NotYet("the number of workers follows the load without it")),
-    valued(
-        &["touch-*", "fs-reload"],
-        NotYet("`touch-reload` reloads, `systemctl reload` and SIGHUP too"),
-    ),
+    valued(&["touch-*", "fs-reload"], NotYet("nobody looks at the file"))
+        .instead("write `touch-reload = FILE`; `systemctl reload` and SIGHUP reload, too"),
     valued(
         &["py-auto-reload-ignore"],
-        NotYet("`py-autoreload` reloads whichever module has changed"),
+        NotYet("`py-autoreload` reloads whichever module has changed, for it is for development"),
     ),
     flag(&["check-static-docroot"], NotYet("there is no DOCUMENT_ROOT"))
         .instead("use `check-static`"),
@@ -231,45 +232,41 @@ const LATER: &[Known] = &[
     valued(&["daemonize2"], NotYet("rwsgi stays in the foreground")).instead("use `daemonize`"),
     valued(&["pidfile2", "safe-pidfile", "safe-pidfile2"], NotYet("this file is not written"))
         .instead("use `pidfile`"),
-    valued(
-        &["alarm", "alarm-*"],
-        NotYet("no alarm is raised: entries of the journal have message ids to look for"),
-    ),
+    valued(&["alarm", "alarm-*"], NotYet("no alarm is raised")).instead(foreign::MESSAGE_IDS),
     valued(
         &["legion-attach-daemon", "legion-smart-attach-daemon", "legion-smart-attach-daemon2"],
-        NotYet(
-            "there are no legions, and the command is not started: `attach-daemon` starts it in each instance",
-        ),
-    ),
+        NotYet("there are no legions, and the command is not started"),
+    )
+    .instead("write `attach-daemon = COMMAND`, which starts it in each instance"),
     valued(
         &["legion-cron", "cron-legion", "unique-legion-cron", "unique-cron-legion"],
-        NotYet(
-            "there are no legions, and the command is not run: `cron` runs it in each instance, a timer of systemd on one machine",
-        ),
-    ),
+        NotYet("there are no legions, and the command is not run"),
+    )
+    .instead("write `cron`, which runs it in each instance, or use a timer of systemd on one machine"),
     valued(
         &["spooler-import", "spooler-pyimport", "spooler-py-import", "spooler-python-import"],
-        Refused(
-            "there is no spooler that would import it: take its jobs to a task queue, a service of its own",
-        ),
-    ),
-    valued(&["spooler", "spooler-*"], NotYet("there is no spooler: its jobs are not done")),
+        Refused("there is no spooler that would import it"),
+    )
+    .instead("take its jobs to a task queue, a service of its own"),
+    valued(&["spooler", "spooler-*"], NotYet("there is no spooler: its jobs are not done"))
+        .instead("take its jobs to a task queue, a service of its own"),
     valued(
         &["mule", "mules", "farm", "farms"],
         NotYet("there are no mules: their jobs are not done"),
-    ),
+    )
+    .instead("make what they do a service of its own, or write `attach-daemon = COMMAND`"),
     valued(&["gevent", "async", "asyncio", "loop"], NotYet("requests run in `threads`"))
         .instead("set `threads` to as many as have to wait at once"),
     flag(&["gevent-monkey-patch", "ugreen", "greenlet"], NotYet("requests run in `threads`")),
+    valued(&["prio"], NotYet("workers keep the priority of the service"))
+        .instead("use Nice= of the service"),
     valued(
-        &["cpu-affinity", "prio", "threads-stacksize", "thread-stacksize", "thread-stack-size"],
-        NotYet("workers keep the settings of the service"),
-    ),
-    valued(
-        &["py-tracebacker"],
-        NotYet("no sockets are made: `rwsgi stacks` shows where the Python threads are"),
-    ),
-    flag(&["wsgi-strict", "early-pythonpath"], NotYet("it has no effect")),
+        &["threads-stacksize", "thread-stacksize", "thread-stack-size"],
+        NotYet("threads have the stacks that the system gives them"),
+    )
+    .instead("use LimitSTACK= of the service"),
+    valued(&["py-tracebacker"], NotYet("no sockets are made"))
+        .instead("use `rwsgi stacks`, which shows where the Python threads are"),
     flag(
         &["catch-exceptions"],
         NotYet("an exception is answered with 500 and its traceback is in the log"),
@@ -280,24 +277,31 @@ const LATER: &[Known] = &[
         &["response-headers-limit", "http-var"],
         NotYet("responses are sent as the application makes them"),
     ),
-    flag(&["http-auto-gzip", "http-websockets"], NotYet("it has no effect")),
+    flag(&["http-auto-gzip"], NotYet("responses are sent as the application makes them"))
+        .instead("have the web server before rwsgi compress them, or a middleware"),
+    flag(&["http-websockets"], NotYet("WSGI has no way to serve WebSockets"))
+        .instead("serve them by an ASGI server behind the same web server"),
     valued(&["http-stats"], NotYet("no statistics are published")),
     valued(
         &[
             "socket-sndbuf",
             "socket-rcvbuf",
-            "so-send-timeout",
             "tcp-fast-open",
-            "chunked-input-limit",
-            "chunked-input-timeout",
         ],
         NotYet("sockets keep the system's settings"),
     ),
+    valued(&["so-send-timeout"], NotYet("it is no time of its own"))
+        .instead("write `socket-timeout = SECONDS`"),
+    valued(&["chunked-input-limit"], NotYet("a body in chunks is a body like others"))
+        .instead("write `limit-post = BYTES`"),
+    valued(&["chunked-input-timeout"], NotYet("a body in chunks is a body like others"))
+        .instead("write `socket-timeout = SECONDS`"),
     flag(&["reuse-port", "freebind"], NotYet("sockets keep the system's settings")),
     valued(&["queue", "sharedarea", "metric", "rpc"], NotYet("`import uwsgi` does not offer it")),
     flag(&["enable-metrics"], NotYet("no metrics are published")),
     valued(&["subscribe-to", "legion*", "subscribe*"], NotYet("there are no subscriptions")),
-    flag(&["exit-on-reload"], NotYet("a reload is a reload")),
+    flag(&["exit-on-reload"], NotYet("a reload is a reload"))
+        .instead("use `systemctl restart` where it is to be a new start"),
     valued(&["upload-progress"], NotYet("the progress of uploads is not told")),
 ];
 
@@ -339,14 +343,18 @@ const NEVER_SILENT: &[Known] = &[
         Refused("the application would run unconfined"),
     )
     .instead("use RootDirectory=, CapabilityBoundingSet= and the like of the service"),
+    valued(&["add-gid"], Refused("the privileges would not be those that were asked for"))
+        .instead("make the user of `uid` a member of the group, or use SupplementaryGroups= of the service"),
     valued(
-        &["add-gid", "immediate-uid", "immediate-gid"],
+        &["immediate-uid", "immediate-gid"],
         Refused("the privileges would not be those that were asked for"),
-    ),
+    )
+    .instead("use User= and Group= of the service, or write `uid` and `gid`, which hold before anything is imported"),
     flag(
         &["no-initgroups", "master-as-root", "drop-after-init", "drop-after-apps"],
         Refused("the privileges would not be those that were asked for"),
-    ),
+    )
+    .instead("write `uid` and `gid` alone; what needs root is done by `hook-as-root` or ExecStartPre=+"),
     valued(
         &["emperor", "vassals*", "emperor-*", "broodlord"],
         Refused("there is no emperor, systemd is"),

@@ -134,6 +134,8 @@ pub struct Config {
     pub processes: u32,
     /// Python threads of each worker, 1 or more (`threads`).
     pub threads: u32,
+    /// CPUs that each worker runs on; 0: all that there are (`cpu-affinity`).
+    pub cpu_affinity: u32,
     /// When there are how many workers.
     pub sizing: Sizing,
     /// Each worker imports the application by itself (`lazy-apps`).

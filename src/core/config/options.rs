@@ -514,6 +514,15 @@ pub static OPTIONS: &[OptionSpec] = &[
              is 4: while some wait for a database, others run; more rarely run sooner, because \
              all threads of a process share one lock.",
         ),
+    option("cpu-affinity", Group::Workers, Kind::Number { min: 0, max: 1024, unit: "CPUs" })
+        .default("0")
+        .example("1")
+        .doc(
+            "CPUs that each worker runs on, and no others: worker 1 on the first so many of those that \
+             the instance may run on, worker 2 on the next, and from the beginning again after the last; \
+             0: on all of them. It helps where caches of CPUs matter more than that a busy worker finds a \
+             free one. `CPUAffinity=` of the service is for all of them together.",
+        ),
     option("cheaper", Group::Workers, Kind::Number { min: 1, max: WORKERS - 1, unit: "processes" })
         .example("2")
         .doc(

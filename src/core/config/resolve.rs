@@ -58,6 +58,7 @@ pub fn resolve(
         backlog: settings.small("listen").unwrap_or(1024),
         application,
         processes,
+        cpu_affinity: settings.small("cpu-affinity").unwrap_or(0),
         threads,
         sizing,
         lazy_apps: settings.switch("lazy-apps"),
