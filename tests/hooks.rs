@@ -235,6 +235,20 @@ fn a_stop_ends_a_hook_of_the_start() {
 }
 
 #[test]
+fn what_is_ordered_during_a_hook_of_the_start_is_done_after_it() {
+    let lines = "exec-asap = echo begun; until test -e go; do sleep 0.02; done";
+    let mut server = Server::launch(setup(lines));
+    server.wait_for_log("exec-asap: begun", 1);
+    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGHUP] {
+        server.signal(signal);
+    }
+    server.place.write("go", "");
+    server.wait_for_log("reloaded: 1 worker", 1);
+    server.get("/").expect(200);
+    assert!(server.stop().success());
+}
+
+#[test]
 fn systemd_is_asked_to_wait_for_a_hook_of_the_start() {
     let lines = "exec-asap = until test -e go; do sleep 0.1; done";
     let server = Server::launch(setup(lines));

@@ -30,7 +30,9 @@ use crate::notify::Supervisor;
 use crate::pidfile::Pidfile;
 use crate::program::Program;
 use crate::stats::StatsServer;
-use crate::{check, descriptors, handover, hooks, interpreter, privileges, report, resume};
+use crate::{
+    check, descriptors, handover, hooks, interpreter, privileges, report, resume, signals,
+};
 
 /// Slots of the scoreboard: as many as a reload of the largest instance needs.
 const SLOTS: usize = 2 * MOST_WORKERS as usize;
@@ -81,6 +83,8 @@ pub fn serve(sources: &Sources) -> ExitCode {
             }
         },
     };
+    // What is an order to who serves waits until there is a loop to obey it.
+    signals::hold();
     // 3. Open the log.
     log::truncate(&config.log);
     log::init(&config.log, &speaker(&config));

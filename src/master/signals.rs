@@ -84,6 +84,16 @@ impl Signals {
     }
 }
 
+/// Has the kernel keep, until [`unblock`], those that are orders to an instance that runs: until there
+/// are handlers, each would end this process. Those that are to end it do so.
+pub fn hold() {
+    let mut orders = all();
+    [Number::SIGTERM, Number::SIGINT, Number::SIGQUIT, Number::SIGCHLD]
+        .into_iter()
+        .for_each(|number| orders.remove(number));
+    let _ = orders.thread_block();
+}
+
 /// Has the kernel keep all of them until [`unblock`]: what comes while one program gives way to the
 /// next in this process is the next one's.
 ///
