@@ -235,6 +235,29 @@ fn a_stop_ends_a_hook_of_the_start() {
 }
 
 #[test]
+fn a_stop_ends_what_does_not_want_to_end() {
+    for stage in ["asap", "pre-app", "post-fork", "as-user-atexit"] {
+        // Whatever is left of it when the test ends fails it.
+        let lines = format!(
+            "worker-reload-mercy = 1\nhook-{stage} = exec:trap '' TERM; sleep 600 & echo begun; sleep 600"
+        );
+        let mut server = Server::launch(setup(&lines));
+        if stage == "as-user-atexit" {
+            server.wait_for_notification("READY=1", 1);
+            server.signal(Signal::SIGTERM);
+        }
+        server.wait_for_log(": begun", 1);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_command_that_is_ended_leaves_nothing_that_does_not_want_to_end() {
+    let lines = "hook-timeout = 1\nhook-pre-app = exec:(trap '' TERM; sleep 600) & wait";
+    refused(lines).refuses(70, &["has not ended after 1 s (hook-timeout)"]);
+}
+
+#[test]
 fn what_is_ordered_during_a_hook_of_the_start_is_done_after_it() {
     let lines = "exec-asap = echo begun; until test -e go; do sleep 0.02; done";
     let mut server = Server::launch(setup(lines));
@@ -333,6 +356,22 @@ fn a_takeover_repeats_no_start_and_a_touch_hook_outlives_it() {
     assert_eq!(trace(&server)[4..], names("asap import accepting"));
     server.place.write("open", "");
     server.wait_for_log("exited with code 9", 1);
+}
+
+#[test]
+fn a_hook_of_a_worker_is_ended_by_a_program_that_has_taken_over() {
+    // The second worker never comes to serve; whatever is left of its hook when the test ends fails it.
+    let lines = "hook-accepting = exec:test ! -e hang || { trap '' TERM; echo hangs; sleep 600; }";
+    let server = replaceable(setup(lines)).start();
+    server.place.write("hang", "");
+    kill(Pid::from_raw(server.workers()[0]), Signal::SIGKILL).unwrap();
+    server.wait_for_log(": hangs", 1);
+    std::fs::remove_file(server.place.join("hang")).unwrap();
+    upgrade(&server.place);
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log(" has taken over from ", 1);
+    server.wait_for_log("reloaded: 1 worker", 1);
+    server.get("/").expect(200);
 }
 
 #[test]

@@ -19,6 +19,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
 use crate::config::action::Action;
@@ -29,6 +30,8 @@ use crate::{shortage, sys};
 const SHELL: &str = "/bin/sh";
 /// From the signal that asks a command to end to the one that ends it.
 const GRACE: Duration = Duration::from_secs(5);
+/// The first look at what an ended command has left; each pause after it is twice as long.
+const FIRST_LOOK: Duration = Duration::from_millis(2);
 /// How often who waits for a command is asked whether there is something to do meanwhile.
 const MEANWHILE: Duration = Duration::from_secs(5);
 /// The bit of a directory in which only owners delete.
@@ -255,23 +258,21 @@ impl<H: Host> Wait<'_, H> {
     /// gone when this returns.
     fn for_end(&self, mut child: Child) -> io::Result<End> {
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or_default());
-        let (done, over) = UnixStream::pair()?;
+        let kill = |_: &io::Error| {
+            let _ = killpg(group, Signal::SIGKILL);
+        };
+        let (done, over) = UnixStream::pair().inspect_err(kill)?;
         let builder = std::thread::Builder::new().name("rwsgi-hook".into()).stack_size(256 * 1024);
         let thread = builder.spawn(move || {
             let status = child.wait();
             drop(done);
             status
         });
-        let thread = thread.inspect_err(|_| {
-            let _ = killpg(group, Signal::SIGKILL);
-        })?;
+        let thread = thread.inspect_err(kill)?;
         let deadline = self.timeout.map(|timeout| self.began + timeout);
         let early = self.until(&over, deadline, true);
         if early.is_some() {
-            let _ = killpg(group, Signal::SIGTERM);
-            if self.until(&over, Some(Instant::now() + GRACE), false).is_some() {
-                let _ = killpg(group, Signal::SIGKILL);
-            }
+            self.end(group, &over);
         }
         let mut status = Err(io::ErrorKind::Other.into());
         let mut thread = Some(thread);
@@ -284,6 +285,24 @@ impl<H: Host> Wait<'_, H> {
             Some(end) => Ok(end),
             None => status.map(End::Exited),
         }
+    }
+
+    /// Asks all of a group to end, and kills what is left of it after its time.
+    fn end(&self, group: Pid, over: &UnixStream) {
+        let deadline = Instant::now() + GRACE;
+        let _ = killpg(group, Signal::SIGTERM);
+        self.until(over, Some(deadline), false);
+        // Nobody tells when those have ended that the process had started, be they children of ours by now
+        // or of others.
+        let mut pause = FIRST_LOOK;
+        while Instant::now() < deadline && is_left(group) {
+            let part = pause.min(deadline.saturating_duration_since(Instant::now()) + FIRST_LOOK);
+            self.host.aside(&mut || {
+                let _ = poll(&mut [], PollTimeout::try_from(part).unwrap_or(PollTimeout::ZERO));
+            });
+            pause *= 2;
+        }
+        let _ = killpg(group, Signal::SIGKILL);
     }
 
     /// Waits until the process has ended: `None`; or until something else has come first.
@@ -310,6 +329,13 @@ impl<H: Host> Wait<'_, H> {
             }
         }
     }
+}
+
+/// Whether there is anybody in that group.
+fn is_left(group: Pid) -> bool {
+    let of_it = Pid::from_raw(-group.as_raw());
+    while waitpid(of_it, Some(WaitPidFlag::WNOHANG)).is_ok_and(|one| one.pid().is_some()) {}
+    killpg(group, None).is_ok()
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ use crate::boot::{adapt, tell};
 use crate::control::{Command, Request, Waiter};
 use crate::descriptors;
 use crate::event::{Event, Generation, Key, Ticket};
-use crate::hooks;
 use crate::interpreter;
 use crate::master::{Arrival, Master, Pending};
 use crate::pause::Until;
@@ -51,13 +50,13 @@ impl Master {
     /// What they have said before counts first: the reason of a failure is in the channel.
     pub(crate) fn reap(&mut self) {
         while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            let Some((pid, exit)) = Exit::of(status) else { return };
+            let Some((pid, exit)) = Exit::of(status) else { break };
             if let Some(key) = self.key_of(pid) {
                 if let Some(worker) = self.workers.get_mut(&key) {
                     worker.gone = true;
                 }
                 self.last_words_of_worker(key);
-                hooks::end(self.workers.get(&key).and_then(|worker| worker.hook));
+                self.end_hook(self.workers.get(&key).and_then(|worker| worker.hook));
                 if exit != Exit::Code(0) {
                     self.tell_workers(&ToWorker::LookAgain);
                 }
@@ -65,7 +64,7 @@ impl Master {
             } else if let Some(generation) = self.template_of(pid) {
                 self.last_words_of_template(generation);
                 let template = self.templates.remove(&generation);
-                hooks::end(template.and_then(|template| template.hook));
+                self.end_hook(template.and_then(|template| template.hook));
                 let (how, _) = self.oom.describe(exit, "");
                 self.queue.push_back(Event::TemplateGone(generation, how));
             } else if !self.command_ended(pid, exit)
@@ -76,6 +75,7 @@ impl Master {
                 self.unclaimed.insert(pid, exit);
             }
         }
+        self.settle_commands();
     }
 
     fn last_words_of_worker(&mut self, key: Key) {
@@ -95,11 +95,11 @@ impl Master {
         }
     }
 
-    fn key_of(&self, pid: i32) -> Option<Key> {
+    pub(crate) fn key_of(&self, pid: i32) -> Option<Key> {
         self.workers.iter().find(|(_, worker)| worker.pid == Some(pid)).map(|(key, _)| *key)
     }
 
-    fn template_of(&self, pid: i32) -> Option<Generation> {
+    pub(crate) fn template_of(&self, pid: i32) -> Option<Generation> {
         self.templates.iter().find(|(_, template)| template.pid == pid).map(|(key, _)| *key)
     }
 
@@ -189,8 +189,9 @@ impl Master {
                     worker.hook = group;
                 }
                 if self.state.workers().get(&key).is_some_and(Worker::is_draining) {
-                    hooks::end(group);
+                    self.end_hook(group);
                 }
+                self.settle_commands();
             }
             FromWorker::Ready => self.queue.push_back(Event::WorkerReady(key)),
             FromWorker::Failed(failure) => self.queue.push_back(Event::WorkerFailed(key, failure)),

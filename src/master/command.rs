@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::capture::Source;
 use crate::master::Master;
 use crate::reap::Exit;
+use crate::signals::{Meaning, Signals};
 use crate::spawn;
 
 const SHELL: &str = "/bin/sh";
@@ -48,6 +49,8 @@ pub enum Owner {
     },
     /// A command of `cron`, by its name.
     Cron(String),
+    /// Nobody: a hook of a template or a worker that is gone, or is to go.
+    Nobody,
 }
 
 /// A command to be started.
@@ -337,6 +340,7 @@ impl Master {
 
     /// Ends those that are.
     pub(crate) fn end_overdue_commands(&mut self) {
+        self.settle_commands();
         for (pid, signal) in self.commands.step(self.now()) {
             signal_group(pid, signal);
         }
@@ -355,7 +359,8 @@ impl Master {
         is_command
     }
 
-    fn settle_commands(&mut self) {
+    /// Tells the owners of those that are over.
+    pub(crate) fn settle_commands(&mut self) {
         while let Some((pid, running)) = self.commands.take_over(is_left) {
             let lived = self.now().saturating_sub(running.began);
             let exit = running.exit.unwrap_or(Exit::Unborn);
@@ -364,8 +369,32 @@ impl Master {
                 Owner::Daemon(id) => self.daemon_command_ended(*id, &ended),
                 Owner::Touch { .. } => self.touch_hook_ended(ended),
                 Owner::Cron(name) => self.cron_ended(name, &ended),
+                Owner::Nobody => {}
             }
         }
+    }
+
+    /// Ends what a hook runs in this process group: who waits for it is gone, or is not needed any more, and
+    /// perhaps does not ask it to end.
+    pub(crate) fn end_hook(&mut self, group: Option<i32>) {
+        let Some(group) = group else { return };
+        if self.commands.get(group).is_none() {
+            let (owner, name, began) = (Owner::Nobody, String::new(), self.now());
+            let running = Running {
+                owner,
+                name,
+                began,
+                until: None,
+                is_asked: true,
+                killed_at: None,
+                is_overdue: false,
+                bound: true,
+                // How it ends is for who waits for it.
+                exit: Some(Exit::Unborn),
+            };
+            self.commands.insert(group, running);
+        }
+        self.end_command(group, Signal::SIGTERM, GRACE);
     }
 
     /// The workers are gone: whether what does not outlive the instance is gone, too. It is asked to end.
@@ -374,7 +403,26 @@ impl Master {
         for pid in self.commands.unasked() {
             self.end_command(pid, Signal::SIGTERM, self.instance.config.mercy);
         }
-        !self.commands.iter().any(|(_, one)| one.bound || one.is_asked)
+        !self.has_commands()
+    }
+
+    /// Whether there is one that is not to outlive the instance.
+    pub(crate) fn has_commands(&self) -> bool {
+        self.commands.iter().any(|(_, one)| one.bound || one.is_asked)
+    }
+
+    /// Waits for what was asked to end, and ends it.
+    pub(crate) async fn end_commands(&mut self, signals: &mut Signals) {
+        self.settle_commands();
+        while self.has_commands() {
+            let due = self.commands_due().unwrap_or_else(Instant::now);
+            match tokio::time::timeout_at(due.into(), signals.next()).await {
+                Ok(Meaning::Reap) => self.reap(),
+                Ok(Meaning::Stop | Meaning::StopNow) => self.commands.hurry(),
+                Ok(_) => {}
+                Err(_) => self.end_overdue_commands(),
+            }
+        }
     }
 
     /// Logs `entry` after all that the command of this name has written.

@@ -164,6 +164,9 @@ pub struct Template {
     pub channel: RawFd,
     /// Its Python.
     pub version: String,
+    /// The process group of a hook that runs there.
+    #[serde(default)]
+    pub hook: Option<i32>,
 }
 
 /// A worker.
@@ -175,6 +178,9 @@ pub struct Worker {
     pub channel: RawFd,
     /// The master has ended it.
     pub killed: bool,
+    /// The process group of a hook that runs there.
+    #[serde(default)]
+    pub hook: Option<i32>,
 }
 
 /// What is read before the rest.

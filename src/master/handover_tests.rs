@@ -26,7 +26,7 @@ fn sample(state: State) -> Handover {
     let mut history = History::default();
     history.note(2, "it is old", Duration::from_secs(70));
     history.begin(1, scoreboard::Counters::default());
-    let worker = |pid, channel| Worker { pid, channel, killed: false };
+    let worker = |pid, channel| Worker { pid, channel, killed: false, hook: Some(pid + 1) };
     Handover {
         format: FORMAT,
         version: "0.1.0".into(),
@@ -67,7 +67,11 @@ fn sample(state: State) -> Handover {
             text: b"half a line".to_vec(),
         }],
         state,
-        templates: [(1, Template { pid: 70, channel: 14, version: "3.11.2".into() })].into(),
+        templates: [(
+            1,
+            Template { pid: 70, channel: 14, version: "3.11.2".into(), hook: Some(71) },
+        )]
+        .into(),
         workers: [(1, worker(71, 15))].into(),
         began: Duration::from_millis(86_400_250),
         trouble: Some("the application cannot be imported".into()),

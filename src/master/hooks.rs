@@ -17,7 +17,7 @@ use rwsgi_core::hooks::{self, Host, Surroundings};
 use rwsgi_core::log::{self, Event as Said};
 
 use crate::capture::{Capture, Source};
-use crate::command::{self, Ended, Order, Owner};
+use crate::command::{Ended, Order, Owner};
 use crate::master::{EXTEND_BY, Master};
 use crate::notify::Supervisor;
 use crate::{privileges, spawn};
@@ -124,14 +124,6 @@ pub fn run_first(
         }
     }
     Ok(())
-}
-
-/// Ends what a hook runs in this process group, where nobody else does: whoever waits for it is gone, or is
-/// not needed any more.
-pub fn end(group: Option<i32>) {
-    if let Some(group) = group {
-        command::signal_group(group, Signal::SIGTERM);
-    }
 }
 
 /// Where a command of the application is, unless it says otherwise.

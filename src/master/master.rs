@@ -32,7 +32,6 @@ use crate::fd_store::Store;
 use crate::fifo::Fifos;
 use crate::gauge::Gauge;
 use crate::history::History;
-use crate::hooks;
 use crate::hush::Hush;
 use crate::inherited::Inherited;
 use crate::ledger::Ledger;
@@ -509,7 +508,9 @@ impl Master {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         let hooks = self.templates.values().map(|template| template.hook);
-        hooks.chain(self.workers.values().map(|worker| worker.hook)).for_each(hooks::end);
+        let hooks: Vec<_> = hooks.chain(self.workers.values().map(|worker| worker.hook)).collect();
+        hooks.into_iter().for_each(|hook| self.end_hook(hook));
+        self.end_commands(signals).await;
         self.save_caches();
         self.run_last_hooks();
         if !self.instance.store.is_there() {

@@ -17,7 +17,6 @@ use crate::action::{Action, News, Outcome};
 use crate::boot::plain;
 use crate::capture::Source;
 use crate::event::{Event, Generation, Key, Ticket};
-use crate::hooks;
 use crate::master::{Arrival, Master, TemplateProcess, WorkerProcess};
 use crate::spawn::{self, Shared};
 
@@ -224,9 +223,9 @@ impl Master {
     }
 
     fn drain(&mut self, key: Key, linger: Duration) {
-        let Some(worker) = self.workers.get_mut(&key) else { return };
         // It does not listen yet.
-        hooks::end(worker.hook);
+        self.end_hook(self.workers.get(&key).and_then(|worker| worker.hook));
+        let Some(worker) = self.workers.get_mut(&key) else { return };
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let drain = ToWorker::Drain {
             linger_ms: millis(linger),

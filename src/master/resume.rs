@@ -298,14 +298,13 @@ impl Master {
         let open = |fd| -> io::Result<Arc<AsyncFd<Channel>>> {
             Ok(Arc::new(watch(Channel::from_fd(fd))?))
         };
-        for (generation, handover::Template { pid, version, .. }, fd) in templates {
+        for (generation, handover::Template { pid, version, hook, .. }, fd) in templates {
             let channel = open(fd)?;
-            let template =
-                TemplateProcess { pid, version, channel: Arc::clone(&channel), hook: None };
+            let template = TemplateProcess { pid, version, channel: Arc::clone(&channel), hook };
             self.templates.insert(generation, template);
             self.listen_to_template(generation, channel);
         }
-        for (key, handover::Worker { pid, killed, .. }, fd) in workers {
+        for (key, handover::Worker { pid, killed, hook, .. }, fd) in workers {
             let Some(known) = self.state.workers().get(&key).copied() else { continue };
             let channel = open(fd)?;
             let worker = WorkerProcess {
@@ -317,7 +316,7 @@ impl Master {
                 killed,
                 gone: false,
                 takes_nothing: false,
-                hook: None,
+                hook,
                 channel: Arc::clone(&channel),
             };
             self.workers.insert(key, worker);

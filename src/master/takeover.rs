@@ -374,13 +374,13 @@ impl Master {
         for (generation, template) in &self.templates {
             let channel = keep(template.channel.get_ref().as_fd());
             let (pid, version) = (template.pid, template.version.clone());
-            let template = handover::Template { pid, channel, version };
+            let template = handover::Template { pid, channel, version, hook: template.hook };
             handover.templates.insert(*generation, template);
         }
         for (key, worker) in &self.workers {
             let channel = keep(worker.channel.get_ref().as_fd());
-            let (pid, killed) = (pid(worker.pid), worker.killed);
-            handover.workers.insert(*key, handover::Worker { pid, channel, killed });
+            let (pid, killed, hook) = (pid(worker.pid), worker.killed, worker.hook);
+            handover.workers.insert(*key, handover::Worker { pid, channel, killed, hook });
         }
         handover.descriptors = kept.iter().map(AsRawFd::as_raw_fd).collect();
         Ok((handover, kept))
