@@ -1,13 +1,21 @@
 //! Commands at certain times. Which minute is whose is for the unit tests of `core::cron` and
 //! `master::crontab`; here the next one comes.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::support::control::{served, status, tell};
+use crate::support::control::{setup, status, tell};
 use crate::support::setup::Setup;
+use crate::support::upgrade::{replaceable, upgrade};
 use crate::support::wait;
+
+/// In a zone where the next minute begins in about as many seconds: those of clocks are set by TZ, too.
+fn shortly_before(seconds: u64, setup: Setup) -> Setup {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let ahead = (120 - seconds - now % 60) % 60;
+    setup.variable("TZ", &format!("XXX-00:00:{ahead:02}"))
+}
 
 #[test]
 fn when_the_minute_comes_commands_run_and_their_ends_are_told() {
@@ -17,7 +25,7 @@ fn when_the_minute_comes_commands_run_and_their_ends_are_told() {
                  cron2 = harakiri=0 tail -f /dev/null\n\
                  cron = 0 0 31 2 -1 never\n\
                  env = GREETING=hello from the clock\nstats = stats.sock";
-    let mut server = served(lines);
+    let mut server = shortly_before(6, setup(lines)).start();
     let begun = status(&server);
     assert_eq!(begun["crons"].as_array().unwrap().len(), 4);
     let limit = Duration::from_secs(90);
@@ -48,6 +56,37 @@ fn when_the_minute_comes_commands_run_and_their_ends_are_told() {
     );
     assert!(server.stop().success());
     server.wait_for_log("cron tail: was ended by signal 15 (SIGTERM)", 1);
+}
+
+#[test]
+fn a_takeover_and_a_reload_before_the_minute_leave_out_nothing() {
+    let many: String =
+        (0..100).map(|n| format!("cron = -1 -1 -1 -1 -1 echo {n} >> out\n")).collect();
+    let lines = format!("{many}cron = -1 -1 -1 -1 -1 echo not any more");
+    let server = replaceable(shortly_before(12, setup(&lines))).start();
+    upgrade(&server.place);
+    let ini = server.place.read("app.ini");
+    server
+        .place
+        .write("app.ini", &ini.replace("echo not any more", "echo instead; exec sleep 613"));
+    tell(&server, &["reload"]);
+    server.wait_for_log(" has taken over from ", 1);
+    let out = wait::within(Duration::from_secs(90), || {
+        let out = server.place.read("out");
+        (out.lines().count() >= 100).then_some(out)
+    });
+    let out = out.unwrap_or_else(|| panic!("{}", server.log()));
+    let mut numbers: Vec<u32> = out.lines().map(|line| line.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+    server.wait_for_log(": instead", 1);
+    assert!(!server.log().contains("not any more"), "{}", server.log());
+    server.get("/ok").expect(200);
+    // One that runs ends with the instance, though it is not in the configuration any more.
+    server.place.write("app.ini", &ini.replace("cron = ", "# "));
+    tell(&server, &["reload"]);
+    assert_eq!(status(&server)["crons"], Value::Array(Vec::new()));
+    tell(&server, &["stop"]);
 }
 
 #[test]

@@ -100,11 +100,12 @@ fn date(days: i64) -> (i64, i64) {
 /// the next.
 pub fn now() -> (i64, Duration) {
     let now = Timestamp::now();
-    let seconds = now.as_second();
+    // Some zones are seconds off.
     let offset = i64::from(TimeZone::system().to_offset(now).seconds());
-    let next = 60_000 - now.as_millisecond().rem_euclid(60_000);
+    let local = now.as_millisecond() + 1000 * offset;
+    let next = 60_000 - local.rem_euclid(60_000);
     let left = Duration::from_millis(u64::try_from(next).unwrap_or(60_000));
-    ((seconds + offset).div_euclid(60), left)
+    (local.div_euclid(60_000), left)
 }
 
 /// Reads the local clock, and knows what it has read.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rwsgi_core::cron;
+use rwsgi_core::cron::{self, Clock};
 use rwsgi_core::ipc::{SignalOrder, Target, ToWorker};
 use rwsgi_core::log::{self, Event as Said};
 
@@ -86,11 +86,10 @@ impl Master {
     fn mind_clock(&mut self) {
         let schedule = self.schedules.all.get(&self.state.generation());
         if !schedule.is_some_and(Schedule::has_crons) {
-            self.schedules.look_at = None;
+            (self.schedules.look_at, self.schedules.clock) = (None, Clock::default());
         } else if self.schedules.look_at.is_none() {
-            let (minute, left) = cron::now();
-            self.schedules.clock.advance(minute);
-            self.schedules.look_at = Some(Instant::now() + left);
+            // The first look only finds out what time it is; after a takeover it is not the first.
+            self.schedules.look_at = Some(Instant::now());
         }
     }
 
