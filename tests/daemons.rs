@@ -207,6 +207,36 @@ fn one_that_does_not_go_to_the_background_is_told_what_to_write() {
 }
 
 #[test]
+fn a_pidfile_that_names_the_master_is_that_of_an_earlier_one() {
+    let script = "echo $$ > daemon.pid; exec \"$@\"";
+    let setup = setup("smart-attach-daemon2 = daemon.pid sleep 606");
+    let mut server = setup.shell(script, std::process::Stdio::null()).start();
+    let (pid, daemon) = running(&server, "sleep");
+    assert_ne!(pid, server.pid());
+    assert_eq!(server.place.read("daemon.pid"), format!("{pid}\n"));
+    assert!(server.stop().success());
+    end(&daemon);
+}
+
+#[test]
+fn what_a_daemon_writes_holds_up_nobody_and_does_not_fill_the_memory() {
+    let flood =
+        "head -c 30000000 /dev/zero | tr '\\0' x; printf '\\377\\n'; echo done; exec sleep 612";
+    let server = served(&format!("attach-daemon = {flood}"));
+    let (pid, _) = running(&server, "head");
+    let is_done = || {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        server.get("/ok").expect(200);
+        name.starts_with("sleep").then_some(())
+    };
+    wait::until("all is written", is_done);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 100_000, "{peak} kB");
+}
+
+#[test]
 fn the_instance_stops_with_a_daemon_that_controls_it() {
     let mut server = served("attach-control-daemon = sleep 609");
     let (pid, _) = running(&server, "sleep");

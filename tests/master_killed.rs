@@ -52,6 +52,16 @@ fn workers_and_template_leave_by_themselves() {
 }
 
 #[test]
+fn daemons_and_what_they_have_started_are_ended() {
+    let lines = "attach-daemon = sleep 601\nattach-daemon = sleep 602 & trap 'kill $!' TERM; wait";
+    let mut server = Server::new(lines);
+    let all = || (server.place.processes().len() >= 6).then_some(());
+    wait::until("master, template, worker and daemons", all);
+    kill(&mut server);
+    is_deserted(&server);
+}
+
+#[test]
 fn a_request_in_flight_is_finished() {
     let mut server = Server::new("processes=2");
     let mut client = server.connect();

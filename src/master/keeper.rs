@@ -92,6 +92,8 @@ impl Master {
         for id in self.daemons.take_due(self.now()) {
             let Some(daemon) = self.daemons.get(id).cloned() else { continue };
             let found = daemon.spec.pidfile.as_deref().and_then(pidfiles::process);
+            // A number that is one of ours by now was somebody else's when it was written.
+            let found = found.filter(|pid| !self.is_of_others(id, *pid));
             match (daemon.phase, found) {
                 (Phase::Waiting(_), None) => self.start_daemon(&daemon),
                 (Phase::Watched(pid, _), _) if !pidfiles::is_there(pid) => {
@@ -106,6 +108,15 @@ impl Master {
                 (Phase::Running(_) | Phase::Ending(_), _) => {}
             }
         }
+    }
+
+    /// Whether a process is of the instance, and not of this daemon.
+    fn is_of_others(&self, id: Id, pid: i32) -> bool {
+        let owner = self.commands.get(pid).map(|running| &running.owner);
+        Pid::this().as_raw() == pid
+            || self.key_of(pid).is_some()
+            || self.template_of(pid).is_some()
+            || owner.is_some_and(|owner| *owner != Owner::Daemon(id))
     }
 
     fn start_daemon(&mut self, daemon: &Daemon) {
@@ -123,7 +134,7 @@ impl Master {
                 let what = format!("is started (pid {pid}): {}", spec.command);
                 say(daemon, Level::Info, Said::CommandStarted, &what);
                 if let Some(path) = spec.pidfile.as_deref().filter(|_| spec.foreground)
-                    && let Err(error) = std::fs::write(path, format!("{pid}\n"))
+                    && let Err(error) = pidfiles::write(path, pid)
                 {
                     let what = format!("{} cannot be written: {error}", path.display());
                     say(daemon, Level::Error, Said::CommandFailed, &what);

@@ -1,7 +1,7 @@
 //! Pidfiles of daemons: who is meant, and whether that is still there.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Read as _;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -14,6 +14,16 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 /// Who was started later than the file was written is somebody else, but for clocks that do not agree.
 const SLACK: Duration = Duration::from_secs(60);
 
+/// Notes a process that was started.
+///
+/// # Errors
+/// Those of open(2) and write(2); a FIFO that nobody reads is one.
+pub fn write(path: &Path, pid: i32) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).custom_flags(libc::O_NONBLOCK);
+    options.open(path)?.write_all(format!("{pid}\n").as_bytes())
+}
+
 /// The process that a pidfile names, if it runs.
 pub fn process(path: &Path) -> Option<i32> {
     // Who made it may have made a FIFO.
@@ -24,9 +34,10 @@ pub fn process(path: &Path) -> Option<i32> {
     (is_there(pid) && began(pid).is_none_or(|began| began <= written + SLACK)).then_some(pid)
 }
 
-/// Whether there is such a process.
+/// Whether there is such a process; one that has ended and that nobody has asked for does not count.
 pub fn is_there(pid: i32) -> bool {
     matches!(kill(Pid::from_raw(pid), None), Ok(()) | Err(Errno::EPERM))
+        && stat(pid).is_none_or(|fields| fields.first().is_none_or(|state| state != "Z"))
 }
 
 fn number(file: &File) -> Option<i32> {
@@ -35,12 +46,17 @@ fn number(file: &File) -> Option<i32> {
     text.split_ascii_whitespace().next()?.parse().ok().filter(|pid| *pid > 1)
 }
 
+/// What /proc tells of a process behind its name, which may have any character: the fields from the third one on.
+fn stat(pid: i32) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    Some(fields.split_ascii_whitespace().map(str::to_owned).collect())
+}
+
 /// When a process was started, by the clock of the wall; `None` where /proc does not tell.
 fn began(pid: i32) -> Option<SystemTime> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Behind the name, which may have any character: the 22nd field, in ticks since the system's start.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let ticks: f64 = rest.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    // The 22nd field, in ticks since the system's start.
+    let ticks: f64 = stat(pid)?.get(19)?.parse().ok()?;
     let uptime = fs::read_to_string("/proc/uptime").ok()?;
     let uptime: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
     let per_second = sysconf(SysconfVar::CLK_TCK).ok()??;
@@ -63,6 +79,33 @@ mod tests {
         let long_ago = SystemTime::now() - Duration::from_secs(86400 * 365);
         File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
         assert_eq!(process(&path), None, "somebody else has that number now");
+    }
+
+    #[test]
+    fn one_that_has_ended_and_was_not_waited_for_does_not_run() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(is_there(pid));
+        child.kill().unwrap();
+        // Its end, and not what is left of it.
+        let id = nix::sys::wait::Id::Pid(Pid::from_raw(pid));
+        let flags = nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT;
+        nix::sys::wait::waitid(id, flags).unwrap();
+        assert!(!is_there(pid));
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_pidfile_that_is_a_fifo_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let errno = write(&fifo, 7).unwrap_err().raw_os_error();
+        assert_eq!(errno, Some(libc::ENXIO));
+        let file = directory.path().join("pid");
+        fs::write(&file, "123456\n").unwrap();
+        write(&file, 7).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "7\n");
     }
 
     #[test]
