@@ -342,6 +342,24 @@ pub fn ignore_terminal_signals(command: &mut std::process::Command) {
     unsafe { command.pre_exec(in_child) };
 }
 
+/// Has `command` run as somebody else, with no other rights than `groups`, `gid` and `uid` have. Only root can.
+pub fn run_as(
+    command: &mut std::process::Command,
+    groups: Vec<nix::unistd::Gid>,
+    gid: Option<nix::unistd::Gid>,
+    uid: Option<nix::unistd::Uid>,
+) {
+    use std::os::unix::process::CommandExt as _;
+    let in_child = move || {
+        nix::unistd::setgroups(&groups)?;
+        gid.map_or(Ok(()), nix::unistd::setgid)?;
+        uid.map_or(Ok(()), nix::unistd::setuid)?;
+        Ok(())
+    };
+    // SAFETY: the closure only makes system calls, and touches no memory of the parent but to read it.
+    unsafe { command.pre_exec(in_child) };
+}
+
 /// Has `command` lead a session of its own: no terminal, and a process group that can be sent signals as
 /// one. Signals mean to it what they mean to a fresh program. When it is `bound`, it is sent SIGTERM as
 /// soon as this process, whose main thread has to start it, is gone.

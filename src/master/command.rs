@@ -11,7 +11,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,7 +28,7 @@ use crate::capture::Source;
 use crate::master::Master;
 use crate::reap::Exit;
 use crate::signals::{Meaning, Signals};
-use crate::spawn;
+use crate::{privileges, spawn};
 
 const SHELL: &str = "/bin/sh";
 /// From the signal that asks a command to end, for it has had its time, to the one that ends it.
@@ -87,8 +86,6 @@ pub fn start(
     if let Some(directory) = directory {
         command.current_dir(directory);
     }
-    gid.map(|gid| command.gid(gid));
-    uid.map(|uid| command.uid(uid));
     let trouble = |error: std::io::Error| {
         let place = directory.map_or_else(String::new, |it| format!(" in {}", it.display()));
         let user = uid.map_or_else(String::new, |uid| format!(" as user {uid}"));
@@ -97,6 +94,7 @@ pub fn start(
     if let Some(output) = output {
         command.stdout(output.try_clone().map_err(trouble)?).stderr(output);
     }
+    privileges::run_as(&mut command, uid, gid);
     sys::lead_session(&mut command, bound);
     let child = command.spawn().map_err(trouble)?;
     Ok(i32::try_from(child.id()).unwrap_or_default())

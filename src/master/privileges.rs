@@ -2,11 +2,14 @@
 //! order, after sockets, pid file and log are open.
 
 use std::ffi::CString;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Uid, User, geteuid, getgrouplist, setgid, setgroups, setuid};
 use rwsgi_core::config::Process;
 use rwsgi_core::log::{self, Event};
+use rwsgi_core::sys;
 
 /// The variable by which rwsgi@.service tells an instance its directory.
 const OF_THE_SERVICE: &str = "RWSGI_RUNTIME_DIRECTORY";
@@ -56,17 +59,37 @@ pub fn drop_to(process: &Process) -> Result<(), String> {
         log::warning(Event::ConfigWarning, message).send();
         return Ok(());
     };
-    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    let gid = gid.or(user.as_ref().map(|user| user.gid.as_raw()));
-    if let Some(gid) = gid.map(Gid::from_raw) {
-        let name = user.and_then(|user| CString::new(user.name).ok());
-        let groups = match name {
-            Some(name) => initgroups(&name, gid),
-            None => setgroups(&[gid]),
-        };
-        groups.and(setgid(gid)).map_err(|error| format!("cannot become group {gid}: {error}"))?;
+    let (groups, gid) = groups(uid, gid);
+    if let Some(gid) = gid {
+        setgroups(&groups)
+            .and(setgid(gid))
+            .map_err(|error| format!("cannot become group {gid}: {error}"))?;
     }
     setuid(Uid::from_raw(uid)).map_err(|error| format!("cannot become user {uid}: {error}"))
+}
+
+/// The groups of a user, and the first of them unless that is said.
+fn groups(uid: u32, gid: Option<u32>) -> (Vec<Gid>, Option<Gid>) {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    let gid = gid.map(Gid::from_raw).or(user.as_ref().map(|user| user.gid));
+    let name = user.and_then(|user| CString::new(user.name).ok());
+    let all = name.zip(gid).and_then(|(name, gid)| getgrouplist(&name, gid).ok());
+    (all.unwrap_or_else(|| gid.into_iter().collect()), gid)
+}
+
+/// Has a command run as somebody else, with the groups of that user, where it is said who.
+pub fn run_as(command: &mut Command, uid: Option<u32>, gid: Option<u32>) {
+    if !geteuid().is_root() {
+        // Who it is already, or an error.
+        gid.map(|gid| command.gid(gid));
+        uid.map(|uid| command.uid(uid));
+    } else if uid.or(gid).is_some() {
+        let (groups, gid) = match uid {
+            Some(uid) => groups(uid, gid),
+            None => (Vec::new(), gid.map(Gid::from_raw)),
+        };
+        sys::run_as(command, groups, gid, uid.map(Uid::from_raw));
+    }
 }
 
 fn unprivileged(process: &Process) -> Result<(), String> {
