@@ -200,6 +200,8 @@ mod uwsgi_protocol;
 mod uwsgi_refusals;
 // `uwsgi.register_signal`, and what sends signals.
 mod uwsgi_signals;
+// What an application is asked before there are workers.
+mod warm_up;
 // A worker dies: another comes.
 mod watchdog;
 mod worker_killed;

@@ -34,10 +34,10 @@ _rwsgi() {
             --trusted-proxy-headers --max-connections --listen --chmod-socket --chown-socket --chdir --wsgi-file
             --module --mount --manage-script-name --need-app --no-default-app --eval --paste --paste-logger
             --callable --pythonpath --virtualenv --python --optimize --no-site --env --envdir --unenv --pyargv
-            --import --shared-import --pymodule-alias --post-pymodule-alias --chdir2 --uwsgi-module --locks
-            --cache2 --cache --cache-blocksize --cache-store --cache-store-sync --processes --threads
-            --cpu-affinity --cheaper --cheaper-initial --cheaper-step --cheaper-algo --cheaper-overload
-            --cheaper-idle --cheaper-busyness-max --cheaper-busyness-min --cheaper-busyness-multiplier
+            --import --shared-import --pymodule-alias --post-pymodule-alias --chdir2 --warm-up --uwsgi-module
+            --locks --cache2 --cache --cache-blocksize --cache-store --cache-store-sync --processes --threads
+            --cheaper --cheaper-initial --cheaper-step --cheaper-algo --cheaper-overload --cheaper-idle
+            --cheaper-busyness-max --cheaper-busyness-min --cheaper-busyness-multiplier
             --cheaper-busyness-penalty --cheaper-busyness-backlog-alert --cheaper-busyness-backlog-step
             --cheaper-busyness-backlog-nonzero --cheaper-rss-limit-soft --cheaper-rss-limit-hard --idle
             --die-on-idle --cheap --lazy-apps --worker-reload-mercy --reload-probe --reload-probe-timeout
@@ -120,6 +120,7 @@ _rwsgi() {
         --pymodule-alias) :; return ;;
         --post-pymodule-alias) :; return ;;
         --chdir2) _rwsgi_files; return ;;
+        --warm-up) :; return ;;
         --locks) :; return ;;
         --cache2) :; return ;;
         --cache) :; return ;;
@@ -128,7 +129,6 @@ _rwsgi() {
         --cache-store-sync) :; return ;;
         -p | --processes) :; return ;;
         --threads) :; return ;;
-        --cpu-affinity) :; return ;;
         --cheaper) :; return ;;
         --cheaper-initial) :; return ;;
         --cheaper-step) :; return ;;

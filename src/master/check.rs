@@ -452,6 +452,7 @@ fn import_once(mut config: Config) -> Result<String, Refusal> {
     config.listeners.clear();
     // They act on what serves.
     config.hooks = Hooks::default();
+    config.application.startup.warm_up.clear();
     let system = |why: String| (ExitCode::System, plain(why));
     let python = interpreter::find(&config.application, std::env::var_os("PATH").as_deref())
         .map_err(|why| (ExitCode::Config, plain(why)))?;

@@ -12,14 +12,14 @@ use rwsgi_core::exit::ExitCode;
 use rwsgi_core::ipc::{Channel, Failure};
 use rwsgi_core::{log, sys};
 
-use crate::stacks;
 use crate::wsgi::application::{self, Callables};
+use crate::{stacks, warm_up};
 
 /// Says to the master, on a channel of its own, why the application cannot be used.
 pub(crate) type Report = fn(&Channel, Failure);
 
-/// Imports the applications, or ends the process with the reason when that takes too long. No thread
-/// is left of it.
+/// Imports the applications and warms them up, or ends the process with the reason when that takes too
+/// long. No thread is left of it.
 pub(crate) fn load(
     py: Python<'_>,
     config: &Config,
@@ -35,6 +35,9 @@ pub(crate) fn load(
         Some((done, thread))
     });
     let loaded = application::load(py, &config.application);
+    if let Ok((applications, _)) = &loaded {
+        warm_up::ask(py, config, applications);
+    }
     if let Some((done, thread)) = watch {
         drop(done);
         let _ = py.detach(|| thread.join());

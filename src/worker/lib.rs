@@ -63,6 +63,7 @@ mod traceback;
 mod uncaught;
 mod upload;
 mod uwsgi;
+mod warm_up;
 mod witness;
 mod worker;
 mod wsgi {

@@ -69,13 +69,17 @@ impl Mounts {
         self.only && self.find(request).is_none()
     }
 
+    /// The mount that a path tells.
+    pub(crate) fn at(&self, path: &[u8]) -> Option<Place<'_>> {
+        let mut mounts = self.by_length.iter().filter(|_| self.splits);
+        let mounted = mounts.find(|mounted| is_below(path, &mounted.prefix))?;
+        Some(Place { mounted, splits: true })
+    }
+
     fn look_up(&self, request: &Request) -> Option<Place<'_>> {
-        if self.splits {
-            let path = request.path_info();
-            let below = self.by_length.iter().find(|mounted| is_below(&path, &mounted.prefix));
-            if let Some(mounted) = below {
-                return Some(Place { mounted, splits: true });
-            }
+        let below = self.splits.then(|| self.at(&request.path_info())).flatten();
+        if below.is_some() {
+            return below;
         }
         let Head::Uwsgi { vars, .. } = &request.head else { return None };
         let named = vars.get(b"UWSGI_APPID").unwrap_or_else(|| vars.script_name());

@@ -448,6 +448,17 @@ pub static OPTIONS: &[OptionSpec] = &[
     option("chdir2", Group::Application, Kind::Path)
         .example("/var/lib/bookstore")
         .doc("The working directory after the application is imported, relative to `chdir`."),
+    option("warm-up", Group::Application, Kind::Probe).list().example("/").doc(
+        "A GET request that the application answers when it has been imported, before workers are \
+         forked (with `lazy-apps`, in each worker before it serves); may be given several times. \
+         Nobody gets the answer. What the application does with its first request, as to load \
+         templates and routes, is so done before the first client comes, and once for all workers, \
+         which share the memory of it. `Host` is `localhost`, or that of `http://host/path`; the \
+         client is 127.0.0.1 with `User-Agent: rwsgi-warm-up`. What goes wrong is a warning; the \
+         time that it takes counts for `import-timeout`. Name only what changes nothing, and what \
+         leaves no connection open: Django's are closed, of others the log warns. Functions of \
+         `uwsgidecorators.postfork` have not run then. Only rwsgi has this option.",
+    ),
     option("uwsgi-module", Group::Application, Kind::Switch)
         .default("true")
         .example("false")

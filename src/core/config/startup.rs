@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Findings, Report, quoted};
+use super::reloading::Probe;
 use super::settings::{Setting, Settings};
 use super::value::Value;
 use super::{glob, paths, target};
@@ -23,6 +24,8 @@ pub struct Startup {
     pub late_aliases: Vec<(String, Import)>,
     /// The working directory after all imports, absolute (`chdir2`).
     pub chdir: Option<PathBuf>,
+    /// What the application is asked after that (`warm-up`).
+    pub warm_up: Vec<Probe>,
 }
 
 /// A module.
@@ -79,6 +82,14 @@ pub(super) fn startup(settings: &Settings<'_>, base: &Path, findings: &mut Findi
         late_aliases: aliases("post-pymodule-alias"),
         imports,
         chdir: directory(settings, "chdir2", base, findings),
+        warm_up: settings.each("warm-up").filter_map(probe).collect(),
+    }
+}
+
+fn probe(setting: &Setting<'_>) -> Option<Probe> {
+    match &setting.value {
+        Value::Probe(probe) => Some(probe.clone()),
+        _ => None,
     }
 }
 

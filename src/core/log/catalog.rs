@@ -44,6 +44,7 @@ fn text(event: Event) -> Text {
         Event::Reloading => of::RELOADING,
         Event::Reloaded => of::RELOADED,
         Event::ReloadFailed => of::RELOAD_FAILED,
+        Event::WarmUp => of::WARM_UP,
         Event::ProbeFailed => of::PROBE_FAILED,
         Event::Takeover => of::TAKEOVER,
         Event::Hook => of::HOOK,

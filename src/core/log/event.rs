@@ -15,6 +15,8 @@ pub enum Event {
     Imported,
     /// The application cannot be imported.
     ImportFailed,
+    /// The application has been asked what `warm-up` says.
+    WarmUp,
     /// All workers serve.
     Ready,
     /// The import has started or opened what workers cannot share (threads, connections).
@@ -116,6 +118,7 @@ impl Event {
         Self::Listening,
         Self::Imported,
         Self::ImportFailed,
+        Self::WarmUp,
         Self::Ready,
         Self::NotForWorkers,
         Self::WorkerReady,
@@ -197,6 +200,7 @@ impl Event {
             Self::Reloading => ("reloading", "a1a0408876d54e86a21c7f7188d7edf4"),
             Self::Reloaded => ("reloaded", "52e94d91e9e3451a8f9d8c20017de1f9"),
             Self::ReloadFailed => ("reload_failed", "7fbf6db80da44218a8a6d6d297e0a6b3"),
+            Self::WarmUp => ("warm_up", "7bf58c4589bf4cfb86035dfeba6c05df"),
             Self::ProbeFailed => ("probe_failed", "eac4072233cd4c14a5eb9bf8dead4a4f"),
             Self::Takeover => ("takeover", "30ab2bd521914e1baff84d1ae37d75c1"),
             Self::Hook => ("hook", "0bc1d0d55bfc4b08962b3e00fa30c166"),

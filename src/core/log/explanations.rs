@@ -216,6 +216,17 @@ fall back on. `rwsgi --check FILE` tells beforehand whether a reload will go wel
     manual: PROGRAM,
 };
 
+pub(super) const WARM_UP: Text = Text {
+    subject: "@RWSGI_APP@ is warmed up",
+    cause: "\
+After the import, the application has been asked what `warm-up` names. A warning names a request
+that it did not answer with 2xx or 3xx.",
+    remedy: "\
+After a warning, ask for the same path yourself. If it works then, the application may need what there
+is only in a worker (`uwsgidecorators.postfork`), or another host: `warm-up = http://HOST/PATH`.",
+    manual: OPTIONS,
+};
+
 pub(super) const PROBE_FAILED: Text = Text {
     subject: "A new worker of @RWSGI_APP@ does not answer its probe",
     cause: "\

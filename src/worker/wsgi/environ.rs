@@ -8,7 +8,7 @@ use pyo3::exceptions::PyKeyError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use rwsgi_core::config::Protocol;
+use rwsgi_core::config::{Config, Protocol};
 use rwsgi_core::hash::Seed;
 use rwsgi_protocol::forwarded::Origin;
 use rwsgi_protocol::header::{environ_key, http_name, is_forwarding};
@@ -119,25 +119,29 @@ fn make_room(constant: &Bound<'_, PyDict>) -> PyResult<()> {
     more.iter().try_for_each(|key| constant.del_item(key))
 }
 
+/// What has nothing to do with a request or a listener.
+pub(crate) fn constants<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict>> {
+    let constant = PyDict::new(py);
+    let set =
+        |key: &str, value: Bound<'py, PyAny>| constant.set_item(PyString::intern(py, key), value);
+    let boolean = |value: bool| value.into_pyobject(py).map(|value| value.to_owned().into_any());
+    let text = |value: &str| PyString::intern(py, value).into_any();
+    set("SCRIPT_NAME", text(""))?;
+    set("SERVER_SOFTWARE", text(concat!("rwsgi/", env!("CARGO_PKG_VERSION"))))?;
+    set("wsgi.version", PyTuple::new(py, [1, 0])?.into_any())?;
+    set("wsgi.url_scheme", text("http"))?;
+    set("wsgi.errors", Bound::new(py, LogStream::errors())?.into_any())?;
+    set("wsgi.multithread", boolean(config.threads > 1)?)?;
+    set("wsgi.multiprocess", boolean(config.processes > 1)?)?;
+    set("wsgi.run_once", boolean(false)?)?;
+    set("wsgi.input_terminated", boolean(true)?)?;
+    set("wsgi.file_wrapper", py.get_type::<FileWrapper>().into_any())?;
+    Ok(constant)
+}
+
 impl<'py> Environ<'py> {
     pub(crate) fn new(py: Python<'py>, worker: &Arc<Worker>) -> PyResult<Self> {
-        let constant = PyDict::new(py);
-        let set = |key: &str, value: Bound<'py, PyAny>| {
-            constant.set_item(PyString::intern(py, key), value)
-        };
-        let boolean =
-            |value: bool| value.into_pyobject(py).map(|value| value.to_owned().into_any());
-        let text = |value: &str| PyString::intern(py, value).into_any();
-        set("SCRIPT_NAME", text(""))?;
-        set("SERVER_SOFTWARE", text(concat!("rwsgi/", env!("CARGO_PKG_VERSION"))))?;
-        set("wsgi.version", PyTuple::new(py, [1, 0])?.into_any())?;
-        set("wsgi.url_scheme", text("http"))?;
-        set("wsgi.errors", Bound::new(py, LogStream::errors())?.into_any())?;
-        set("wsgi.multithread", boolean(worker.config.threads > 1)?)?;
-        set("wsgi.multiprocess", boolean(worker.config.processes > 1)?)?;
-        set("wsgi.run_once", boolean(false)?)?;
-        set("wsgi.input_terminated", boolean(true)?)?;
-        set("wsgi.file_wrapper", py.get_type::<FileWrapper>().into_any())?;
+        let constant = constants(py, &worker.config)?;
         let for_listener = |listener: &Arc<Listener>| {
             let constant = constant.copy()?;
             constant.set_item(PyString::intern(py, "SERVER_NAME"), &listener.server_name)?;
