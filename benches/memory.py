@@ -11,15 +11,18 @@ import needs
 import peers
 import probe
 import table
+import wire
 from result import Result, Target
 from server import Failed, Server, free_port
+
+PAGES = ["/", "/api/books/", "/admin/login/", "/healthz"]
 
 # It is weighed once: the figures do not depend on what else the machine does.
 ROUNDS, SECONDS = 1, 2
 
 IDLE = 4000
-# A connection that is idle for a second is parked.
-PARKED = 2.5
+# Within this time the allocator gives back what it does not need.
+REST = 2.5
 
 
 def run(rounds, seconds):
@@ -44,22 +47,25 @@ def run(rounds, seconds):
 
 
 def weigh_idle():
-    """What the server gains with them, each of which has been served, and is left alone for long enough to be parked."""
+    """What the server gains with them, all of which have asked before the first is answered, and are then left alone."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with peers.rwsgi() as server, contextlib.ExitStack() as connections:
         server.wait_until_it_answers()
         before = server.proportional_set_size()
-        for _ in range(IDLE):
-            connection = connections.enter_context(socket.create_connection(("127.0.0.1", server.port), 5))
-            probe.ask_on(connection, server.port, "/")
-        time.sleep(PARKED)
+        crowd = [connections.enter_context(socket.create_connection(("127.0.0.1", server.port), 5)) for _ in range(IDLE)]
+        for connection in crowd:
+            probe.send_on(connection, server.port, "/", headers=wire.BROWSER)
+        for connection in crowd:
+            with probe.response_on(connection) as response:
+                response.read()
+        time.sleep(REST)
         return (server.proportional_set_size() - before) / IDLE
 
 
 def weigh(server, seconds):
     """Every worker gets to know every page before it is weighed."""
-    for path in ["/", "/api/books/", "/admin/login/", "/healthz"]:
+    for path in PAGES:
         command = ["wrk", "-t1", "-c16", f"-d{seconds}", server.url(path)]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     return server.proportional_set_size()
@@ -73,10 +79,12 @@ def bookstores(data):
         subprocess.run([f"{needs.VENV}/bin/python", "manage.py", "prepare", "-v", "0"], cwd=site,
                        env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **env), stdout=subprocess.DEVNULL, check=True)
     common = {"path": "/healthz", "cwd": site, "env": env, "cpu": "0,1"}
-    a, b, c = (free_port() for _ in range(3))
-    yield Server("rwsgi", [
-        needs.RWSGI, "--http", f"127.0.0.1:{a}", "--wsgi-file", "BookStore/wsgi.py", "--processes", "4",
-        "--disable-logging", "--virtualenv", needs.VENV], a, **common)
+    a, b, c, d = (free_port() for _ in range(4))
+    warm_up = [word for path in PAGES for word in ("--warm-up", path)]
+    for name, port, more in [("rwsgi", a, []), ("rwsgi, warm-up", d, warm_up)]:
+        yield Server(name, [
+            needs.RWSGI, "--http", f"127.0.0.1:{port}", "--wsgi-file", "BookStore/wsgi.py", "--processes", "4",
+            "--disable-logging", "--virtualenv", needs.VENV, *more], port, **common)
     yield Server("gunicorn --preload", [
         f"{needs.VENV}/bin/gunicorn", "--preload", "--workers", "4", "--bind", f"127.0.0.1:{b}",
         "BookStore.wsgi:application"], b, **common)

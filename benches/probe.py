@@ -27,13 +27,17 @@ def ask(port, path, method="GET", headers=None, body=b"", timeout=5):
 
 def ask_on(connection, port, path, method="GET", headers=None, body=b""):
     """One of the requests of a connection."""
+    send_on(connection, port, path, method, headers, body)
+    with response_on(connection, method) as response:
+        return Answer(response.status, response.read(), None, bool(response.chunked), response.will_close)
+
+
+def send_on(connection, port, path, method="GET", headers=None, body=b""):
     lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if body:
         lines.append(f"Content-Length: {len(body)}")
     connection.sendall("\r\n".join(lines + ["", ""]).encode() + body)
-    with response_on(connection, method) as response:
-        return Answer(response.status, response.read(), None, bool(response.chunked), response.will_close)
 
 
 def response_on(connection, method="GET"):

@@ -5,6 +5,9 @@ use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::support::client::Client;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
@@ -223,7 +226,7 @@ fn five_hundred_slow_clients_of_each_kind_leave_the_only_thread_to_the_others() 
 /// Bytes of memory that a process has for itself, and its processor time in clock ticks.
 fn footprint(pid: i32) -> (u64, u64) {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let line = rollup.lines().find(|line| line.starts_with("Pss:")).unwrap();
+    let line = rollup.lines().find(|line| line.starts_with("Private_Dirty:")).unwrap();
     let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -271,6 +274,37 @@ fn ten_thousand_idle_connections_cost_little_memory_and_no_time() {
     for stream in idle.iter_mut().step_by(97) {
         ask(stream);
     }
+}
+
+#[test]
+fn idle_connections_whose_requests_came_at_once_cost_no_more() {
+    const COUNT: u64 = 2000;
+    raise_limit();
+    let server = Setup::new("max-connections=3000\ndisable-logging=true")
+        .shell("ulimit -n $(ulimit -H -n); exec \"$@\"", Stdio::null())
+        .start();
+    let worker = server.workers()[0];
+    let fields: String = (0..12).map(|number| format!("X-{number}: {number:040}\r\n")).collect();
+    // The former are answered by hyper.
+    let asked =
+        ["HEAD", "GET"].map(|method| format!("{method} /ok HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+    let asked = || asked.iter().cycle();
+    server.ask(&asked().next().unwrap().replace("HEAD", "GET")).expect(200);
+    let (before, _) = footprint(worker);
+    let mut idle: Vec<_> =
+        (0..COUNT).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    // All that they ask for is there before the worker sees the first of it.
+    kill(Pid::from_raw(worker), Signal::SIGSTOP).unwrap();
+    for (stream, request) in idle.iter_mut().zip(asked()) {
+        stream.write_all(request.as_bytes()).unwrap();
+    }
+    kill(Pid::from_raw(worker), Signal::SIGCONT).unwrap();
+    for stream in &mut idle {
+        assert!(stream.read(&mut [0; 512]).unwrap() > 0);
+    }
+    let each = || footprint(worker).0.saturating_sub(before) / COUNT;
+    let small = wait::within(Duration::from_secs(20), || (each() < 8 * 1024).then_some(()));
+    assert!(small.is_some(), "{} bytes for an idle connection", each());
 }
 
 /// As many descriptors as this process may have.
