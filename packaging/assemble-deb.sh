@@ -54,9 +54,12 @@ install_files() {
 644 $packaging/deb/changelog usr/share/doc/rwsgi/changelog
 644 $root/docs/application.md usr/share/doc/rwsgi/application.md
 644 $root/docs/behind-a-proxy.md usr/share/doc/rwsgi/behind-a-proxy.md
+644 $root/docs/beside.md usr/share/doc/rwsgi/beside.md
 644 $root/docs/configuration.md usr/share/doc/rwsgi/configuration.md
 644 $root/docs/control.md usr/share/doc/rwsgi/control.md
+644 $root/docs/hooks.md usr/share/doc/rwsgi/hooks.md
 644 $root/docs/logging.md usr/share/doc/rwsgi/logging.md
+644 $root/docs/routing.md usr/share/doc/rwsgi/routing.md
 644 $root/docs/static-files.md usr/share/doc/rwsgi/static-files.md
 644 $root/docs/systemd.md usr/share/doc/rwsgi/systemd.md
 644 $root/docs/upgrades.md usr/share/doc/rwsgi/upgrades.md

@@ -39,6 +39,7 @@ lrwxrwxrwx root/root ./usr/lib/systemd/system-generators/rwsgi-generator
 drwxr-xr-x root/root ./usr/share/doc/rwsgi/
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/application.md
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/behind-a-proxy.md
+-rw-r--r-- root/root ./usr/share/doc/rwsgi/beside.md
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/changelog.gz
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/configuration.md
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/control.md
@@ -55,7 +56,9 @@ drwxr-xr-x root/root ./usr/share/doc/rwsgi/examples/
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/nginx.conf
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/strict.conf
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/examples/uwsgi.ini
+-rw-r--r-- root/root ./usr/share/doc/rwsgi/hooks.md
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/logging.md
+-rw-r--r-- root/root ./usr/share/doc/rwsgi/routing.md
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/sbom.cdx.json
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/static-files.md
 -rw-r--r-- root/root ./usr/share/doc/rwsgi/systemd.md
