@@ -78,6 +78,42 @@ fn one_that_keeps_ending_is_told_and_requests_are_served() {
 }
 
 #[test]
+fn one_that_goes_to_the_background_by_itself_is_told_what_to_write() {
+    let server = served("attach-daemon = exit 0");
+    server.wait_for_log("; one that goes to the background by itself is for `smart-attach-daemon`; it is started again", 1);
+}
+
+#[test]
+fn one_of_another_user_has_the_groups_of_that_user() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let said = |lines: &str| {
+        let server = served(&format!(
+            "attach-daemon2 = cmd=echo `id -un`: `id -G`.; exec sleep 601,{lines}"
+        ));
+        wait::until("what it says", || {
+            let log = server.log();
+            let (_, said) =
+                log.rsplit_once("daemon echo: ").filter(|(_, said)| said.contains(".\n"))?;
+            said.split_once(".\n").map(|(said, _)| said.to_owned())
+        })
+    };
+    assert_eq!(said("uid=nobody"), format!("nobody: {}", groups_of("nobody")));
+    assert_eq!(
+        said("uid=nobody,gid=1").split_once(": ").unwrap().1.split(' ').next(),
+        Some("1")
+    );
+    assert_eq!(said("gid=1"), "root: 1");
+}
+
+/// As id(1) tells them of the files of the system.
+fn groups_of(user: &str) -> String {
+    let said = std::process::Command::new("id").args(["-G", user]).output().unwrap();
+    String::from_utf8(said.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
 fn at_a_stop_daemons_end_after_the_workers_and_in_their_own_time() {
     let daemon =
         "trap 'sleep 0.3; echo done; exit 0' TERM; echo there; while :; do sleep 0.05; done";

@@ -17,6 +17,7 @@ use crate::master::{Arrival, Master};
 use crate::perform::watch;
 use crate::pidfiles;
 use crate::reap::Exit;
+use crate::respawn::TOO_SHORT;
 
 impl Master {
     /// The application was imported: what may need it, or what it may need, is started the first time.
@@ -212,7 +213,13 @@ impl Master {
             Some(Phase::Running(pid) | Phase::Ending(pid) | Phase::Watched(pid, _))
                 if pid == ended.pid =>
             {
-                self.daemon_ended(id, ended.level(), &ended.describe());
+                let mut how = ended.describe();
+                if ended.exit == Exit::Code(0) && !ended.running.is_asked && ended.lived < TOO_SHORT
+                {
+                    how +=
+                        "; one that goes to the background by itself is for `smart-attach-daemon`";
+                }
+                self.daemon_ended(id, ended.level(), &how);
             }
             // It has gone to the background.
             Some(Phase::Looking { .. }) if ended.exit == Exit::Code(0) => {}
