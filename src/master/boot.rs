@@ -229,10 +229,11 @@ struct Prepared {
 fn prepare(
     config: &Config,
     handed: &mut Handed,
-    hooks: impl FnOnce() -> Result<(), String>,
+    run_hooks: impl FnOnce() -> Result<(), String>,
 ) -> Result<Prepared, Refusal> {
     let refuse = |code| move |why| (code, plain(why));
     privileges::refuse_root_in_a_service(&config.process).map_err(refuse(ExitCode::Config))?;
+    hooks::refuse_root_in_a_service(config).map_err(refuse(ExitCode::Config))?;
     descriptors::provide(config).map_err(refuse(ExitCode::System))?;
     // 4. Own the pid file before anything that a second instance could disturb.
     let mut pidfile = match &config.process.pidfile {
@@ -244,7 +245,7 @@ fn prepare(
     }
     // 5. Do what the administrator wants done with the rights of the start; with them, too, open the
     // listeners and what commands come from.
-    hooks().map_err(refuse(ExitCode::Application))?;
+    run_hooks().map_err(refuse(ExitCode::Application))?;
     let mut listeners = Listeners::default();
     listeners
         .open(config, &handed.inherited, &mut handed.listeners)

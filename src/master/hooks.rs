@@ -24,6 +24,7 @@ use crate::{privileges, spawn};
 
 /// What has its turn before the first socket is open.
 const FIRST: [Stage; 4] = [Stage::Asap, Stage::PreJail, Stage::InJail, Stage::AsRoot];
+const NOT_ROOT: &str = "does not run: rwsgi was not started as root";
 /// What to do where nobody may be root.
 pub const WITHOUT_ROOT: &str = "write `ExecStartPre=+COMMAND` in a drop-in of the service (`systemctl edit`): systemd \
                                 runs that as root";
@@ -98,10 +99,22 @@ impl<'a> Idle<'a> {
     }
 }
 
+/// Refuses what is to be done by root where nobody ever is.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub fn refuse_root_in_a_service(config: &Config) -> Result<(), String> {
+    let hook = config.hooks.of(Stage::AsRoot).next();
+    match hook.filter(|_| privileges::is_service() && !geteuid().is_root()) {
+        Some(hook) => Err(format!("{}; {WITHOUT_ROOT}", hooks::sentence(hook, NOT_ROOT))),
+        None => Ok(()),
+    }
+}
+
 /// Runs those that have their turn before the first socket is open.
 ///
 /// # Errors
-/// A sentence: one has failed, or needs what a service does not have.
+/// A sentence: one has failed.
 pub fn run_first(
     config: &Config,
     supervisor: &Supervisor,
@@ -113,10 +126,7 @@ pub fn run_first(
     for stage in FIRST {
         for hook in config.hooks.of(stage) {
             if stage == Stage::AsRoot && !is_root {
-                let told = hooks::sentence(hook, "does not run: rwsgi was not started as root");
-                if privileges::is_service() {
-                    return Err(format!("{told}; {WITHOUT_ROOT}"));
-                }
+                let told = hooks::sentence(hook, NOT_ROOT);
                 log::warning(Said::ConfigWarning, told).send();
             } else {
                 hooks::run(hook, &mut surroundings, config.hooks.timeout, &idle)?;
