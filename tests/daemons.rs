@@ -100,10 +100,7 @@ fn one_of_another_user_has_the_groups_of_that_user() {
         })
     };
     assert_eq!(said("uid=nobody"), format!("nobody: {}", groups_of("nobody")));
-    assert_eq!(
-        said("uid=nobody,gid=1").split_once(": ").unwrap().1.split(' ').next(),
-        Some("1")
-    );
+    assert_eq!(said("uid=nobody,gid=1").split_once(": ").unwrap().1.split(' ').next(), Some("1"));
     assert_eq!(said("gid=1"), "root: 1");
 }
 
