@@ -81,7 +81,7 @@ def missing():
                 told.append(str(error).startswith('uwsgi.%s: ' % name) and len(str(error)) > 40)
     for name in ['spool', 'mule', 'rpc', 'farm']:
         try:
-            getattr(uwsgidecorators, name)(lambda: None)
+            getattr(uwsgidecorators, name)(lambda: None)()
         except NotImplementedError as error:
             told.append(str(error).startswith('uwsgidecorators.%s: there ' % name))
     return len(told), all(told)
