@@ -1,16 +1,20 @@
 //! Logs that are stuck, full or gone, and what the application writes itself.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
 use socket2::{Domain, Socket, Type};
 
-use crate::support::server::Server;
-use crate::support::setup::Setup;
-use crate::support::wait;
+use crate::support::client::Client;
+use crate::support::server::{self, Server};
+use crate::support::setup::{Setup, python};
+use crate::support::{extension, wait};
 
 /// It writes as a request says.
 const TALKER: &str = "
@@ -213,12 +217,35 @@ fn a_limit_of_file_sizes_costs_log_entries_and_no_requests() {
 }
 
 #[test]
+fn a_log_file_of_root_is_written_by_who_serves() {
+    let closed = |path: &Path| {
+        path.ancestors().skip(1).any(|above| fs::metadata(above).unwrap().mode() & 1 == 0)
+    };
+    // Where the extension is below a directory that is closed to nobody, nothing can be shown.
+    if !geteuid().is_root() || closed(extension::path()) || closed(python()) {
+        return;
+    }
+    let lines = "uid = nobody\nprocesses = 1\nlogto = %dlog\nlog-format = line of %(uri)";
+    let setup = Setup::new(lines).file("log", "");
+    for (name, mode) in [("", 0o755), ("app.py", 0o644), ("log", 0o640)] {
+        fs::set_permissions(setup.place.join(name), Permissions::from_mode(mode)).unwrap();
+    }
+    let mut server = setup.start();
+    Client::connect(server::address(&server.place, "log")).get("/ok?root").expect(200);
+    let said = || server.place.read("log");
+    wait::until("its line", || said().contains("line of /ok?root").then_some(()));
+    assert!(!said().contains("cannot open the log"), "{}", said());
+    assert_eq!(fs::metadata(server.place.join("log")).unwrap().uid(), 0, "it stays root's");
+    assert!(server.stop().success());
+}
+
+#[test]
 fn a_log_file_that_was_removed_is_made_anew() {
     let setup = Setup::new("logto = %d/log");
     let server = setup.start();
-    let address = crate::support::server::address(&server.place, "log");
+    let address = server::address(&server.place, "log");
     let ask = |path: &str| {
-        let mut client = crate::support::client::Client::connect(address);
+        let mut client = Client::connect(address);
         client.get(path).expect(200);
     };
     ask("/ok?before");

@@ -84,6 +84,8 @@ pub fn template(
     let mut fds = vec![shared.scoreboard.memory(), shared.commons.memory()];
     let stderr = io::stderr();
     fds.extend(captured.then(|| stderr.as_fd()));
+    let file = log::file();
+    fds.extend(file.as_ref().map(|file| file.as_fd()));
     fds.extend(listeners);
     fds.extend(caches);
     let mut config = Box::new(config.clone());
@@ -93,7 +95,9 @@ pub fn template(
     }
     let version = rwsgi_core::VERSION.into();
     let Shared { slots, is_reload, is_again, .. } = shared;
-    let start = ToTemplate::Start { version, config, slots, captured, kept, is_reload, is_again };
+    let logged = file.is_some();
+    let start =
+        ToTemplate::Start { version, config, slots, captured, logged, kept, is_reload, is_again };
     ours.send(&start, &fds).map_err(trouble)?;
     ours.set_nonblocking(true).map_err(trouble)?;
     Ok((child, ours))

@@ -79,7 +79,8 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
     channel.send(&hello, &[]).map_err(|error| system(&error))?;
     let received = py.detach(|| channel.receive::<ToTemplate>()).map_err(|error| system(&error))?;
     let Received::Message(start, mut fds) = received else { return Ok(None) };
-    let ToTemplate::Start { version, config, slots, captured, kept, is_reload, is_again } = start
+    let ToTemplate::Start { version, config, slots, captured, logged, kept, is_reload, is_again } =
+        start
     else {
         return Ok(None);
     };
@@ -89,13 +90,17 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
             "the extension is of version {ours}, the master of {version}; install both from one package"
         )));
     }
-    if fds.len() < 2 + usize::from(captured) {
+    if fds.len() < 2 + usize::from(captured) + usize::from(logged) {
         return Err(system(&"the master has sent no descriptors"));
     }
     let scoreboard = fds.remove(0);
     let commons = fds.remove(0);
-    if captured {
-        log::use_as_stderr(fds.remove(0));
+    let stderr = captured.then(|| fds.remove(0));
+    if logged {
+        log::lend(fds.remove(0));
+    }
+    if let Some(stderr) = stderr {
+        log::use_as_stderr(stderr);
         log::init_relay();
     } else {
         log::init_direct(&config.log, &speaker(&config.name, None));

@@ -30,7 +30,8 @@ use crate::shortage;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToTemplate {
     /// Import the application. Descriptors: the scoreboard's memory, that of the locks, the master's stderr if this
-    /// process's own is captured, then one for each of `config.listeners`, in that order.
+    /// process's own is captured, the file of its log if there is one, then one for each of `config.listeners`, in
+    /// that order.
     Start {
         /// The version of the master; a template of another version refuses to start.
         version: String,
@@ -40,6 +41,9 @@ pub enum ToTemplate {
         slots: usize,
         /// stdout and stderr are a pipe that the master reads.
         captured: bool,
+        /// The log of the master goes to a file.
+        #[serde(default)]
+        logged: bool,
         /// For each listener, whether it outlives the master: then the next start serves who waits.
         #[serde(default)]
         kept: Vec<bool>,

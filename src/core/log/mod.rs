@@ -275,6 +275,12 @@ pub fn file() -> Option<OwnedFd> {
     sink::file()
 }
 
+/// Takes a file that [`file`] has told an ancestor of this process: where the log goes to that and this process may
+/// not open it, it is good enough.
+pub fn lend(file: OwnedFd) {
+    sink::lend(file);
+}
+
 /// The sink that `Auto` stands for in this process: the journal when stderr is connected to it.
 pub fn resolve_target(target: &LogTarget) -> LogTarget {
     match target {

@@ -4,9 +4,10 @@
 //! the first thing that is said when it takes something again.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::batch::{Form, Piece};
@@ -411,7 +412,12 @@ fn open(
             Kind::Syslog(Box::new(syslog.map_err(|error| format!("syslog: {error}"))?))
         }
         LogTarget::File(path) => {
-            let stream = LogStream::open(&path, &log.file, file.map(File::from));
+            let open = |file| LogStream::open(&path, &log.file, file);
+            let is_first = log.sinks.target == LogTarget::File(path.clone());
+            let stream = open(file.map(File::from)).or_else(|error| match error.kind() {
+                ErrorKind::PermissionDenied if is_first => open(Some(lent().ok_or(error)?)),
+                _ => Err(error),
+            });
             Kind::File(stream.map_err(|error| unopened(&path, &error))?)
         }
         LogTarget::Datagram(to) => {
@@ -424,7 +430,7 @@ fn open(
 
 fn unopened(path: &Path, error: &std::io::Error) -> String {
     let remedy = match error.kind() {
-        std::io::ErrorKind::PermissionDenied => {
+        ErrorKind::PermissionDenied => {
             "; each worker opens it, as the user that serves: `chown` it to that user"
         }
         _ => "",
@@ -434,6 +440,17 @@ fn unopened(path: &Path, error: &std::io::Error) -> String {
 
 fn datagrams(to: &str) -> Transport {
     if to.starts_with('/') { Transport::Unix(to.into()) } else { Transport::Udp(to.to_owned()) }
+}
+
+/// That of an ancestor, who may have opened it with more rights.
+static LENT: OnceLock<OwnedFd> = OnceLock::new();
+
+pub(super) fn lend(file: OwnedFd) {
+    let _ = LENT.set(file);
+}
+
+fn lent() -> Option<File> {
+    LENT.get()?.try_clone().ok().map(File::from)
 }
 
 /// The file of this process's log, as it was opened last.
