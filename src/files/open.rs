@@ -1,13 +1,15 @@
 //! Opening what a path leads to, without waiting for it and without harm if it is no file.
+//!
+//! First without following links (openat2(2)): what is opened so is where its path says, and nobody has to ask.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
 use crate::error::FileError;
 
@@ -16,6 +18,8 @@ use crate::error::FileError;
 pub(crate) struct Opened {
     pub(crate) file: File,
     pub(crate) facts: Metadata,
+    /// No link was followed on the way.
+    is_direct: bool,
 }
 
 /// What a path leads to.
@@ -32,9 +36,15 @@ pub(crate) enum Thing {
 /// # Errors
 /// There is something, or may be, but the system does not let it be opened.
 pub(crate) fn open(path: &Path) -> Result<Thing, FileError> {
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let opened = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
-    let with_facts = opened.and_then(|file| file.metadata().map(|facts| Opened { file, facts }));
+    let opened = match open_direct(path) {
+        Ok(file) => Ok((file, true)),
+        Err(Errno::ENOENT) => return Ok(Thing::Nothing),
+        // There is a link, or no such system call: before Linux 5.6, or forbidden.
+        Err(_) => open_anyhow(path).map(|file| (file, false)),
+    };
+    let with_facts = opened.and_then(|(file, is_direct)| {
+        file.metadata().map(|facts| Opened { file, facts, is_direct })
+    });
     match with_facts {
         Ok(opened) if opened.facts.is_file() => Ok(Thing::File(opened)),
         Ok(opened) if opened.facts.is_dir() => Ok(Thing::Directory),
@@ -42,6 +52,19 @@ pub(crate) fn open(path: &Path) -> Result<Thing, FileError> {
         Err(error) if is_absence(&error) => Ok(Thing::Nothing),
         Err(error) => Err(FileError::Closed(path.to_owned(), error)),
     }
+}
+
+/// Neither blocks nor makes a terminal ours.
+const HARMLESS: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_NOCTTY);
+
+fn open_direct(path: &Path) -> Result<File, Errno> {
+    let flags = HARMLESS | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    openat2(AT_FDCWD, path, how).map(File::from)
+}
+
+fn open_anyhow(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(HARMLESS.bits()).open(path)
 }
 
 /// Whether the error says that there is no such file: no such name, a file where a directory would
@@ -62,6 +85,12 @@ fn is_absence(error: &io::Error) -> bool {
 }
 
 impl Opened {
+    /// Whether `path`, by which it was opened, leads into `root` without links and without detours.
+    pub(crate) fn is_plainly_in(&self, path: &Path, root: &Path) -> bool {
+        let mut parts = path.components();
+        self.is_direct && path.starts_with(root) && !parts.any(|part| part == Component::ParentDir)
+    }
+
     /// Where it really is, all links resolved.
     ///
     /// # Errors
@@ -96,5 +125,30 @@ mod tests {
         std::os::unix::fs::symlink("real", directory.path().join("link")).unwrap();
         let Ok(Thing::File(opened)) = open(&directory.path().join("link")) else { panic!() };
         assert_eq!(opened.location().unwrap(), real);
+    }
+
+    #[test]
+    fn only_a_path_without_links_and_detours_tells_where_a_file_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("public")).unwrap();
+        std::fs::write(root.join("secret"), "x").unwrap();
+        std::fs::write(root.join("public/file"), "x").unwrap();
+        std::os::unix::fs::symlink("file", root.join("public/link")).unwrap();
+        std::os::unix::fs::symlink("public", root.join("current")).unwrap();
+        let is_plainly_in = |path: &str, directory: &str| {
+            let (path, directory) = (root.join(path), root.join(directory));
+            let Ok(Thing::File(opened)) = open(&path) else { panic!("{path:?}") };
+            opened.is_plainly_in(&path, &directory)
+        };
+        assert!(is_plainly_in("public/file", "public"));
+        for (path, directory) in [
+            ("public/link", "public"),
+            ("current/file", "current"),
+            ("public/../secret", "public"),
+            ("secret", "public"),
+        ] {
+            assert!(!is_plainly_in(path, directory), "{path}");
+        }
     }
 }

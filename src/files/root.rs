@@ -52,6 +52,9 @@ pub(crate) fn admit<'a>(
     opened: Opened,
     mut roots: impl Iterator<Item = &'a Root> + Clone,
 ) -> Result<Option<Opened>, FileError> {
+    if roots.clone().any(|root| opened.is_plainly_in(path, &root.path)) {
+        return Ok(Some(opened));
+    }
     let location = locate(path, &opened)?;
     if roots.clone().any(|root| root.has(&location)) {
         return Ok(Some(opened));
