@@ -85,13 +85,23 @@ fn a_reader_that_leaves_ends_its_response_and_the_file_behind_it() {
 
 #[test]
 fn bodies_above_the_buffer_are_in_a_file_and_read_like_any_other() {
-    let server = large("post-buffering=1000");
-    for size in [0, 1, 999, 1000, 1001, 200_000, 3_000_000] {
-        let body: String = ('a'..='z').cycle().take(size).collect();
+    for limit in [1000, 150_000] {
+        let server = large(&format!("post-buffering={limit}"));
+        for size in [0, 1, 999, 1000, 1001, 200_000, 3_000_000] {
+            let body: String = ('a'..='z').cycle().take(size).collect();
+            let request = format!(
+                "POST /echo HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n{body}"
+            );
+            assert!(server.ask(&request).expect(200).text() == body, "{size} bytes");
+        }
+        // More chunks, and smaller ones, than are written at a time.
+        let chunks: Vec<String> = (0..2000).map(|number| format!("{number};").repeat(30)).collect();
+        let framed: String =
+            chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
         let request = format!(
-            "POST /echo HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n{body}"
+            "POST /echo HTTP/1.1\r\nHost: test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{framed}0\r\n\r\n"
         );
-        assert!(server.ask(&request).expect(200).text() == body, "{size} bytes");
+        assert!(server.ask(&request).expect(200).text() == chunks.concat(), "chunks");
     }
     let kitchen = Server::new("post-buffering=3");
     let got = |kind: &str| {

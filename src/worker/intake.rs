@@ -15,8 +15,8 @@ use rwsgi_reactor::Direction;
 use crate::connection::{Connection, Phase};
 use crate::worker::Worker;
 
-/// Bytes read by one system call.
-const READ_SIZE: usize = 32 * 1024;
+/// Bytes read by one system call: as many as hyper takes of a body.
+const READ_SIZE: usize = 64 * 1024;
 
 thread_local! {
     static BUFFER: std::cell::RefCell<Box<[u8]>> =

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::future::poll_fn;
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, Seek as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -21,6 +21,7 @@ use crate::commons;
 use crate::connection::{Connection, Phase};
 use crate::exchange::Exchange;
 use crate::packet;
+use crate::spool::Spooled;
 use crate::worker::Worker;
 
 /// Where the bytes of a body come from.
@@ -104,19 +105,22 @@ pub(crate) async fn receive(
         if http.body_bytes.is_some_and(|limit| length > limit) {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        if let Err(error) = store.add(worker, data, length > http.buffered_bytes) {
-            let error = worker.spool.explain(&error);
-            let message = format!("cannot store the body of a request: {error}");
-            worker.complain("", log::error(Event::SystemError, message));
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
-        }
+        let added = store.add(worker, data, length > http.buffered_bytes);
+        added.map_err(|error| cannot_store(worker, &error))?;
         if length >= turn + TURN {
             turn = length;
             yield_now().await;
         }
     }
     connection.enter(worker, Phase::Application);
-    store.finish().map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+    store.finish().map_err(|error| cannot_store(worker, &error))
+}
+
+fn cannot_store(worker: &Worker, error: &io::Error) -> StatusCode {
+    let error = worker.spool.explain(error);
+    let message = format!("cannot store the body of a request: {error}");
+    worker.complain("", log::error(Event::SystemError, message));
+    StatusCode::SERVICE_UNAVAILABLE
 }
 
 /// What a body that broke off is refused with.
@@ -135,7 +139,7 @@ fn blame(worker: &Worker, connection: &Connection) -> StatusCode {
 
 enum Store {
     Memory(Body),
-    File(File),
+    File(Spooled),
 }
 
 impl Store {
@@ -145,13 +149,14 @@ impl Store {
                 body.push(data);
                 return Ok(());
             }
-            let mut file = worker.spool.create()?;
+            let batch = worker.config.http.buffered_bytes;
+            let mut file = Spooled::new(worker.spool.create()?, batch);
             while let Some(chunk) = body.pop() {
-                file.write_all(&chunk)?;
+                file.add(chunk)?;
             }
             *self = Self::File(file);
         }
-        if let Self::File(file) = self { file.write_all(&data) } else { Ok(()) }
+        if let Self::File(file) = self { file.add(data) } else { Ok(()) }
     }
 
     fn finish(self) -> io::Result<Received> {
@@ -160,7 +165,8 @@ impl Store {
                 body.finish(End::Complete);
                 Ok(Received::Memory(body))
             }
-            Self::File(mut file) => {
+            Self::File(spooled) => {
+                let mut file = spooled.finish()?;
                 file.rewind()?;
                 Ok(Received::File(file))
             }
