@@ -84,7 +84,8 @@ struct Spill {
 #[derive(Debug)]
 struct State {
     incoming: Body,
-    wanted: bool,
+    /// How many bytes of it the application waits for.
+    wanted: usize,
     head: Option<(Head, Payload)>,
     outgoing: VecDeque<Bytes>,
     queued: usize,
@@ -101,7 +102,7 @@ impl Exchange {
     pub(crate) fn new(incoming: Body, spill_limit: u64) -> Arc<Self> {
         let state = State {
             incoming,
-            wanted: false,
+            wanted: 0,
             head: None,
             outgoing: VecDeque::new(),
             queued: 0,
@@ -121,13 +122,14 @@ impl Exchange {
 
 /// The application's side.
 impl Exchange {
-    /// Reads from the request body with `read`; `Wait` asks the connection for more.
-    pub(crate) fn read(&self, read: impl FnOnce(&mut Body) -> Read) -> Read {
+    /// Reads from the request body with `read`; `Wait` asks the connection for more, until there are
+    /// `enough` bytes; `None`: until there are more than now.
+    pub(crate) fn read(&self, enough: Option<usize>, read: impl FnOnce(&mut Body) -> Read) -> Read {
         let mut state = self.lock();
         let got = read(&mut state.incoming);
-        state.wanted |= got == Read::Wait;
-        let room = state.incoming.len() < READ_AHEAD && state.incoming.end() == End::Open;
-        let waker = if state.wanted || room { state.connection.take() } else { None };
+        let more = state.incoming.len() + 1;
+        state.wanted = if got == Read::Wait { enough.unwrap_or(more) } else { 0 };
+        let waker = if state.takes_more() { state.connection.take() } else { None };
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -135,12 +137,10 @@ impl Exchange {
         got
     }
 
-    /// Waits until what a read asked for has come, in part at least, or the body has ended. A chunk
-    /// that came between that read and this call counts.
+    /// Waits until what a read asked for has come, or the body has ended. What came between that read
+    /// and this call counts.
     pub(crate) fn wait_readable(&self) {
-        let waits =
-            |state: &mut State| state.wanted && state.incoming.end() == End::Open && !state.gone;
-        self.wait_while(waits);
+        self.wait_while(|state| state.is_wanted() && !state.gone);
     }
 
     /// Answers. Only the first answer counts.
@@ -272,7 +272,7 @@ impl Exchange {
     /// Whether the application wants more of the request body, or there is room to read ahead.
     pub(crate) fn poll_wanted(&self, cx: &Context<'_>, only_if_asked: bool) -> bool {
         let mut state = self.lock();
-        let wanted = state.wanted || (!only_if_asked && state.incoming.len() < READ_AHEAD);
+        let wanted = if only_if_asked { state.is_wanted() } else { state.takes_more() };
         if !wanted {
             state.connection = Some(cx.waker().clone());
         }
@@ -283,8 +283,9 @@ impl Exchange {
     pub(crate) fn feed(&self, chunk: Bytes) {
         let mut state = self.lock();
         state.incoming.push(chunk);
-        state.wanted = false;
-        self.notify(&state);
+        if !state.is_wanted() {
+            self.notify(&state);
+        }
     }
 
     /// Brings the end of the request body.
@@ -347,6 +348,16 @@ impl State {
         self.outgoing.clear();
         self.queued = 0;
         self.spill = None;
+    }
+
+    /// Whether the application waits for more of the request body.
+    fn is_wanted(&self) -> bool {
+        self.incoming.len() < self.wanted && self.incoming.end() == End::Open
+    }
+
+    /// Whether the connection is to bring more of it.
+    fn takes_more(&self) -> bool {
+        self.is_wanted() || (self.incoming.len() < READ_AHEAD && self.incoming.end() == End::Open)
     }
 
     /// Whether the client has to take something before there is room in memory.

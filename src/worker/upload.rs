@@ -207,7 +207,12 @@ impl Upload {
         connection: &Connection,
         cx: &mut Context<'_>,
     ) -> Progress {
+        let end = self.received + TURN;
         while exchange.poll_wanted(cx, self.expects) {
+            if self.received >= end {
+                cx.waker().wake_by_ref();
+                return Progress::Open;
+            }
             self.expects = false;
             if connection.phase() != Phase::Body {
                 connection.enter(&self.worker, Phase::Body);

@@ -45,6 +45,23 @@ enum Ask {
     Line(Option<usize>),
 }
 
+impl Ask {
+    fn read(self, body: &mut Body) -> Read {
+        match self {
+            Self::Bytes(limit) => body.read(limit),
+            Self::Line(limit) => body.read_line(limit),
+        }
+    }
+
+    /// How many bytes there have to be; how many a line takes nobody knows.
+    fn enough(self) -> Option<usize> {
+        match self {
+            Self::Bytes(limit) => Some(limit.unwrap_or(usize::MAX)),
+            Self::Line(_) => None,
+        }
+    }
+}
+
 struct Reader {
     worker: Arc<Worker>,
     hand: u16,
@@ -110,12 +127,8 @@ impl Stored {
 
 impl Reader {
     fn get<'py>(&self, py: Python<'py>, ask: Ask) -> PyResult<Bound<'py, PyBytes>> {
-        let read = |body: &mut Body| match ask {
-            Ask::Bytes(limit) => body.read(limit),
-            Ask::Line(limit) => body.read_line(limit),
-        };
         loop {
-            match self.read(&read) {
+            match self.read(ask) {
                 Read::Data(data) => return Ok(PyBytes::new(py, &data)),
                 Read::Broken => {
                     return Err(PyOSError::new_err(
@@ -128,10 +141,11 @@ impl Reader {
     }
 
     /// Reads what is there; looks into the socket first when that is not enough.
-    fn read(&self, read: &impl Fn(&mut Body) -> Read) -> Read {
+    fn read(&self, ask: Ask) -> Read {
+        let read = || self.exchange.read(ask.enough(), |body| ask.read(body));
         let mut got = Read::Wait;
-        self.worker.reactor().run_here(|| got = self.exchange.read(read));
-        if got == Read::Wait { self.exchange.read(read) } else { got }
+        self.worker.reactor().run_here(|| got = read());
+        if got == Read::Wait { read() } else { got }
     }
 
     /// Waits for more, with the GIL and the lead given up.
