@@ -63,6 +63,9 @@ def install():
     """What cannot be installed is named in each run, and not measured."""
     done = os.path.join(VENV, "with")
     if not os.path.exists(done):
+        if os.path.islink(VENV):
+            # `--clear` would empty somebody else's.
+            sys.exit(f"{VENV} is a link, and what it leads to has other peers: remove the link")
         # The system's own interpreter, which uwsgi-plugin-python3 embeds, too.
         subprocess.run(["/usr/bin/python3", "-m", "venv", "--clear", VENV], check=True)
         pip(*FRAMEWORKS, check=True)
