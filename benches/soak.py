@@ -27,7 +27,7 @@ WARM = 12
 LIMIT = 0.25
 # At a time: enough for all threads, and few enough that each kind is answered on a busy machine within its turn.
 CONNECTIONS = 8
-# What an application loses on purpose, to see that it is noticed.
+# What an application loses on purpose, at least, to see that it is noticed.
 LOST = 0.5
 # MiB that all processes may gain from then on: five arenas, each of which catches up with the largest.
 ARENAS = 16
@@ -70,7 +70,7 @@ def resident(points):
 def noticed(points):
     """That this would fail if there were something to find."""
     slope, error = fitted([(requests, heap) for requests, heap, _ in points[WARM:]])
-    return Result(f"heap gained where the application loses {LOST} bytes a request, at least", "bytes",
+    return Result(f"heap gained where the application loses {LOST} bytes a request or more, at least", "bytes",
                   {"rwsgi": [slope - 2 * error], "limit": [LIMIT]}, [Target(1, "limit")], bounds=["limit"])
 
 

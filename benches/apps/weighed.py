@@ -27,7 +27,7 @@ def application(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
         return [text]
     if LOSES and path == "/":
-        # malloc's least, 32 bytes with what it needs itself, once in 64 requests: half a byte for each.
+        # malloc's least, once in 64 requests: 32 bytes, or those of a hole that is a little larger.
         if next(HELLOS) % 64 == 0:
             LIBC.malloc(1)
     return pages.application(environ, start_response)
