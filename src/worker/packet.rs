@@ -1,10 +1,10 @@
-//! A request of the uwsgi protocol on its way in: all of it is read but its last byte.
+//! A request of the uwsgi protocol on its way in: it is looked at, and stays where it is.
 //!
 //! The end of a response is the end of its connection, and one that breaks off must not end like one
 //! that is complete. A connection that is closed with something unread is reset, be it of TCP (RFC
 //! 1122, section 4.2.2.13) or a UNIX socket (unix(7), ECONNRESET), and be it that the kernel closes it
-//! after the worker was killed. So the last byte, be it the packet's or the body's, is looked at and
-//! stays where it is until the response is complete.
+//! after the worker was killed. So a packet without a body behind it, and the last byte of a body, are
+//! looked at, and read when the response is complete.
 
 use std::future::poll_fn;
 use std::io;
@@ -78,13 +78,14 @@ struct Arrival {
     bytes: Vec<u8>,
     /// How much of it came together with what was before it, and is in the intake.
     in_intake: usize,
-    is_held: bool,
+    /// How much of it has not been read.
+    held: usize,
 }
 
 impl Arrival {
     fn new(connection: &Connection) -> Self {
         let bytes = connection.intake().bytes().to_vec();
-        Self { in_intake: bytes.len(), bytes, is_held: false }
+        Self { in_intake: bytes.len(), bytes, held: 0 }
     }
 
     fn poll_more(
@@ -117,22 +118,17 @@ impl Arrival {
         })
     }
 
-    /// Looks at what there is, and reads it, but for the last byte if there is a whole packet. What is
-    /// behind that is a body, which goes to the intake.
+    /// Looks at what there is, and reads it unless that makes the packet whole. What is behind that is a
+    /// body, which goes to the intake.
     fn take(&mut self, fd: i32, buffer: &mut [u8], limits: Limits) -> io::Result<(usize, bool)> {
         let there = recv(fd, buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK)?;
         self.bytes.extend_from_slice(&buffer[..there]);
-        let (read, is_drained) = match uwsgi::parse(&self.bytes, limits) {
-            Ok(Parsed::Packet(_)) => {
-                self.is_held = true;
-                (there - 1, false)
-            }
-            Ok(Parsed::More) | Err(_) => (there, there < buffer.len()),
-        };
-        if read > 0 {
-            recv(fd, &mut buffer[..read], MsgFlags::MSG_DONTWAIT)?;
+        if let Ok(Parsed::Packet(_)) = uwsgi::parse(&self.bytes, limits) {
+            self.held = there;
+            return Ok((there, false));
         }
-        Ok((there, is_drained))
+        recv(fd, &mut buffer[..there], MsgFlags::MSG_DONTWAIT)?;
+        Ok((there, there < buffer.len()))
     }
 
     fn finish(
@@ -150,10 +146,10 @@ impl Arrival {
         intake.consume(self.in_intake);
         intake.add(&body);
         intake.body_left = left;
-        if self.is_held && left > body.len() as u64 {
-            let _ = recv(connection.source.fd().as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT);
+        if left > body.len() as u64 {
+            read(connection, self.held);
         } else {
-            intake.is_held = self.is_held;
+            intake.is_held = self.held > 0;
         }
         Ok(request)
     }
@@ -210,9 +206,17 @@ fn take_body(fd: i32, buffer: &mut [u8], intake: &mut Intake) -> io::Result<(usi
 
 /// Reads what was held back, so that the connection ends as it should.
 pub(crate) fn release(connection: &Connection) {
-    BUFFER.with_borrow_mut(|buffer| {
-        let _ = recv(connection.source.fd().as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT);
-    });
+    read(connection, LARGEST);
+}
+
+/// Reads what has been looked at.
+fn read(connection: &Connection, count: usize) {
+    if count > 0 {
+        BUFFER.with_borrow_mut(|buffer| {
+            let fd = connection.source.fd().as_raw_fd();
+            let _ = recv(fd, &mut buffer[..count], MsgFlags::MSG_DONTWAIT);
+        });
+    }
 }
 
 /// Waits for the client to leave, without reading what it has sent.
