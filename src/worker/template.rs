@@ -96,18 +96,8 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
     let scoreboard = fds.remove(0);
     let commons = fds.remove(0);
     let stderr = captured.then(|| fds.remove(0));
-    if logged {
-        log::lend(fds.remove(0));
-    }
-    if let Some(stderr) = stderr {
-        log::use_as_stderr(stderr);
-        log::init_relay();
-    } else {
-        log::init_direct(&config.log, &speaker(&config.name, None));
-    }
-    if captured || !is_standard_stream(&config) {
-        stream::replace_standard_streams(py).map_err(|error| system(&error))?;
-    }
+    let log_file = logged.then(|| fds.remove(0));
+    take_log(py, &config, stderr, log_file).map_err(|error| system(&error))?;
     name_process(&format!("rwsgi: template of {}", config.name), "rwsgi-template");
     let caches = fds.split_off(fds.len().saturating_sub(config.caches.len()));
     let board = scoreboard.try_clone().map_err(|error| system(&error))?;
@@ -147,6 +137,29 @@ fn start(py: Python<'_>, channel: &Channel) -> Result<Option<Generation>, Failur
     hooks::after_import(here, &generation.config, is_again)?;
     channel.send(&FromTemplate::Imported { micros }, &[]).map_err(|error| system(&error))?;
     Ok(Some(generation))
+}
+
+/// Has the log, and what the application writes, go where the master says.
+fn take_log(
+    py: Python<'_>,
+    config: &Config,
+    stderr: Option<OwnedFd>,
+    file: Option<OwnedFd>,
+) -> PyResult<()> {
+    if let Some(file) = file {
+        log::lend(file);
+    }
+    let captured = stderr.is_some();
+    if let Some(stderr) = stderr {
+        log::use_as_stderr(stderr);
+        log::init_relay();
+    } else {
+        log::init_direct(&config.log, &speaker(&config.name, None));
+    }
+    if captured || !is_standard_stream(config) {
+        stream::replace_standard_streams(py)?;
+    }
+    Ok(())
 }
 
 /// Whether what the application writes to stdout and stderr is in the log anyhow.
