@@ -36,8 +36,8 @@ _rwsgi() {
             --callable --pythonpath --virtualenv --python --optimize --no-site --env --envdir --unenv --pyargv
             --import --shared-import --pymodule-alias --post-pymodule-alias --chdir2 --warm-up --uwsgi-module
             --locks --cache2 --cache --cache-blocksize --cache-store --cache-store-sync --processes --threads
-            --cheaper --cheaper-initial --cheaper-step --cheaper-algo --cheaper-overload --cheaper-idle
-            --cheaper-busyness-max --cheaper-busyness-min --cheaper-busyness-multiplier
+            --cpu-affinity --cheaper --cheaper-initial --cheaper-step --cheaper-algo --cheaper-overload
+            --cheaper-idle --cheaper-busyness-max --cheaper-busyness-min --cheaper-busyness-multiplier
             --cheaper-busyness-penalty --cheaper-busyness-backlog-alert --cheaper-busyness-backlog-step
             --cheaper-busyness-backlog-nonzero --cheaper-rss-limit-soft --cheaper-rss-limit-hard --idle
             --die-on-idle --cheap --lazy-apps --worker-reload-mercy --reload-probe --reload-probe-timeout
@@ -129,6 +129,7 @@ _rwsgi() {
         --cache-store-sync) :; return ;;
         -p | --processes) :; return ;;
         --threads) :; return ;;
+        --cpu-affinity) :; return ;;
         --cheaper) :; return ;;
         --cheaper-initial) :; return ;;
         --cheaper-step) :; return ;;
