@@ -275,7 +275,7 @@ pub fn file() -> Option<OwnedFd> {
     sink::file()
 }
 
-/// Takes a file that [`file`] has told an ancestor of this process: where the log goes to that and this process may
+/// Takes a file that [`file()`] has told an ancestor of this process: where the log goes to that and this process may
 /// not open it, it is good enough.
 pub fn lend(file: OwnedFd) {
     sink::lend(file);
