@@ -72,8 +72,8 @@ daemon_and_cron_run() {
 }
 
 # Which of the commands run, by how long they sleep. There is no ps(1) in the box.
-    # shellcheck disable=SC2016  # for the shell inside
 running() {
+    # shellcheck disable=SC2016  # for the shell inside
     inside sh -c 'for one in /proc/[0-9]*/cmdline; do tr "\\0" " " <"$one"; echo; done 2>/dev/null' |
         sed -n 's/^sleep \(360[0-9]\) $/\1/p' | sort | paste -sd' '
 }
