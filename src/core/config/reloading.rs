@@ -77,7 +77,7 @@ pub(super) fn probe(text: &str) -> Result<Value, Invalid> {
     }
     if !plain(path) {
         return Err(Invalid::new("has characters that a URL cannot have")
-            .help("write them as in `/caf%C3%A9`"));
+            .help("write them as in `/caf%C3%A9`, with each `%` twice in an INI file"));
     }
     Ok(Value::Probe(Probe { path: path.to_owned(), host: host.to_owned() }))
 }
