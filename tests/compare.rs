@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -433,6 +433,9 @@ fn responses(oracle: &Oracle) -> Answers {
     let place = Place::new();
     std::fs::create_dir(place.join("static")).unwrap();
     place.write("static/a.css", "a { }\n");
+    // What was changed this very second may change once more within it, and is sent.
+    let file = std::fs::File::options().write(true).open(place.join("static/a.css")).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
     place.write("secret", "sesame\n");
     std::os::unix::fs::symlink("../secret", place.join("static/link")).unwrap();
     let files = place.join("static").display().to_string();

@@ -79,10 +79,10 @@ fn a_configuration_on_standard_input_is_kept_for_reloads_and_takeovers() {
 #[test]
 fn what_is_not_obeyed_is_told_once_for_each_reason() {
     let lines =
-        "plugins = python3\nthunder-lock = true\ncpu-affinity = 1\nprint = hello %(plugins)";
+        "plugins = python3\nthunder-lock = true\nreuse-port = true\nprint = hello %(plugins)";
     let server = Server::new(lines);
     server.wait_for_log("not needed here: plugins, thunder-lock; `rwsgi check` says why", 1);
-    server.wait_for_log("not in this version: cpu-affinity; `rwsgi check` says why", 1);
+    server.wait_for_log("not in this version: reuse-port; `rwsgi check` says why", 1);
     server.wait_for_log("app.ini:8:9: hello python3", 1);
 }
 
@@ -97,11 +97,11 @@ fn what_is_not_supported_is_refused_unless_it_is_to_be_ignored() {
 
 #[test]
 fn check_says_what_becomes_of_each_option() {
-    let lines = "plugins = python3\ncpu-affinity = 1\nlimit-as = 512";
+    let lines = "plugins = python3\nreuse-port = true\nlimit-as = 512";
     let ended = run(Setup::new(lines), &["check", "./app.ini"]);
     // `http`, `chdir`, `wsgi-file`, and `python` of the environment.
     let expected = "ok: options: 4 options are obeyed; not needed: plugins; replaced: limit-as; \
-                    not in this version: cpu-affinity\n";
+                    not in this version: reuse-port\n";
     assert!(ended.stdout.contains(expected), "{}", ended.stdout);
     let replaced = "app.ini:7:1: `limit-as` is replaced by something else here: a worker has no limit of \
                     its own\n  |\n7 | limit-as = 512\n  | ^^^^^^^^\n  help: write `memory-max` and ";
@@ -109,7 +109,7 @@ fn check_says_what_becomes_of_each_option() {
     let ended = run(Setup::new(lines), &["--show-config", "app.ini"]);
     for class in [
         "\n; Not needed here:\n;   plugins = python3\n;     Python and HTTP are built in\n",
-        "\n; Not in this version:\n;   cpu-affinity = 1\n;     workers keep the settings of the service\n",
+        "\n; Not in this version:\n;   reuse-port = true\n;     sockets keep the system's settings\n",
         "\n; Replaced:\n;   limit-as = 512\n;     a worker has no limit of its own\n;     instead: write ",
     ] {
         assert!(ended.stdout.contains(class), "{class}\n{}", ended.stdout);
