@@ -19,7 +19,7 @@ ROUNDS, SECONDS = 1, 1
 FEW, MANY = 50, 350
 
 # Limits for instructions of rwsgi itself, without Python and libc, and for allocations by it, with room for another
-# compiler; and the system calls from one response to the next on a connection that is alone, or on one after the other.
+# compiler; and the most system calls from one response to the next, on a connection that is alone, or on one after the other.
 CALLS = ("epoll_wait", "recvfrom", "sendto")
 CALLS_OF_NEW = ("close", "epoll_wait", "accept4", "recvfrom", "sendto")
 Limit = collections.namedtuple("Limit", "instructions allocations")
@@ -28,7 +28,7 @@ ROWS = [
     Row(wire.KEEP_ALIVE, (), Limit(11_000, 7), CALLS),
     Row(wire.BROWSING, (), Limit(21_500, 7), CALLS),
     Row(wire.POST, (), Limit(14_500, 9), CALLS),
-    Row(wire.CLOSE, (), Limit(16_500, 17), CALLS_OF_NEW),
+    Row(wire.CLOSE, (), Limit(13_500, 15), CALLS_OF_NEW),
     Row(wire.KEEP_ALIVE, ("--logto", "{directory}/requests.log"), Limit(13_000, 7), CALLS),
 ]
 
@@ -49,8 +49,9 @@ def run(_rounds, _seconds):
             excess.append(f"{name}: {cost.own:.0f} instructions of rwsgi; the limit is {row.limit.instructions}")
         if cost.allocations > row.limit.allocations + 0.5:
             excess.append(f"{name}: {cost.allocations:.1f} allocations; the limit is {row.limit.allocations}")
-        if made != row.calls:
-            excess.append(f"{name}: {' '.join(made)}; it should be {' '.join(row.calls)}")
+        # Who finds the next connection there already has not waited for it.
+        if collections.Counter(made) - collections.Counter(row.calls):
+            excess.append(f"{name}: {' '.join(made)}; it may be {' '.join(row.calls)}")
     if excess:
         sys.exit("\n".join(["", "more than it may be (benches/count.py):", *excess]))
 
