@@ -187,6 +187,7 @@ fn only_what_is_asked_for_is_logged_with_logging_disabled() {
 #[test]
 fn each_sink_gets_requests_and_all_else_stays_where_it_was() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    udp.set_read_timeout(Some(wait::DEADLINE)).unwrap();
     let port = udp.local_addr().unwrap().port();
     for (logger, begin, end) in [
         (format!("socket:127.0.0.1:{port}"), "GET /a 200".to_owned(), "\n"),
@@ -213,6 +214,7 @@ fn each_sink_gets_requests_and_all_else_stays_where_it_was() {
 fn a_unix_socket_gets_a_datagram_for_each_line() {
     let setup = Setup::new("processes=1\nreq-logger=socket:%dlines\nlog-format=%(uri)\n").app(APP);
     let socket = UnixDatagram::bind(setup.place.join("lines")).unwrap();
+    socket.set_read_timeout(Some(wait::DEADLINE)).unwrap();
     let server = setup.start();
     server.get("/a").expect(200);
     let mut bytes = [0; 99];
@@ -243,6 +245,7 @@ fn a_logger_has_its_encoders_and_what_is_drained_is_nowhere() {
          log-encoder=json:api {\"m\":\"${msg}\"}\nlog-drain=^/health\nlog-format=%(uri)\n",
     );
     let socket = UnixDatagram::bind(setup.place.join("lines")).unwrap();
+    socket.set_read_timeout(Some(wait::DEADLINE)).unwrap();
     let server = setup.app(APP).start();
     for path in ["/health", "/api/1", "/b"] {
         server.get(path).expect(200);

@@ -187,6 +187,8 @@ fn a_syslog_daemon_that_is_started_later_is_found_and_stderr_has_the_log_until_t
     let early = server.log();
     assert!(early.contains("the log goes to stderr until somebody takes it: syslog"), "{early}");
     socket.listen(16).unwrap();
+    // For accept(2), and for the connections that come of it.
+    socket.set_read_timeout(Some(wait::DEADLINE)).unwrap();
     server.get("/ok?late").expect(200);
     let mut daemon = TcpListener::from(socket).accept().unwrap().0;
     let mut said = [0; 4096];

@@ -202,8 +202,9 @@ mod uwsgi_refusals;
 mod uwsgi_signals;
 // What an application is asked before there are workers.
 mod warm_up;
-// A worker dies: another comes.
+// Who hangs is found.
 mod watchdog;
+// A worker dies: another comes.
 mod worker_killed;
 // The reference implementation's own check of servers.
 mod wsgiref_validate;

@@ -58,7 +58,7 @@ pub(crate) fn status_line(status: StatusCode, reason: Option<&ReasonPhrase>, out
 pub(crate) fn end(length: Option<usize>, has_date: bool, out: &mut Vec<u8>) {
     if let Some(length) = length {
         out.extend_from_slice(b"Content-Length: ");
-        decimal(length, out);
+        out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
         out.extend_from_slice(b"\r\n");
     }
     if !has_date {
@@ -78,20 +78,6 @@ pub(crate) fn title_case(name: &[u8], out: &mut Vec<u8>) {
         }
         before = *byte;
     }
-}
-
-fn decimal(mut number: usize, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
 }
 
 fn date(out: &mut Vec<u8>) {

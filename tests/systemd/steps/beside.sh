@@ -97,7 +97,8 @@ stop_ends_daemon_and_cron() {
 }
 
 restart_has_a_daemon_of_its_own() {
-    inside systemctl start rwsgi@probe
+    # Without the command of cron, whose next minute may come.
+    beside_serves 'attach-daemon = sleep 3601 & exec sleep 3602'
     eventually journal_has probe 'RWSGI_COMMAND=daemon sleep'
     start_load
     inside systemctl restart rwsgi@probe
