@@ -91,8 +91,6 @@ impl Connection {
         let text = intake.take(length)?;
         // While the intake is locked: nobody may take the connection for idle.
         self.count(worker, length);
-        // Who sends no body has sent all that it will.
-        intake.is_last = outline.closes && start == length;
         drop(intake);
         let body = (start < length).then(|| text.slice(start..));
         let closes = outline.closes;

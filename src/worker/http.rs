@@ -155,11 +155,7 @@ async fn refuse(worker: &Worker, connection: &Connection, refusal: Refusal) {
 
 /// Closes the connection, in stages if its client may still be sending.
 async fn part(worker: &Worker, connection: &Connection) {
-    let (has_unread, is_last) = {
-        let intake = connection.intake();
-        (intake.has_unread(), intake.is_last)
-    };
-    if has_unread || (!is_last && connection.has_input()) {
+    if connection.intake().has_unread() || connection.has_input() {
         connection.part(worker).await;
     }
 }

@@ -38,10 +38,8 @@ pub(crate) struct Intake {
     ended: bool,
     /// Bytes of a body that has no framing of its own (uwsgi) and that nobody has read yet.
     pub(crate) body_left: u64,
-    /// Whether the end of a request is still in the socket, see `packet`.
+    /// Whether the last byte of a request is still in the socket, see `packet`.
     pub(crate) is_held: bool,
-    /// The client has said that it sends no more (RFC 9112, section 9.6).
-    pub(crate) is_last: bool,
 }
 
 /// Why no more is taken from a client.
@@ -70,7 +68,6 @@ impl Intake {
             ended: false,
             body_left: 0,
             is_held: false,
-            is_last: false,
         }
     }
 
