@@ -57,8 +57,6 @@ pub trait Duty<J>: Send + Sync {
     fn on_token(&self, token: Token);
     /// Whether newcomers come by this descriptor: then `admit` is called for it, when it is their turn.
     fn is_door(&self, token: Token) -> bool;
-    /// Whether nobody else lets in who waits at the doors.
-    fn is_sole(&self) -> bool;
     /// Takes one newcomer in and polls its task for the first time; `false` when there is none.
     fn admit(&self, door: Token) -> bool;
     /// New work may (`true`) or must not be taken in: watch the listeners, or do not.
@@ -259,7 +257,7 @@ impl<J: Send> Crew<J> {
     fn lead_as_hand(&self, me: Id, hands: &mut dyn Hands<J>) {
         self.take_in(true);
         let mut tokens = Vec::new();
-        let mut doors = Doors::new(self.duty.is_sole());
+        let mut doors = Doors::default();
         let mut streak = 0;
         while !self.is_stopped() {
             let (job, line) = {
@@ -281,7 +279,8 @@ impl<J: Send> Crew<J> {
             }
             let at_most = worked.then_some(Duration::ZERO);
             hands.wait(&mut || self.turn(&mut tokens, at_most));
-            doors.find(tokens.drain(..));
+            doors.clear();
+            tokens.drain(..).for_each(|door| doors.add(door));
             streak = 0;
         }
     }
