@@ -2,6 +2,7 @@
 //! come in any pieces.
 
 use crate::support::client::Client;
+use crate::support::memory::own_bytes;
 use crate::support::server::Server;
 
 fn get(path: &str) -> String {
@@ -22,6 +23,27 @@ fn good_requests_before_a_bad_one_are_answered_before_it() {
         assert_eq!(client.rest(), b"");
     }
     assert!(!server.log().contains("smuggled"), "{}", server.log());
+}
+
+#[test]
+fn who_always_has_the_beginning_of_another_request_does_not_fill_the_memory() {
+    let server = Server::new("disable-logging=true");
+    let worker = server.workers()[0];
+    let request =
+        format!("GET /ok HTTP/1.1\r\nHost: test\r\nX-Long: {}\r\n\r\n", "x".repeat(48_000));
+    let mut client = server.connect();
+    client.send(&request);
+    client.response().expect(200);
+    let before = own_bytes(worker);
+    // So each piece that is read ends within a request.
+    client.send(&request[..20_000]);
+    for _ in 0..1000 {
+        client.send(&request[20_000..]);
+        client.send(&request[..20_000]);
+        client.response().expect(200);
+    }
+    let gained = own_bytes(worker).saturating_sub(before);
+    assert!(gained < 4 << 20, "{gained} bytes more for one connection");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::client::Client;
+use crate::support::memory::own_bytes;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::wait;
@@ -235,12 +236,9 @@ fn five_hundred_slow_clients_of_each_kind_leave_the_only_thread_to_the_others() 
 
 /// Bytes of memory that a process has for itself, and its processor time in clock ticks.
 fn footprint(pid: i32) -> (u64, u64) {
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let line = rollup.lines().find(|line| line.starts_with("Private_Dirty:")).unwrap();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    (kib * 1024, fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap())
+    (own_bytes(pid), fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap())
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! `warm-up`: what the application is asked before there are workers.
 
-use std::fs;
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::support::memory::own_bytes;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::wait;
@@ -139,17 +138,15 @@ def application(environ, start_response):
     return [str(os.getpid()).encode()]
 ";
 
-fn own_kib_after_a_request(lines: &str) -> usize {
+fn own_bytes_after_a_request(lines: &str) -> u64 {
     let server = Setup::new(lines).app(LAZY).start();
     let pid = server.get("/").expect(200).text();
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    own_bytes(pid.parse().unwrap())
 }
 
 #[test]
 fn workers_share_what_the_application_makes_with_its_first_request() {
-    let (cold, warm) = (own_kib_after_a_request(""), own_kib_after_a_request("warm-up=/"));
-    assert!(cold > 32_000, "{cold} KiB");
-    assert!(warm < 16_000, "{warm} KiB");
+    let (cold, warm) = (own_bytes_after_a_request(""), own_bytes_after_a_request("warm-up=/"));
+    assert!(cold > 32 << 20, "{cold} bytes");
+    assert!(warm < 16 << 20, "{warm} bytes");
 }

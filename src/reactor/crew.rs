@@ -258,7 +258,8 @@ impl<J: Send> Crew<J> {
         self.take_in(true);
         let mut tokens = Vec::new();
         let mut doors = Doors::default();
-        let mut streak = 0;
+        // It is looked soon: what the last leader knew of the doors is forgotten.
+        let mut streak = STREAK;
         while !self.is_stopped() {
             let (job, line) = {
                 let mut jobs = self.jobs();

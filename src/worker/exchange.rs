@@ -378,11 +378,15 @@ impl State {
     }
 
     fn write(&mut self, chunk: &[u8], spool: &Spool) -> io::Result<()> {
+        self.spill_over(chunk, spool).map_err(|error| spool.explain(&error))
+    }
+
+    fn spill_over(&mut self, chunk: &[u8], spool: &Spool) -> io::Result<()> {
         let spill = match &mut self.spill {
             Some(spill) => spill,
             None => self.spill.insert(Spill { file: spool.create()?, written: 0, read: 0 }),
         };
-        spill.file.write_all_at(chunk, spill.written).map_err(|error| spool.explain(&error))?;
+        spill.file.write_all_at(chunk, spill.written)?;
         spill.written += chunk.len() as u64;
         Ok(())
     }

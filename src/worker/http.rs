@@ -20,6 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use rwsgi_core::log::{self, Event};
 use rwsgi_protocol::http1::Refusal;
+use rwsgi_reactor::yield_now;
 
 use crate::connection::{Connection, Phase};
 use crate::express::{self, Outcome};
@@ -29,11 +30,22 @@ use crate::stream::Stream;
 use crate::upload::Source;
 use crate::worker::Worker;
 
+/// So many requests are answered at once, before others have their turn.
+const TURN: u32 = 16;
+
 /// The life of an HTTP connection.
 pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
+    let mut streak = 0;
     while poll_fn(|cx| connection.poll_head(worker, cx)).await {
         let goes_on = match express::serve(worker, connection).await {
-            Outcome::Answered => true,
+            Outcome::Answered => {
+                // What takes no application may never have to wait.
+                streak = (streak + 1) % TURN;
+                if streak == 0 {
+                    yield_now().await;
+                }
+                true
+            }
             Outcome::Ended => false,
             Outcome::Hyper(response) => speak(worker, connection, response).await,
         };

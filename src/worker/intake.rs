@@ -103,6 +103,10 @@ impl Intake {
             // The memory goes, too: most connections are idle most of the time.
             self.held = Vec::new();
             self.start = 0;
+        } else if self.start >= READ_SIZE {
+            // Who always has the beginning of another request would have it grow for ever.
+            self.held.drain(..self.start);
+            self.start = 0;
         }
     }
 

@@ -3,12 +3,13 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rwsgi_core::routing::Doubt;
+use rwsgi_core::shortage;
 
 /// So many wait to be told whether their password is right: with bcrypt's usual cost for some seconds.
 const MOST: usize = 64;
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(crate) struct Porter {
     /// The way to the thread, which begins with the first password.
-    cases: OnceLock<Option<SyncSender<Case>>>,
+    cases: Mutex<Option<SyncSender<Case>>>,
 }
 
 #[derive(Debug)]
@@ -38,11 +39,17 @@ struct Verdict(Mutex<(Option<Told>, Option<Waker>)>);
 
 impl Porter {
     /// Whether the password is right; `None`: too many others want to know that.
+    ///
+    /// # Errors
+    /// Those of the file, and of starting a thread; the next one to ask tries again.
     pub(crate) async fn ask(&self, doubt: Doubt) -> Told {
         let verdict = Arc::new(Verdict::default());
         let case = Case { doubt, since: Instant::now(), verdict: Arc::clone(&verdict) };
-        let cases = self.cases.get_or_init(start).as_ref()?;
-        cases.try_send(case).ok()?;
+        match self.hand_over(case) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => return Some(Err(error)),
+        }
         poll_fn(move |cx| {
             let mut state = verdict.state();
             match state.0.take() {
@@ -55,6 +62,23 @@ impl Porter {
         })
         .await
     }
+
+    /// `false`: too many are in front.
+    fn hand_over(&self, case: Case) -> io::Result<bool> {
+        let mut cases = self.cases.lock().unwrap_or_else(PoisonError::into_inner);
+        let way = match cases.take() {
+            Some(way) => way,
+            None => start()?,
+        };
+        match cases.insert(way).try_send(case) {
+            Ok(()) => Ok(true),
+            Err(TrySendError::Full(_)) => Ok(false),
+            Err(TrySendError::Disconnected(_)) => {
+                *cases = None;
+                Err(io::Error::other("the thread that hashes passwords has ended"))
+            }
+        }
+    }
 }
 
 impl Verdict {
@@ -63,11 +87,14 @@ impl Verdict {
     }
 }
 
-fn start() -> Option<SyncSender<Case>> {
+fn start() -> io::Result<SyncSender<Case>> {
     let (cases, asked) = sync_channel(MOST);
     let builder = std::thread::Builder::new().name("rwsgi-passwords".into()).stack_size(256 * 1024);
-    builder.spawn(move || settle(&asked)).ok()?;
-    Some(cases)
+    builder.spawn(move || settle(&asked)).map_err(|error| {
+        let why = shortage::explain(&error);
+        io::Error::new(error.kind(), format!("no thread can be started to hash passwords: {why}"))
+    })?;
+    Ok(cases)
 }
 
 fn settle(asked: &Receiver<Case>) {

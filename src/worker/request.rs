@@ -224,7 +224,7 @@ fn own_response(
     }
     record.answer(&head);
     add_server(&mut head, &record.connection);
-    if !source.is_empty() || persistence::ends(&record.worker, request, false) {
+    if source.is_unread() || persistence::ends(&record.worker, request, false) {
         persistence::end(request, &mut head);
     }
     outgoing(head, body, record)

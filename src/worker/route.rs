@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,17 +140,17 @@ pub(crate) async fn settle(
                 return Some(answered(worker, request, later, &method, &request.fields()));
             }
         };
-        match route_from(at, Some(passes), worker, connection, request) {
+        match route_from(at, Some((file, passes)), worker, connection, request) {
             Ok(routed) => return routed,
             Err(next) => stop = next,
         }
     }
 }
 
-/// `passes` is for the first of these rules.
+/// `passes`: whether a password of this file is right.
 fn route_from(
     start: usize,
-    passes: Option<bool>,
+    passes: Option<(PathBuf, bool)>,
     worker: &Worker,
     connection: &Connection,
     request: &mut Request,
@@ -399,7 +399,7 @@ struct Scene<'a> {
     prefix: &'a str,
     figures: Figures,
     /// Whether a password has turned out to be right; `None`: none was asked for yet.
-    passes: Option<bool>,
+    passes: Option<(PathBuf, bool)>,
     /// The password that is to be hashed.
     doubt: Option<Doubt>,
 }
@@ -453,7 +453,7 @@ impl Subject for Scene<'_> {
     }
 
     fn knows(&mut self, file: &Path, credentials: &[u8]) -> Option<bool> {
-        if let Some(passes) = self.passes.take() {
+        if let Some((_, passes)) = self.passes.take_if(|(asked, _)| asked == file) {
             return Some(passes);
         }
         let members = &self.worker.router.members;

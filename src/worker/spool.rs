@@ -25,9 +25,9 @@ impl Spool {
     /// A new file, which goes away with its last descriptor.
     ///
     /// # Errors
-    /// Those of open(2), with the directory in the message.
+    /// Those of open(2); see [`explain`](Self::explain).
     pub(crate) fn create(&self) -> io::Result<File> {
-        tempfile::tempfile_in(&self.directory).map_err(|error| self.explain(&error))
+        tempfile::tempfile_in(&self.directory)
     }
 
     /// An error of such a file, with a remedy.

@@ -47,6 +47,11 @@ impl Source {
         }
     }
 
+    /// Whether bytes may be on the way that nobody has read.
+    pub(crate) fn is_unread(&self) -> bool {
+        !matches!(self, Self::Here(_)) && !self.is_empty()
+    }
+
     /// The next bytes.
     pub(crate) fn poll_data(
         &mut self,

@@ -8,6 +8,7 @@ pub mod front;
 pub mod journal;
 pub mod load;
 pub mod manager;
+pub mod memory;
 pub mod packet;
 pub mod place;
 pub mod server;

@@ -348,7 +348,11 @@ impl<'py> Environ<'py> {
         head: &RequestHead,
         environ: &Bound<'py, PyDict>,
     ) -> PyResult<()> {
-        for (name, _) in head.fields() {
+        for (index, (name, _)) in head.fields().enumerate() {
+            let mut before = head.fields().take(index);
+            if before.any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                continue;
+            }
             let Some(key) = self.key_of(call, name) else { continue };
             let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b", " };
             let same = head.fields().filter(|(other, _)| other.eq_ignore_ascii_case(name));
@@ -383,12 +387,18 @@ impl<'py> Environ<'py> {
         }
         // The guard passes ASCII only.
         let text = String::from_utf8_lossy(name);
+        let is_remembered = self.keys.len() < REMEMBERED;
+        let string = |key: &str| match is_remembered {
+            true => PyString::intern(self.py, key),
+            // A Python may keep what is interned for ever, and clients think of any name.
+            false => PyString::new(self.py, key),
+        };
         let key = match environ_key(&text) {
             None => Key::Dropped,
-            Some(key) if is_forwarding(&text) => Key::Forwarding(PyString::intern(self.py, &key)),
-            Some(key) => Key::Plain(PyString::intern(self.py, &key)),
+            Some(key) if is_forwarding(&text) => Key::Forwarding(string(&key)),
+            Some(key) => Key::Plain(string(&key)),
         };
-        if self.keys.len() < REMEMBERED {
+        if is_remembered {
             self.keys.insert(name.into(), (key.clone(), Last::of(&text)));
         }
         key
