@@ -57,6 +57,8 @@ pub trait Duty<J>: Send + Sync {
     fn on_token(&self, token: Token);
     /// Whether newcomers come by this descriptor: then `admit` is called for it, when it is their turn.
     fn is_door(&self, token: Token) -> bool;
+    /// Whether nobody else lets in who waits at the doors.
+    fn is_sole(&self) -> bool;
     /// Takes one newcomer in and polls its task for the first time; `false` when there is none.
     fn admit(&self, door: Token) -> bool;
     /// New work may (`true`) or must not be taken in: watch the listeners, or do not.
@@ -257,7 +259,7 @@ impl<J: Send> Crew<J> {
     fn lead_as_hand(&self, me: Id, hands: &mut dyn Hands<J>) {
         self.take_in(true);
         let mut tokens = Vec::new();
-        let mut doors = Doors::default();
+        let mut doors = Doors::new(self.duty.is_sole());
         // It is looked soon: what the last leader knew of the doors is forgotten.
         let mut streak = STREAK;
         while !self.is_stopped() {
@@ -280,8 +282,7 @@ impl<J: Send> Crew<J> {
             }
             let at_most = worked.then_some(Duration::ZERO);
             hands.wait(&mut || self.turn(&mut tokens, at_most));
-            doors.clear();
-            tokens.drain(..).for_each(|door| doors.add(door));
+            doors.find(tokens.drain(..));
             streak = 0;
         }
     }

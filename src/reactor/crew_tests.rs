@@ -20,6 +20,9 @@ impl Duty<Job> for Looks {
     fn is_door(&self, _: Token) -> bool {
         false
     }
+    fn is_sole(&self) -> bool {
+        false
+    }
     fn admit(&self, _: Token) -> bool {
         false
     }

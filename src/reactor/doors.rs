@@ -5,10 +5,21 @@
 //! keep-alive connections that always have another request that is one for dozens of theirs. So they
 //! take turns, for as long as both are there. Otherwise one newcomer is let in for each look: the look
 //! is cheap then, and a worker that is idle gets to see the next one, too.
+//!
+//! Where there is no other worker, a crowd is let in without a look for each: when all have come that
+//! one look was good for, and the next one finds a door ready again, that one is good for about twice
+//! as many; and when fewer come, for as many as came. To find nobody costs a system call, so it is
+//! tried less and less often where newcomers come one by one.
 
 use std::collections::VecDeque;
 
 use crate::reactor::Token;
+
+/// Newcomers beyond the first, at most, that are let in between two looks.
+const CROWD: usize = 15;
+
+/// Looks, at most, that have to find a door ready before it is tried again whether a crowd waits there.
+const DOUBT: usize = 63;
 
 /// The doors that were found ready.
 #[derive(Debug, Default)]
@@ -19,18 +30,36 @@ pub(crate) struct Doors {
     again: VecDeque<Token>,
     /// Jobs and tasks of others that have had their turn since a newcomer had.
     others: usize,
+    /// Nobody else has these doors.
+    sole: bool,
+    /// Newcomers beyond the first that a look is good for.
+    crowd: usize,
+    /// How many of them have yet to be let in.
+    left: usize,
+    /// Looks for which none is tried beyond the first, and how many of them are over.
+    doubt: usize,
+    looks: usize,
 }
 
 impl Doors {
-    /// Forgets what an older look has found.
-    pub(crate) fn clear(&mut self) {
-        self.fresh.clear();
-        self.again.clear();
+    /// Without doors; `sole`: nobody else will have them.
+    pub(crate) fn new(sole: bool) -> Self {
+        Self { sole, ..Self::default() }
     }
 
-    /// A look has found newcomers at `door`.
-    pub(crate) fn add(&mut self, door: Token) {
-        self.fresh.push_back(door);
+    /// Another look has found newcomers at `doors`; what an older one has found is forgotten.
+    pub(crate) fn find(&mut self, doors: impl Iterator<Item = Token>) {
+        let all_came = self.left == 0 && !self.again.is_empty();
+        self.fresh.clear();
+        self.again.clear();
+        self.fresh.extend(doors);
+        if self.sole && all_came && !self.fresh.is_empty() {
+            self.looks += 1;
+            if self.looks > self.doubt {
+                self.crowd = (2 * self.crowd + 1).min(CROWD);
+            }
+        }
+        self.left = self.crowd;
     }
 
     /// A job has been run.
@@ -64,6 +93,20 @@ impl Doors {
                 return true;
             }
         }
+        while self.left > 0
+            && let Some(door) = self.again.pop_front()
+        {
+            if self.let_in(door, &mut admit) {
+                self.left -= 1;
+                self.doubt = 0;
+                return true;
+            }
+            self.crowd -= self.left;
+            self.left = 0;
+            if self.crowd == 0 {
+                (self.doubt, self.looks) = ((2 * self.doubt + 1).min(DOUBT), 0);
+            }
+        }
         false
     }
 
@@ -86,7 +129,7 @@ mod tests {
     /// What happens from one look to the next, when so many wait at the doors 0, 1, … and as tasks.
     fn turns(waiting: &[usize], tasks: usize) -> (String, Vec<usize>) {
         let mut doors = Doors::default();
-        (0..).zip(waiting).for_each(|(door, _)| doors.add(door));
+        doors.find((0..).zip(waiting).map(|(door, _)| door));
         let (seen, waiting, mut left) =
             (RefCell::new(String::new()), RefCell::new(waiting.to_vec()), tasks);
         loop {
@@ -131,6 +174,57 @@ mod tests {
     #[test]
     fn a_door_that_somebody_else_has_emptied_costs_no_turn() {
         assert_eq!(turns(&[0, 1], 2), ("t1t".into(), vec![0, 0]));
+    }
+
+    /// At a door where so many wait before each look: how many were let in until the next one, and tried.
+    fn crowds(sole: bool, waiting: &[usize]) -> Vec<(usize, usize)> {
+        let mut doors = Doors::new(sole);
+        let look = |&waiting: &usize| {
+            doors.find((waiting > 0).then_some(0).into_iter());
+            let (mut came_in, mut tried) = (0, 0);
+            let mut admit = |_| {
+                tried += 1;
+                let any = came_in < waiting;
+                came_in += usize::from(any);
+                any
+            };
+            while doors.advance(0, &mut admit, || false) {}
+            (came_in, tried)
+        };
+        waiting.iter().map(look).collect()
+    }
+
+    #[test]
+    fn a_crowd_comes_in_at_once_where_nobody_else_lets_it_in() {
+        let all = [50, 49, 47, 43, 35, 19, 3];
+        let came = [(1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (16, 16), (3, 4)];
+        assert_eq!(crowds(true, &all), came);
+        assert_eq!(crowds(false, &all), [(1, 1); 7]);
+    }
+
+    #[test]
+    fn a_look_is_good_for_as_many_as_came_when_fewer_came() {
+        let all = [50, 49, 47, 43, 9, 9, 9, 2, 1, 0, 1];
+        let came = [
+            (1, 1),
+            (2, 2),
+            (4, 4),
+            (8, 8),
+            (9, 10),
+            (9, 9),
+            (9, 10),
+            (2, 3),
+            (1, 2),
+            (0, 0),
+            (1, 1),
+        ];
+        assert_eq!(crowds(true, &all), came);
+    }
+
+    #[test]
+    fn who_comes_alone_costs_a_vain_try_now_and_then() {
+        let tried = crowds(true, &[1; 10_000]).into_iter().map(|(_, tried)| tried).sum::<usize>();
+        assert!((10_100..10_200).contains(&tried), "{tried}");
     }
 
     proptest::proptest! {

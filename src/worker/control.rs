@@ -62,6 +62,10 @@ impl Duty<Call> for Post {
         token < CHANNEL || token == RELAY
     }
 
+    fn is_sole(&self) -> bool {
+        self.worker.config.processes < 2
+    }
+
     fn admit(&self, door: Token) -> bool {
         match door {
             RELAY => {
