@@ -39,7 +39,7 @@ def run(rounds, seconds):
             servers.append(logging("journal", directory, UNSHARED, "--logging", "journal", "--log-rate", "0"))
         [result] = wire.compare({wire.KEEP_ALIVE: []}, servers, rounds, seconds, own=OFF, title="access log: {}")
     return [table.print_verdicts(Result(f"access log: {name}", result.unit, result.figures, [Target(0.9, OFF)], own=f"rwsgi, {name}"))
-            for name in ("file", "journal")]
+            for name in ["file", *(["journal"] if is_there else [])]]
 
 
 @contextlib.contextmanager

@@ -37,8 +37,9 @@ def by_connections(rounds, seconds):
     few, *others = rows
     for row in others:
         here, before = (table.of_row(figures, one) for one in (row, few))
-        columns = dict(here)
         base = before.get("rwsgi", [])
+        # Without a base, what rwsgi has done here is no figure.
+        columns = dict(here) if base else {}
         grown = [more / less for more, less in zip(here.get("hyper", []), before.get("hyper", []))] or [1] * len(base)
         columns["as hyper grows"] = [value * factor for value, factor in zip(base, grown)]
         yield Result(f"processor time of a request, {row.name} instead of {FEW}", "us", columns, [Target(FLAT, "as hyper grows")],

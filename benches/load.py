@@ -29,7 +29,7 @@ class Request:
 def verify(servers, request):
     """All servers at once, as nothing is timed: those that do not answer it as they have to, each as a pair with the request."""
     failed = set()
-    with concurrent.futures.ThreadPoolExecutor(len(servers)) as threads:
+    with concurrent.futures.ThreadPoolExecutor(max(1, len(servers))) as threads:
         for server, result in [(server, threads.submit(verify_one, server, request)) for server in servers]:
             try:
                 result.result()

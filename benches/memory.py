@@ -13,7 +13,7 @@ import probe
 import table
 import wire
 from result import Result, Target
-from server import Failed, Server, free_port
+from server import Server, free_port
 
 PAGES = ["/", "/api/books/", "/admin/login/", "/healthz"]
 
@@ -27,38 +27,43 @@ REST = 2.5
 
 def run(rounds, seconds):
     needs.check("wrk")
-    figures = {}
     with tempfile.TemporaryDirectory() as data:
-        for server in [server for _ in range(rounds) for server in bookstores(data)]:
-            try:
-                with server:
-                    server.wait_until_it_answers()
-                    figures.setdefault(server.name, []).append(weigh(server, seconds) / 1024)
-            except Failed as error:
-                table.tell(error)
-    weight = Result("PSS of master and 4 workers, Django's BookStore", "MiB", figures,
+        full = measured(rounds, list(bookstores(data)), lambda server: weigh(server, seconds) / 1024)
+    weight = Result("PSS of master and 4 workers, Django's BookStore", "MiB", full,
                     [Target(0.8, "gunicorn --preload")], less_is_better=True)
+    # The server gets it from us.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     idle = Result(f"memory of an idle keep-alive connection, of {IDLE}", "KiB",
-                  {"rwsgi": [weigh_idle() for _ in range(rounds)], "limit": [8] * rounds}, [Target(1, "limit")],
+                  {**measured(rounds, [peers.rwsgi()], weigh_idle), "limit": [8] * rounds}, [Target(1, "limit")],
                   bounds=["limit"], less_is_better=True)
     for result in (weight, idle):
         table.print_result(result)
     return [weight, idle]
 
 
-def weigh_idle():
+def measured(rounds, servers, measure):
+    """Each is started for its turn."""
+    def turn(_row, server):
+        with server:
+            server.wait_until_it_answers()
+            return measure(server)
+    return table.of_row(table.interleave(rounds, [None], servers, turn), None)
+
+
+def weigh_idle(server):
     """What the server gains with them, all of which have asked before the first is answered, and are then left alone."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with peers.rwsgi() as server, contextlib.ExitStack() as connections:
-        server.wait_until_it_answers()
-        before = server.proportional_set_size()
-        crowd = [connections.enter_context(socket.create_connection(("127.0.0.1", server.port), 5)) for _ in range(IDLE)]
-        for connection in crowd:
-            probe.send_on(connection, server.port, "/", headers=wire.BROWSER)
-        for connection in crowd:
-            with probe.response_on(connection) as response:
-                response.read()
+    before = server.proportional_set_size()
+    with contextlib.ExitStack() as connections:
+        try:
+            crowd = [connections.enter_context(socket.create_connection(("127.0.0.1", server.port), 5)) for _ in range(IDLE)]
+            for connection in crowd:
+                probe.send_on(connection, server.port, "/", headers=wire.BROWSER)
+            for connection in crowd:
+                with probe.response_on(connection) as response:
+                    response.read()
+        except (OSError, probe.HTTPException) as error:
+            server.fail(f"does not answer {IDLE} connections: {error!r}")
         time.sleep(REST)
         return (server.proportional_set_size() - before) / IDLE
 
@@ -67,7 +72,8 @@ def weigh(server, seconds):
     """Every worker gets to know every page before it is weighed."""
     for path in PAGES:
         command = ["wrk", "-t1", "-c16", f"-d{seconds}", server.url(path)]
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+            server.fail(f"cannot be asked for {path}")
     return server.proportional_set_size()
 
 

@@ -26,10 +26,10 @@ def targets(results):
     lines = ["| work | rwsgi has to be | it is | rounds | met |", "|---|---|---:|---:|---|"]
     for result in results:
         for verdict in result.verdicts():
-            it_is, spread, met = "-", "-", "not measured"
-            if verdict.met is not None:
+            it_is, spread = "-", "-"
+            if verdict.ratio is not None:
                 it_is, spread = f"{verdict.ratio:.2f}", f"{verdict.low:.2f} – {verdict.high:.2f}"
-                met = "yes" if verdict.met else "**no**"
+            met = {None: "not measured", True: "yes", False: "**no**"}[verdict.met]
             lines.append(f"| {result.title} | {result.sentence(verdict)} | {it_is} | {spread} | {met} |")
     return ["## Targets", "\n".join(lines)]
 

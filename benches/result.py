@@ -13,10 +13,11 @@ Verdict = collections.namedtuple("Verdict", "target other ratio low high met")
 class Result:
     """`figures`: by name of the server, one value for each round. Servers of ours have names that begin with rwsgi; `own` is the
     one that the targets are for. `bounds` are columns that are no servers to choose: what the machine allows, or a constant.
-    `processor`, where it was measured: microseconds of the server's processor time for a request, in the same form."""
+    Who failed has an empty list, or none. `processor`, where it was measured: microseconds of the server's processor time for a request, in the same form."""
 
     def __init__(self, title, unit, figures, targets=(), own="rwsgi", bounds=(), less_is_better=False, processor=None):
-        self.title, self.unit, self.figures, self.targets = title, unit, figures, targets
+        self.title, self.unit, self.targets = title, unit, targets
+        self.figures = {name: values for name, values in figures.items() if values}
         self.own, self.bounds, self.less_is_better, self.processor = own, bounds, less_is_better, processor or {}
 
     def peers(self):
@@ -36,12 +37,14 @@ class Result:
         return statistics.median(ratios) if ratios else None
 
     def verdicts(self):
-        """`met` is None where one of the two has no figure."""
+        """`ratio` is None where one of the two has no figure: what is not here says nothing of rwsgi, and rwsgi is always here."""
         for target in self.targets:
             other = self.best_peer() if target.other == BEST_PEER else target.other
             ratios = self.ratios(self.own, other)
             if not ratios:
-                yield Verdict(target, other, None, None, None, None)
+                missing = {self.own, other or BEST_PEER} - set(self.figures)
+                met = False if any(name.startswith("rwsgi") for name in missing) else None
+                yield Verdict(target, other, None, None, None, met)
                 continue
             ratio = statistics.median(ratios)
             met = ratio <= target.factor if self.less_is_better else ratio >= target.factor

@@ -13,6 +13,7 @@ import peers
 import table
 import views
 from result import Result, Target
+from server import wait_for
 
 ROUNDS, SECONDS = 5, 2
 
@@ -24,10 +25,9 @@ def run(rounds, seconds):
     # The load on both, as two processes need both.
     servers = [sized(1, "0"), sized(2, "0,1")]
     with servers[0], servers[1]:
-        for server in servers:
-            server.wait_until_it_answers()
+        ready = wait_for(servers)
         row = views.DJANGO_VIEW
-        figures = table.interleave(rounds, [row], servers, lambda row, server: measure(server, row, seconds))
+        figures = table.interleave(rounds, [row], ready, lambda row, server: measure(server, row, seconds))
     by_name = table.of_row(figures, row)
     one, two = (table.field(by_name, "rate").get(server.name, []) for server in servers)
     accounted = [figure.rate * 2 / figure.available for figure in by_name.get(servers[1].name, [])]

@@ -123,8 +123,11 @@ class Server:
 
     def forget_peak(self):
         for pid in self.processes():
-            with open(f"/proc/{pid}/clear_refs", "w") as file:
-                file.write("5")
+            try:
+                with open(f"/proc/{pid}/clear_refs", "w") as file:
+                    file.write("5")
+            except OSError:
+                continue
 
     def peak(self):
         """The most that `resident_set_size` can have been since the peak was forgotten."""

@@ -16,7 +16,7 @@ def interleave(rounds, rows, servers, measure, left_out=()):
     figures = {(row, server): [] for row in rows for server in servers if (row, server) not in left_out}
     for number in range(rounds):
         tell(f"round {number + 1} of {rounds}")
-        first = number % len(servers)
+        first = number % max(1, len(servers))
         for row in rows:
             for server in servers[first:] + servers[:first]:
                 if (row, server) not in figures:
@@ -59,8 +59,8 @@ def print_verdicts(result):
 
 
 def outcome(verdict):
-    if verdict.met is None:
-        return "not measured"
+    if verdict.ratio is None:
+        return "not measured" if verdict.met is None else "no figures, NOT met"
     return f"{verdict.ratio:.2f} ({verdict.low:.2f} - {verdict.high:.2f}), {'met' if verdict.met else 'NOT met'}"
 
 
