@@ -6,8 +6,8 @@
 
 RATE is a second's, with pauses as chance has them (the same for all servers). SHARE of them ask for the path LONG, the others
 for SHORT. What a request took counts from when it was to be sent, so a server that holds up its clients does not get fewer
-requests. Written as JSON: the milliseconds of each SHORT one that was answered with 200, how many were answered with 503, and
-how many failed.
+requests. Written as JSON: the milliseconds of each SHORT one that was answered with 200, how many there were of both, how many
+were answered with 503, and how many failed.
 """
 import collections
 import json
@@ -33,10 +33,11 @@ def main(port, kind, rate, seconds, share, long, short):
     while now < seconds:
         now += chance.expovariate(rate)
         schedule.append((now, long if chance.random() < share else short))
+    due = len(schedule)
     if kind == "pooled":
         clients.warm()
     clients.run(schedule)
-    json.dump({"short": clients.took, "refused": clients.refused, "failed": clients.failed}, sys.stdout)
+    json.dump({"short": clients.took, "due": due, "refused": clients.refused, "failed": clients.failed}, sys.stdout)
 
 
 class Clients:
@@ -47,10 +48,13 @@ class Clients:
         self.refused = self.failed = self.open = 0
 
     def warm(self):
+        deadline = time.perf_counter() + LIMIT
         for _ in range(POOL):
             self.begin(time.perf_counter(), self.short)
-        while self.open:
+        while self.open and time.perf_counter() < deadline:
             self.wait(1)
+        if self.open or self.failed:
+            sys.exit(f"of {POOL} connections to begin with, {self.open} have no answer and {self.failed} failed")
         self.took, self.refused = [], 0
 
     def run(self, schedule):
@@ -87,7 +91,7 @@ class Clients:
         self.selector.register(client, selectors.EVENT_READ, [due, path, b"", is_new])
 
     def connect(self):
-        client = socket.create_connection(("127.0.0.1", self.port))
+        client = socket.create_connection(("127.0.0.1", self.port), LIMIT)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setblocking(False)
         return client

@@ -28,6 +28,7 @@ def run(rounds, seconds):
         left_out = load.verify(ready, row)
         figures = table.interleave(rounds, [row], ready, lambda row, server: measure(server, row, seconds), left_out)
     of_row = table.of_row(figures, row)
+    tail.print_lost(of_row)
     result = Result(f"p99 at {SHARE:.0%} of saturation, Django view", "ms", table.field(of_row, "p99"), [Target(1, BEST_PEER)],
                     less_is_better=True)
     table.print_result(result)

@@ -34,6 +34,8 @@ def run(rounds, seconds):
         Result(f"p99 of those, with max-queue = {QUEUE}", "ms",
                {"rwsgi": [overload.p99 for overload in overloads], "bound": bounds}, [Target(1, "bound")],
                bounds=["bound"], less_is_better=True)]
+    if overloads:
+        tail.print_lost({"rwsgi": overloads})
     for result in results:
         table.print_result(result)
     return results
@@ -41,4 +43,4 @@ def run(rounds, seconds):
 
 def measure(server, request, seconds):
     peak = load.measure(server, request, 1)
-    return peak, tail.arrive(server, "pooled", TIMES * peak.rate, seconds, request.path)
+    return peak, tail.arrive(server, "pooled", TIMES * peak.rate, seconds, request.path, may_refuse=True)
