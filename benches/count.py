@@ -21,7 +21,7 @@ FEW, MANY = 50, 350
 # Limits for instructions of rwsgi itself, without Python and libc, and for allocations by it, with room for another
 # compiler; and the most system calls from one response to the next, on a connection that is alone, or on one after the other.
 CALLS = ("epoll_wait", "recvfrom", "sendto")
-CALLS_OF_NEW = ("close", "epoll_wait", "accept4", "recvfrom", "sendto")
+CALLS_OF_NEW = ("recvfrom", "close", "epoll_wait", "accept4", "recvfrom", "sendto")
 Limit = collections.namedtuple("Limit", "instructions allocations")
 Row = collections.namedtuple("Row", "request options limit calls")
 ROWS = [
