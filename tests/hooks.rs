@@ -147,7 +147,8 @@ fn a_hook_that_fails_ends_the_start() {
         let told = ended.stderr.find("said by it").unwrap();
         assert!(told < ended.stderr.rfind("exited with code 3").unwrap(), "{}", ended.stderr);
     }
-    refused("exec-pre-app = no-such-command").refuses(70, &["exec-pre-app (", "was not found"]);
+    refused("exec-pre-app = no-such-command")
+        .refuses(70, &["exec-pre-app (", "the shell has not found it"]);
     refused("hook-asap = unlink:nothing").refuses(70, &["`unlink:nothing` has failed: No such"]);
     assert!(!refused("hook-pre-app = exec:exit 3").place.join("trace").exists(), "not imported");
 }

@@ -25,11 +25,9 @@ use nix::unistd::Pid;
 use crate::config::action::Action;
 use crate::config::hooks::Hook;
 use crate::log::{self, Entry, Event};
+use crate::shell::{self, GRACE, SHELL};
 use crate::{shortage, sys};
 
-const SHELL: &str = "/bin/sh";
-/// From the signal that asks a command to end to the one that ends it.
-const GRACE: Duration = Duration::from_secs(5);
 /// The first look at what an ended command has left; each pause after it is twice as long.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 /// How often who waits for a command is asked whether there is something to do meanwhile.
@@ -232,9 +230,7 @@ fn execute(
 
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal().and_then(|signal| Signal::try_from(signal).ok())) {
-        (Some(126), _) => "exited with code 126: the command cannot be executed".to_owned(),
-        (Some(127), _) => "exited with code 127: the command was not found".to_owned(),
-        (Some(code), _) => format!("exited with code {code}"),
+        (Some(code), _) => shell::exited(code),
         (None, Some(signal)) => format!("was killed by signal {} ({signal})", signal as i32),
         (None, None) => "ended".to_owned(),
     }
@@ -335,7 +331,7 @@ impl<H: Host> Wait<'_, H> {
 fn is_left(group: Pid) -> bool {
     let of_it = Pid::from_raw(-group.as_raw());
     while waitpid(of_it, Some(WaitPidFlag::WNOHANG)).is_ok_and(|one| one.pid().is_some()) {}
-    killpg(group, None).is_ok()
+    shell::is_left(group.as_raw())
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ fn a_command_that_fails_is_told_with_its_place() {
     let mut scene = Scene::new();
     let told = scene.exec("exit 3").unwrap_err();
     assert_eq!(told, "hook-pre-app (shop.ini:7:9): `this` exited with code 3");
-    assert!(scene.exec("no-such-command").unwrap_err().ends_with("the command was not found"));
+    assert!(scene.exec("no-such-command").unwrap_err().contains("the shell has not found it"));
     assert!(scene.exec("kill -9 $$").unwrap_err().ends_with("killed by signal 9 (SIGKILL)"));
     let safe = Action::Exec { command: "exit 3".into(), must_succeed: false };
     assert_eq!(scene.act(safe), Ok(()));

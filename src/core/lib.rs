@@ -40,6 +40,7 @@ pub mod request_id;
 pub mod routing;
 pub mod running;
 pub mod scoreboard;
+pub mod shell;
 pub mod shortage;
 #[expect(unsafe_code, reason = "one of the two files that may: raw system calls")]
 pub mod sys;

@@ -15,12 +15,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rwsgi_core::config::Application;
 use rwsgi_core::config::hooks::Hook;
 use rwsgi_core::log::{self, Entry, Event as Said, Level};
+use rwsgi_core::shell::{self, GRACE, SHELL, is_left};
 use rwsgi_core::{shortage, sys};
 use serde::{Deserialize, Serialize};
 
@@ -30,9 +30,8 @@ use crate::reap::Exit;
 use crate::signals::{Meaning, Signals};
 use crate::{privileges, spawn};
 
-const SHELL: &str = "/bin/sh";
-/// From the signal that asks a command to end, for it has had its time, to the one that ends it.
-pub const GRACE: Duration = Duration::from_secs(5);
+/// So many times a command is killed before it is given up.
+const KILLS: u32 = 2;
 
 /// Who wants a command to run, and is told of its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +49,17 @@ pub enum Owner {
     Cron(String),
     /// Nobody: a hook of a template or a worker that is gone, or is to go.
     Nobody,
+}
+
+impl Owner {
+    /// The option that says how long its commands may take.
+    fn limit(&self) -> &'static str {
+        match self {
+            Self::Cron(_) => " (cron-harakiri, or harakiri= of cron2)",
+            Self::Touch { .. } => " (hook-timeout)",
+            Self::Daemon(_) | Self::Nobody => "",
+        }
+    }
 }
 
 /// A command to be started.
@@ -133,6 +143,12 @@ pub struct Running {
     pub killed_at: Option<Duration>,
     /// It has not ended in time.
     pub is_overdue: bool,
+    /// How often it was killed.
+    #[serde(default)]
+    pub kills: u32,
+    /// It cannot be ended, and is not waited for.
+    #[serde(default)]
+    pub is_lost: bool,
     /// It does not outlive the master.
     pub bound: bool,
     /// How it has ended, while others of its group have not.
@@ -181,10 +197,10 @@ impl Commands {
         running.map(|running| running.exit = Some(exit)).is_some()
     }
 
-    /// One that is over: it has ended, and if it was to end, so has its group.
+    /// One that is over: it has ended, and if it was to end, so has its group; or it is given up.
     pub fn take_over(&mut self, is_left: impl Fn(i32) -> bool) -> Option<(i32, Running)> {
         let is_over = |(pid, one): &(i32, &Running)| {
-            one.exit.is_some() && (one.killed_at.is_none() || !is_left(*pid))
+            one.is_lost || one.exit.is_some() && (one.killed_at.is_none() || !is_left(*pid))
         };
         let (pid, _) = self.iter().find(is_over)?;
         self.running.remove_entry(&pid)
@@ -217,12 +233,19 @@ impl Commands {
         self.running.values().filter_map(|one| one.killed_at.or(one.until)).min()
     }
 
-    /// Who is out of time: asked to end first, killed later; again and again, should it still be there.
+    /// Who is out of time: asked to end first, killed later, and once more, and then given up.
     pub fn step(&mut self, now: Duration) -> Vec<(i32, Signal)> {
         let mut signals = Vec::new();
         for (pid, running) in &mut self.running {
             match (running.killed_at, running.until) {
-                (Some(at), _) if at <= now => signals.push((*pid, Signal::SIGKILL)),
+                (Some(at), _) if at <= now && running.kills == KILLS => {
+                    running.is_lost = true;
+                    continue;
+                }
+                (Some(at), _) if at <= now => {
+                    running.kills += 1;
+                    signals.push((*pid, Signal::SIGKILL));
+                }
                 (None, Some(until)) if until <= now => {
                     running.is_overdue = true;
                     signals.push((*pid, Signal::SIGTERM));
@@ -251,28 +274,30 @@ pub struct Ended {
 impl Ended {
     /// Whether it has ended as it should: by itself and well, or because it was asked to.
     pub fn is_well(&self) -> bool {
-        self.running.is_asked || self.exit == Exit::Code(0)
+        !self.running.is_lost && (self.running.is_asked || self.exit == Exit::Code(0))
     }
 
     /// The sentence's predicate.
     pub fn describe(&self) -> String {
         let seconds = self.lived.as_secs_f64();
+        if self.running.is_lost {
+            let pid = self.pid;
+            return format!(
+                "cannot be ended, and is left: process {pid} is another user's, or the kernel does not let it go"
+            );
+        }
         if self.running.is_overdue {
-            return format!("has not ended within {seconds:.0} s: it was ended");
+            let until = self.running.until.unwrap_or(self.lived);
+            let within = until.saturating_sub(self.running.began).as_secs_f64();
+            let option = self.running.owner.limit();
+            return format!("has not ended within {within:.0} s{option}: it was ended");
         }
         let end = match self.exit {
             Exit::Signal(signal, _) if self.running.is_asked => {
                 format!("was ended by signal {} ({signal})", signal as i32)
             }
             Exit::Code(0) => "has ended".into(),
-            Exit::Code(126) => "exited with code 126: the shell may not execute it".into(),
-            Exit::Code(127) => {
-                "exited with code 127: the shell has not found it; name it by its whole path".into()
-            }
-            Exit::Code(code @ 129..=192) => {
-                let signal = Signal::try_from(code - 128).map_or("a signal", Signal::as_str);
-                format!("exited with code {code}, as of what {signal} has ended")
-            }
+            Exit::Code(code) => shell::exited(code),
             exit => exit.to_string(),
         };
         format!("{end}, after {seconds:.1} s")
@@ -317,6 +342,8 @@ impl Master {
             is_asked: false,
             killed_at: None,
             is_overdue: false,
+            kills: 0,
+            is_lost: false,
             bound,
             exit: None,
         };
@@ -386,6 +413,8 @@ impl Master {
                 is_asked: true,
                 killed_at: None,
                 is_overdue: false,
+                kills: 0,
+                is_lost: false,
                 bound: true,
                 // How it ends is for who waits for it.
                 exit: Some(Exit::Unborn),
@@ -438,11 +467,6 @@ pub fn signal_group(pid: i32, signal: Signal) {
     if pid > 1 {
         let _ = kill(Pid::from_raw(-pid), signal);
     }
-}
-
-/// Whether there is anybody in that group.
-fn is_left(pid: i32) -> bool {
-    pid > 1 && kill(Pid::from_raw(-pid), None) != Err(Errno::ESRCH)
 }
 
 #[cfg(test)]

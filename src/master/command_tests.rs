@@ -16,6 +16,8 @@ fn running(until: Option<Duration>) -> Running {
         is_asked: false,
         killed_at: None,
         is_overdue: false,
+        kills: 0,
+        is_lost: false,
         bound: true,
         exit: None,
     }
@@ -35,6 +37,23 @@ fn who_has_no_time_left_is_asked_to_end_and_then_killed_until_it_has() {
     assert!(commands.take_over(|_| true).is_none(), "others of its group are left");
     let (pid, over) = commands.take_over(|_| false).unwrap();
     assert!((pid, over.is_overdue, commands.due()) == (7, true, None));
+}
+
+#[test]
+fn who_cannot_be_ended_is_given_up_and_told() {
+    let mut commands = Commands::default();
+    commands.insert(7, running(None));
+    commands.note_asked(7, at(0));
+    for seconds in [0, 5] {
+        assert_eq!(commands.step(at(seconds)), [(7, Signal::SIGKILL)]);
+        assert!(commands.take_over(|_| true).is_none());
+    }
+    assert_eq!(commands.step(at(10)), []);
+    let (pid, running) = commands.take_over(|_| true).unwrap();
+    let ended = Ended { running, pid, exit: Exit::Unborn, lived: at(10) };
+    assert!(
+        !ended.is_well() && ended.describe().contains("cannot be ended, and is left: process 7")
+    );
 }
 
 #[test]

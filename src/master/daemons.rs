@@ -303,6 +303,13 @@ impl Daemons {
         }
     }
 
+    /// It is not started again.
+    pub fn no_more(&mut self, id: Id) {
+        if let Some(daemon) = self.get_mut(id) {
+            daemon.wanted = false;
+        }
+    }
+
     /// It has ended, or could not be started, in these words. How long until it is started again; `None`:
     /// it is not.
     pub fn ended(&mut self, id: Id, how: &str, now: Duration) -> Option<Duration> {

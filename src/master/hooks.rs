@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::Command;
 
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::geteuid;
@@ -40,6 +40,15 @@ struct Idle<'a> {
 impl Host for Idle<'_> {
     fn equip(&self, hook: &Hook, command: &mut Command) {
         spawn::set_environment(command, &self.config.application);
+        // Root looks for programs where another user may put some only if it is told so.
+        let application = &self.config.application;
+        let is_said = application.env.iter().any(|(name, _)| name == "PATH");
+        if geteuid().is_root() && self.config.process.uid.is_some_and(|uid| uid != 0) && !is_said {
+            match std::env::var_os("PATH") {
+                Some(path) => command.env("PATH", path),
+                None => command.env_remove("PATH"),
+            };
+        }
         let source = Source::Command(hook.option.clone());
         let pipe = self.capture.and_then(|capture| capture.pipe(source).ok());
         if let Some((output, errors)) = pipe.and_then(|pipe| Some((pipe.try_clone().ok()?, pipe))) {
@@ -92,6 +101,12 @@ impl Drop for Orders {
 }
 
 impl<'a> Idle<'a> {
+    /// Whether rwsgi was told to end.
+    fn is_to_end(&self) -> bool {
+        let mut fds: Vec<_> = self.farewell().into_iter().collect();
+        !fds.is_empty() && poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
     fn new(config: &'a Config, supervisor: &'a Supervisor, capture: Option<&'a Capture>) -> Self {
         let is_needed = |stage| config.hooks.of(stage).next().is_some();
         let orders = [FIRST.as_slice(), &[Stage::AtExit]].concat().into_iter().any(is_needed);
@@ -128,6 +143,8 @@ pub fn run_first(
             if stage == Stage::AsRoot && !is_root {
                 let told = hooks::sentence(hook, NOT_ROOT);
                 log::warning(Said::ConfigWarning, told).send();
+            } else if idle.is_to_end() {
+                return Err(hooks::sentence(hook, "does not run: rwsgi ends"));
             } else {
                 hooks::run(hook, &mut surroundings, config.hooks.timeout, &idle)?;
             }

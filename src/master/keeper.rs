@@ -236,7 +236,10 @@ impl Master {
         let Some(daemon) = self.daemons.get(id).cloned() else { return };
         let is_asked = matches!(daemon.phase, Phase::Ending(_));
         let stops = daemon.spec.control && !is_asked && !self.state.is_stopping();
-        let again = self.daemons.ended(id, how, self.now()).filter(|_| !stops);
+        if stops {
+            self.daemons.no_more(id);
+        }
+        let again = self.daemons.ended(id, how, self.now());
         let follows = match again {
             _ if stops => "; the instance stops (`control`)".to_owned(),
             None => String::new(),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Findings, Report, quoted};
@@ -162,6 +163,13 @@ fn check(
             return Err(Invalid::new("has `control=`, and a pidfile: it outlives the instance"));
         }
         _ => {}
+    }
+    let is_known = |user| User::from_uid(Uid::from_raw(user)).is_ok_and(|user| user.is_some());
+    if let (Some(user), None) = daemon.user
+        && !is_known(user)
+    {
+        return Err(Invalid::new(format!("is to run as user {user}, who has no group"))
+            .help("write `gid=GROUP`, too"));
     }
     match (daemon.user.0, uid) {
         (Some(user), Some(uid)) if user != uid => Err(Invalid::new(format!(

@@ -332,7 +332,7 @@ pub(super) const COMMAND_STARTED: Text = Text {
     subject: "@RWSGI_APP@ has started @RWSGI_COMMAND@",
     cause: "\
 The master has started a command of the INI file beside the workers. It is a process of the instance, with
-the environment and the user of the application.",
+the environment of the application, and as its user unless the INI file names another.",
     remedy: "Nothing. `rwsgi status @RWSGI_APP@` shows what runs.",
     manual: OPTIONS,
 };
@@ -349,7 +349,8 @@ pub(super) const COMMAND_FAILED: Text = Text {
     subject: "@RWSGI_COMMAND@ of @RWSGI_APP@ has failed",
     cause: "\
 A command of the INI file cannot be started, has exited with a code that is not 0, was killed, or has not
-ended in time. Requests do not depend on it, and are served.",
+ended in time. Requests are served meanwhile; where it is one without which the instance is not to run
+(`attach-control-daemon`), the entry says that the instance stops.",
     remedy: "\
 `journalctl RWSGI_COMMAND='@RWSGI_COMMAND@'` shows what it wrote before. Try the command by hand, as the user
 of the instance and in its directory (`chdir`).",

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::fcntl::{Flock, FlockArg};
-use nix::libc::O_NONBLOCK;
+use nix::libc::{ELOOP, O_NOFOLLOW, O_NONBLOCK};
 use nix::unistd::geteuid;
 
 use super::stream::Stream;
@@ -155,11 +155,25 @@ fn is_locked(error: &io::Error) -> bool {
 fn open(path: &Path, rules: &LogFile) -> io::Result<File> {
     // A FIFO that nobody reads is an error, and keeps nobody waiting.
     let mut options = OpenOptions::new();
-    options.append(true).mode(rules.mode).custom_flags(O_NONBLOCK);
+    options.append(true).mode(rules.mode).custom_flags(O_NONBLOCK | follow(path, rules));
     match options.open(path) {
+        Err(error) if error.raw_os_error() == Some(ELOOP) => Err(io::Error::other(
+            "it is a symbolic link in a directory that is not root's alone, so that another user could have \
+             root write anywhere: name the file that it leads to",
+        )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => make(path, rules, &mut options),
         other => other,
     }
+}
+
+/// A flag for open(2): root, where others can write the log, follows no symbolic link that one of them may
+/// have put there.
+fn follow(path: &Path, rules: &LogFile) -> i32 {
+    let is_roots =
+        |directory: std::fs::Metadata| directory.uid() == 0 && directory.mode() & 0o022 == 0;
+    let directory = path.parent().and_then(|parent| parent.metadata().ok());
+    let is_safe = rules.owner.is_none() || !geteuid().is_root() || directory.is_some_and(is_roots);
+    if is_safe { 0 } else { O_NOFOLLOW }
 }
 
 /// What root gives away is a file that was not there, not one that the user who serves has a symbolic link
@@ -184,9 +198,10 @@ fn make(path: &Path, rules: &LogFile, options: &mut OpenOptions) -> io::Result<F
 }
 
 /// Discards what is in the file, at the start of the instance (`log-truncate`).
-pub(super) fn truncate(path: &Path) -> io::Result<()> {
+pub(super) fn truncate(path: &Path, rules: &LogFile) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    match options.write(true).truncate(true).custom_flags(O_NONBLOCK).open(path) {
+    let flags = O_NONBLOCK | follow(path, rules);
+    match options.write(true).truncate(true).custom_flags(flags).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other.map(drop),
     }
@@ -236,7 +251,7 @@ mod tests {
         let path = directory.path().join("fifo");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let rules = LogFile::default();
-        assert!(LogStream::open(&path, &rules, None).is_err() && truncate(&path).is_err());
+        assert!(LogStream::open(&path, &rules, None).is_err() && truncate(&path, &rules).is_err());
         let reader = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(&path).unwrap();
         LogStream::open(&path, &rules, None).unwrap().stream().write_all(b"one\n").unwrap();
         assert_eq!(io::read_to_string(reader).unwrap(), "one\n");
@@ -288,5 +303,21 @@ mod tests {
         // What is there already stays whose it is.
         drop(LogStream::open(&path, &given, None).unwrap());
         assert_eq!(std::fs::metadata(&target).unwrap().uid(), geteuid().as_raw());
+    }
+
+    #[test]
+    fn root_follows_no_link_that_another_user_may_have_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, target) = (directory.path().join("log"), directory.path().join("target"));
+        std::fs::write(&target, "kept").unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let anybodys = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(directory.path(), anybodys).unwrap();
+        let given = LogFile { owner: Some((65534, None)), ..LogFile::default() };
+        let is_root = geteuid().is_root();
+        let opened = LogStream::open(&path, &given, None);
+        assert_eq!(opened.is_err_and(|error| error.to_string().contains("symbolic link")), is_root);
+        assert_eq!(truncate(&path, &given).is_err(), is_root);
+        assert_eq!(std::fs::read(&target).unwrap().is_empty(), !is_root);
     }
 }

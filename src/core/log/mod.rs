@@ -266,7 +266,7 @@ pub fn truncate(log: &Log) {
     }
     for path in log.files() {
         // What cannot be opened is told when it is opened to be written.
-        let _ = file::truncate(path);
+        let _ = file::truncate(path, &log.file);
     }
 }
 
