@@ -133,7 +133,7 @@ _rwsgi() {
         --cheaper) :; return ;;
         --cheaper-initial) :; return ;;
         --cheaper-step) :; return ;;
-        --cheaper-algo) _rwsgi_reply -W 'spare spare2 backlog busyness manual'; return ;;
+        --cheaper-algo) _rwsgi_reply -W 'spare spare2 backlog backlog2 busyness manual'; return ;;
         --cheaper-overload) :; return ;;
         --cheaper-idle) :; return ;;
         --cheaper-busyness-max) :; return ;;

@@ -87,7 +87,7 @@ complete -c rwsgi -l cpu-affinity -x -d 'CPUs that each worker runs on, and no o
 complete -c rwsgi -l cheaper -x -d 'The number of workers follows the load'
 complete -c rwsgi -l cheaper-initial -x -d 'How many workers there are at the start'
 complete -c rwsgi -l cheaper-step -x -d 'How many workers are added at a time, at the least'
-complete -c rwsgi -l cheaper-algo -x -a 'spare spare2 backlog busyness manual' -d 'What decides how many workers there are'
+complete -c rwsgi -l cheaper-algo -x -a 'spare spare2 backlog backlog2 busyness manual' -d 'What decides how many workers there are'
 complete -c rwsgi -l cheaper-overload -x -d 'spare'
 complete -c rwsgi -l cheaper-idle -x -d 'spare2'
 complete -c rwsgi -l cheaper-busyness-max -x -d 'busyness'

@@ -291,14 +291,14 @@ pub static OPTIONS: &[OptionSpec] = &[
             "Connections that may wait to be accepted, for each address. More than \
              net.core.somaxconn is reduced to that, with a warning.",
         ),
-    option("chmod-socket", Group::Listening, Kind::Mode)
+    option("chmod-socket", Group::Listening, Kind::SocketMode)
         .aliases(&["chmod"])
         .short('C')
         .default("660")
         .bare("666")
         .at_start()
         .example("660")
-        .doc("Permission bits of UNIX sockets, whatever `umask` is."),
+        .doc("Permission bits of UNIX sockets, whatever `umask` is; `1` is 666, as in uWSGI."),
     option("chown-socket", Group::Listening, Kind::Owner)
         .at_start()
         .example("www-data:www-data")
@@ -555,7 +555,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     option(
         "cheaper-algo",
         Group::Workers,
-        Kind::Choice(&["spare", "spare2", "backlog", "busyness", "manual"]),
+        Kind::Choice(&["spare", "spare2", "backlog", "backlog2", "busyness", "manual"]),
     )
     .default("spare")
     .example("busyness")
@@ -563,7 +563,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         "What decides how many workers there are. `spare`: one worker is to have a free thread; when \
          all are taken, and connections wait, as many come at once as those need. `spare2`: as many \
          as `cheaper` says are to have a free thread. `backlog`: more come while more connections \
-         than `cheaper-overload` wait to be accepted. `busyness`: the share of their time for which \
+         than `cheaper-overload` wait to be accepted; `backlog2` is the same. `busyness`: the share of their time for which \
          all threads work. `manual`: nobody but `rwsgi scale`.",
     ),
     option("cheaper-overload", Group::Workers, Kind::Number { min: 1, max: DAY, unit: "seconds" })

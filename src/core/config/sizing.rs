@@ -228,7 +228,7 @@ fn algorithm(settings: &Settings<'_>, least: u32, findings: &mut Findings) -> Al
     let number = |name: &str| settings.small(name).unwrap_or(0);
     let seconds = |name: &str| Duration::from_secs(number(name).into());
     match settings.word("cheaper-algo").as_deref() {
-        Some("backlog") => Algorithm::Backlog { limit: number("cheaper-overload") },
+        Some("backlog" | "backlog2") => Algorithm::Backlog { limit: number("cheaper-overload") },
         Some("busyness") => {
             let busyness = Busyness {
                 window: seconds("cheaper-overload"),

@@ -69,6 +69,8 @@ pub enum Kind {
     },
     /// Permission bits, three or four octal digits.
     Mode,
+    /// The same for a socket; `1` are those that let everybody in.
+    SocketMode,
     /// A file mode creation mask, octal.
     Mask,
     /// A user, by name or number.
@@ -230,7 +232,7 @@ impl Kind {
             Self::Bytes { min, max } => {
                 format!("a number of bytes from {}, such as `65536` or `64k`", range(min, max))
             }
-            Self::Mode => "three octal digits, such as `660`".to_owned(),
+            Self::Mode | Self::SocketMode => "three octal digits, such as `660`".to_owned(),
             Self::Mask => "octal digits, such as `022`".to_owned(),
             Self::User => "a user's name or number".to_owned(),
             Self::Group => "a group's name or number".to_owned(),
@@ -286,7 +288,7 @@ impl Kind {
             Self::Number { .. } | Self::NumberOrWord { .. } => Some("N"),
             Self::Seconds { .. } | Self::SecondsOrSwitch { .. } => Some("SECONDS"),
             Self::Bytes { .. } => Some("BYTES"),
-            Self::Mode | Self::Mask => Some("MODE"),
+            Self::Mode | Self::SocketMode | Self::Mask => Some("MODE"),
             Self::User => Some("USER"),
             Self::Group => Some("GROUP"),
             Self::Owner => Some("USER[:GROUP]"),
@@ -365,7 +367,9 @@ impl Kind {
             Self::NumberOrWord { min, max, .. } => within(number(text)?, min, max),
             Self::Seconds { min, max } => within(seconds(text)?, min, max),
             Self::Bytes { min, max } => within(bytes(text)?, min, max),
-            Self::Mode => mode(text, 3),
+            // uWSGI's word for it.
+            Self::SocketMode if text == "1" => Ok(Value::Number(0o666)),
+            Self::Mode | Self::SocketMode => mode(text, 3),
             Self::Mask => mode(text, 1),
             Self::User => user(text).map(|id| Value::Number(id.into())),
             Self::Group => group(text).map(|id| Value::Number(id.into())),

@@ -68,6 +68,9 @@ fn modes_are_octal() {
     for text in ["1", "rw", "888", "4755", "06600"] {
         assert!(number_of(Kind::Mode, text).is_err(), "{text}");
     }
+    assert_eq!(number_of(Kind::SocketMode, "1"), Ok(0o666));
+    assert_eq!(number_of(Kind::SocketMode, "600"), Ok(0o600));
+    assert!(number_of(Kind::SocketMode, "2").is_err());
     assert_eq!(number_of(Kind::Mask, "22"), Ok(0o022));
     assert_eq!(number_of(Kind::Mask, "0"), Ok(0));
 }
