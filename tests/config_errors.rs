@@ -11,6 +11,20 @@ fn an_unknown_key_is_shown_with_a_suggestion() {
 }
 
 #[test]
+fn a_mistake_beside_names_that_begin_alike_is_no_less_of_one() {
+    let expected = [
+        "no option `touch-relaod`",
+        "did you mean `touch-reload`?",
+        "no option `harakiri-garce`",
+        "did you mean `harakiri-grace`?",
+        "no option `cheaper-stpe`",
+        "did you mean `cheaper-step`?",
+    ];
+    let lines = "touch-relaod = x\nharakiri-garce = 5\ncheaper-stpe = 2";
+    Setup::new(lines).run().refuses(78, &expected);
+}
+
+#[test]
 fn every_error_is_told_at_once_each_on_lines_of_its_own() {
     let ended = Setup::new("listen=abc\nbuffer-size=1").run();
     let errors = ended.stderr.lines().filter(|line| line.starts_with("error: app.ini:")).count();

@@ -1,13 +1,17 @@
 //! uWSGI's dialect, as a whole: what it comes to in a server that runs. The single constructs, against
 //! what uWSGI makes of them, are beside the code (`src/core/config/reading_tests.rs`).
 
-use std::process::Stdio;
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
+use rwsgi_core::config::lookup::{Lookup, lookup};
 
 use crate::support::server::Server;
 use crate::support::setup::{Ended, Setup};
 use crate::support::upgrade::{replaceable, upgrade};
+use crate::support::uwsgi::Flavour;
 
 const APP: &str = "import os\ndef application(environ, start_response):\n    \
                    start_response('200 OK', [])\n    return [os.environ.get('SHOWN', '-').encode()]\n";
@@ -25,7 +29,7 @@ fn includes_loops_and_conditions_configure_a_server_and_are_read_anew() {
     let lines = "base = 20\nini = %dparts/%n-%(base).ini\nif-exists = %dno\nprocesses = 9\nelse\n\
                  processes = %(base / 10)\nendif\nfor = a b\nenv = SHOWN=%(_)$(TAIL)\nendfor";
     let setup = Setup::new(lines).app(APP).variable("TAIL", "-tail");
-    std::fs::create_dir(setup.place.join("parts")).unwrap();
+    fs::create_dir(setup.place.join("parts")).unwrap();
     let setup = setup.file("parts/app-20.ini", "[uwsgi]\nthreads = 2\n");
     let server = setup.start();
     server.wait_for_log("2 workers × 2 threads", 1);
@@ -63,7 +67,7 @@ fn a_configuration_on_standard_input_is_kept_for_reloads_and_takeovers() {
     let setup = replaceable(Setup::new("").app(APP).file("input", lines));
     let setup = setup.arguments(&["--ini", "-"]).shell("exec \"$@\" <input", Stdio::null());
     let server = setup.start();
-    std::fs::remove_file(server.place.join("input")).unwrap();
+    fs::remove_file(server.place.join("input")).unwrap();
     server.reload(1);
     server.wait_for_log("reloaded: ", 1);
     assert_eq!(answer(&server), "kept");
@@ -117,6 +121,40 @@ fn check_says_what_becomes_of_each_option() {
 }
 
 #[test]
+fn plugins_that_rwsgi_has_nothing_for_are_named() {
+    let server = Server::new("plugins = python3,gevent, router_static");
+    server.wait_for_log("not in this version: plugins = gevent; `rwsgi check` says why", 1);
+    let ended = run(Setup::new("plugins = python3,gevent"), &["check", "./app.ini"]);
+    let expected =
+        "app.ini:5:11: `gevent` of `plugins` is not in this version: requests run in `threads`";
+    assert!(!ended.stderr.contains("`python3`"), "{}", ended.stderr);
+    ended.refuses(0, &[expected, "help: set `threads` to as many as have to wait at once"]);
+}
+
+#[test]
+fn every_option_that_uwsgi_prints_is_known_by_name() {
+    let [debian, pypi] = Flavour::both();
+    let plugins = fs::read_dir("/usr/lib/uwsgi/plugins").into_iter().flatten().flatten();
+    let plugins: Vec<_> = plugins.map(|entry| entry.path().display().to_string()).collect();
+    let mut unknown = BTreeSet::new();
+    for (program, plugins) in [(pypi.program, String::new()), (debian.program, plugins.join(","))] {
+        let mut command = Command::new(&program);
+        if !plugins.is_empty() {
+            command.args(["--plugins", &plugins]);
+        }
+        let help = command.arg("--help").output().unwrap();
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        let names =
+            help.lines().filter_map(|line| line.split("--").nth(1)?.split_whitespace().next());
+        let names: BTreeSet<_> = names.collect();
+        assert!(names.len() > 700, "{}: {help}", program.display());
+        let is_known = |name: &str| matches!(lookup(name), Lookup::Exact(_) | Lookup::Known(_));
+        unknown.extend(names.into_iter().filter(|name| !is_known(name)).map(str::to_owned));
+    }
+    assert_eq!(unknown, BTreeSet::new());
+}
+
+#[test]
 fn get_prints_values_and_nothing_else() {
     let setup = || Setup::new("base = /srv\nfull = %(base)/x\nprocesses = 2");
     let ended = run(setup(), &["--get", "full", "--get", "processes", "app.ini", "--set", "a=1"]);
@@ -148,7 +186,11 @@ fn what_is_converted_is_the_same_configuration() {
     let directory = ended.place.path().display().to_string();
     let original = ended.place.read("app.ini").replace("%d", &format!("{directory}/"));
     assert_eq!(shown(&ended.stdout), shown(&original));
-    assert!(ended.stdout.contains("\n; Not needed here:\n;   plugins = x\n"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("\n; Not in this version:\n;   plugins = x\n"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::blocks;
 use super::error::{Findings, Report};
 use super::glob;
 use super::pattern::Pattern;
+use super::plugins;
 use super::raw::RawOption;
 use super::resource::{Allowance, Resource, Stdin};
 
@@ -68,7 +69,7 @@ impl Scene<'_> {
             "exists" => of_path(path.exists()),
             "file" => of_path(path.is_file()),
             "dir" | "directory" => of_path(path.is_dir()),
-            "plugin" => of_path(is_built_in(value)),
+            "plugin" => of_path(plugins::is_built_in(value)),
             "hostname" => of_path(host() == value),
             "hostname-match" => match value.parse::<Pattern>() {
                 Ok(pattern) => of_path(pattern.matches(host().as_bytes())),
@@ -138,11 +139,6 @@ fn equals(text: &str, find: &dyn Fn(&str) -> Option<String>) -> (bool, Option<St
             (value.is_some(), value)
         }
     }
-}
-
-/// What uWSGI has in plugins and rwsgi in itself.
-fn is_built_in(plugin: &str) -> bool {
-    plugin.starts_with("python") || matches!(plugin, "http" | "corerouter" | "logfile")
 }
 
 fn host() -> String {

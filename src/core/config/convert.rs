@@ -1,6 +1,7 @@
 //! `rwsgi convert`: the same configuration in rwsgi's own words. What was included, repeated,
 //! computed or referred to is written out, with the line that it comes from.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -108,13 +109,13 @@ impl<'a> Converted<'a> {
 
 /// uWSGI's options that are not obeyed, as comments.
 #[derive(Default)]
-pub(super) struct Others<'a>(Vec<(&'static str, &'a RawOption, &'static str, &'static Known)>);
+pub(super) struct Others<'a>(Vec<(&'static str, &'a RawOption, Cow<'static, str>, &'static Known)>);
 
 impl<'a> Others<'a> {
     /// Adds `option`, if it is one of them.
     pub fn add(&mut self, option: &'a RawOption) {
         if let Some(known) = known(&option.key)
-            && let Some((heading, why)) = known.answer()
+            && let Some((heading, why)) = known.answer(&option.value)
         {
             self.0.push((heading, option, why, known));
         }

@@ -3,6 +3,7 @@
 use super::error::{Severity, Warning};
 use super::known::{Class, Known};
 use super::lookup::{Lookup, lookup};
+use super::plugins;
 use super::raw::RawConfig;
 
 /// Why an option is not obeyed, although its meaning is known.
@@ -76,10 +77,10 @@ impl Classes {
         for option in &raw.options {
             let (class, name) = match lookup(&option.key) {
                 Lookup::Exact(_) => (&mut classes.obeyed, option.key.as_str()),
-                Lookup::Known(known) => (classes.known(known), option.key.as_str()),
+                Lookup::Known(known) => (classes.known(known, &option.value), option.key.as_str()),
                 _ if option.placeholder => (&mut classes.placeholders, option.key.as_str()),
                 Lookup::Prefix(spec) => (&mut classes.obeyed, spec.name),
-                Lookup::KnownPrefix(known, name) => (classes.known(known), name),
+                Lookup::KnownPrefix(known, name) => (classes.known(known, &option.value), name),
                 Lookup::Unknown(_) => continue,
             };
             if !class.iter().any(|known| known == name) {
@@ -89,8 +90,10 @@ impl Classes {
         classes
     }
 
-    fn known(&mut self, known: &Known) -> &mut Vec<String> {
+    fn known(&mut self, known: &Known, value: &str) -> &mut Vec<String> {
         match known.class {
+            Class::Plugins(_) if !plugins::missing(value).is_empty() => &mut self.missed,
+            Class::Plugins(_) => &mut self.not_needed,
             Class::Ignored(_) => &mut self.not_needed,
             Class::NotYet(_) if known.instead.is_some() => &mut self.replaced,
             Class::NotYet(_) => &mut self.missed,
@@ -151,12 +154,12 @@ mod tests {
 
     #[test]
     fn a_configuration_is_classified_by_name() {
-        let keys = ["http", "process", "http", "plugin", "chroot", "upload-progress", "nonsense"];
+        let keys = ["http", "process", "http", "pcre-jit", "chroot", "upload-progress", "plugin"];
         let options = keys.iter().map(|key| RawOption::argument(key, "1", 1, key)).collect();
         let classes = Classes::of(&RawConfig { options, ..RawConfig::default() });
         assert_eq!(
             classes.summary(),
-            "2 options are obeyed; not needed: plugin; not in this version: upload-progress; \
+            "2 options are obeyed; not needed: pcre-jit; not in this version: upload-progress, plugin; \
              not supported: chroot"
         );
     }

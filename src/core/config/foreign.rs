@@ -3,6 +3,7 @@
 
 use super::known::Class::{Ignored, NotYet, Refused};
 use super::known::{Known, flag, valued};
+use super::plugins;
 
 const NO_CACHE: &str = "`import uwsgi` does not offer it";
 const C_FUNCTION: &str = "it names a C function of uWSGI's process, and rwsgi is another program: write `exec-…` or \
@@ -31,6 +32,16 @@ pub(super) const UNNEEDED: &[Known] = &[
         ],
         Ignored("it makes no difference to what is served"),
     ),
+    flag(
+        &["cheaper-busyness-verbose"],
+        Ignored("the log says in numbers why there are more workers, or fewer"),
+    ),
+    flag(
+        &["rsyslog-split-messages", "notfound-log"],
+        Ignored("it makes no difference to what is served"),
+    ),
+    flag(&["autoload"], Ignored("Python and HTTP are built in")),
+    valued(&["rsyslog-packet-size"], Ignored("rwsgi needs no such setting")),
     valued(
         &["hook-post-jail", "exec-post-jail"],
         Ignored(
@@ -57,6 +68,10 @@ pub(super) const UNNEEDED: &[Known] = &[
             "router-list",
             "routers-list",
             "alarms-list",
+            "alarm-list",
+            "cheaper-algo-list",
+            "cheaper-algos-list",
+            "cheaper-list",
             "imperial-monitor-list",
             "imperial-monitors-list",
         ],
@@ -125,18 +140,9 @@ pub(super) const UNNEEDED: &[Known] = &[
         ],
         Ignored(NO_ROUTER),
     ),
-    valued(
-        &[
-            "weight",
-            "vassal-cap",
-            "vassal-set",
-            "vassal-sos",
-            "vassal-sos-backlog",
-            "heartbeat",
-            "early-emperor",
-        ],
-        Ignored(NO_EMPEROR),
-    ),
+    valued(plugins::ROUTER_SETTINGS, Ignored(NO_ROUTER)),
+    flag(plugins::ROUTER_SWITCHES, Ignored(NO_ROUTER)),
+    valued(&["weight", "vassal-sos", "vassal-sos-backlog", "heartbeat"], Ignored(NO_EMPEROR)),
     flag(&["auto-weight", "no-fd-passing", "propagate-touch"], Ignored(NO_EMPEROR)),
 ];
 
@@ -179,20 +185,36 @@ pub(super) const MISSED: &[Known] = &[
         NotYet("the signal is not sent"),
     )
     .instead("call `uwsgi.add_timer`, or use a timer of systemd"),
+    flag(
+        &["spooler-ordered", "spooler-quiet"],
+        NotYet("there is no spooler: its jobs are not done"),
+    )
+    .instead("take its jobs to a task queue, a service of its own"),
     flag(&["daemons-honour-stdin"], NotYet("daemons read from /dev/null"))
         .instead("write `attach-daemon = COMMAND < FILE`"),
     valued(
         &[
-            "hook-emperor-*",
+            "hook-emperor-start",
+            "hook-emperor-stop",
+            "hook-emperor-reload",
+            "hook-emperor-lost",
             "hook-as-emperor",
             "exec-as-emperor",
             "call-as-emperor",
-            "call-as-emperor*",
+            "call-as-emperor1",
+            "call-as-emperor2",
+            "call-as-emperor4",
         ],
         NotYet(NO_EMPEROR),
     ),
     valued(
-        &["hook-as-vassal", "exec-as-vassal", "call-as-vassal", "call-as-vassal*"],
+        &[
+            "hook-as-vassal",
+            "exec-as-vassal",
+            "call-as-vassal",
+            "call-as-vassal1",
+            "call-as-vassal3",
+        ],
         NotYet("there is no emperor that starts this instance"),
     )
     .instead("use `hook-asap` or ExecStartPre="),
@@ -230,6 +252,16 @@ pub(super) const MISSED: &[Known] = &[
         .instead("write `pidfile = FILE`, which keeps a second instance away"),
     valued(
         &[
+            "alarm-backlog",
+            "alarm-cheap",
+            "alarm-fd",
+            "alarm-freq",
+            "alarm-listen-queue",
+            "alarm-log",
+            "alarm-lq",
+            "alarm-metric",
+            "alarm-msg-size",
+            "alarm-segfault",
             "backlog-alarm",
             "lq-alarm",
             "listen-queue-alarm",
@@ -251,6 +283,22 @@ pub(super) const MISSED: &[Known] = &[
             "snmp-community",
             "http-stats-server",
             "http-ss",
+            "fastrouter-stats",
+            "fastrouter-stats-server",
+            "fastrouter-ss",
+            "rawrouter-stats",
+            "rawrouter-stats-server",
+            "rawrouter-ss",
+            "sslrouter-stats",
+            "sslrouter-stats-server",
+            "sslrouter-ss",
+            "forkptyrouter-stats",
+            "forkptyrouter-stats-server",
+            "forkptyrouter-ss",
+            "rrdtool",
+            "rrdtool-freq",
+            "rrdtool-lib",
+            "zabbix-template",
         ],
         NotYet("no statistics are published"),
     ),
@@ -274,17 +322,64 @@ pub(super) const MISSED: &[Known] = &[
             "subscriptions-sign-check-tolerance",
             "subscriptions-sign-skip-uid",
             "subscriptions-use-credentials",
+            "subscribe-to",
+            "subscribe2",
+            "subscribe-freq",
+            "subscribe-with-modifier1",
             "http-subscription-server",
-            "legion",
+            "fastrouter-subscription-server",
+            "fastrouter-subscription-slot",
+            "rawrouter-subscription-server",
+            "rawrouter-subscription-slot",
+            "sslrouter-subscription-server",
         ],
         NotYet("there are no subscriptions"),
     ),
+    valued(
+        &[
+            "legion",
+            "legion-mcast",
+            "legion-node",
+            "legion-freq",
+            "legion-tolerance",
+            "legion-skew-tolerance",
+            "legion-death-on-lord-error",
+            "legion-death",
+            "legion-lord",
+            "legion-unlord",
+            "legion-setup",
+            "legion-join",
+            "legion-node-joined",
+            "legion-node-left",
+            "legion-quorum",
+            "legion-scroll",
+            "legion-scroll-max-size",
+            "legion-scroll-list-max-size",
+        ],
+        NotYet("there are no legions, and nobody becomes a lord"),
+    ),
+    valued(
+        &[
+            "curl-cron",
+            "cron-curl",
+            "legion-curl-cron",
+            "legion-cron-curl",
+            "curl-cron-legion",
+            "cron-curl-legion",
+        ],
+        NotYet("the address is not asked"),
+    )
+    .instead("write `cron = MINUTE HOUR DAY MONTH WEEKDAY curl ADDRESS`"),
+    valued(&["pam", "pam-user"], NotYet("no session of PAM is opened"))
+        .instead("use PAMName= of the service"),
+    valued(&["log-zeromq"], NotYet("nothing is written there"))
+        .instead("write `logger = socket:HOST:PORT`"),
     flag(
         &["subscription-dotsplit", "start-unsubscribed", "unsubscribe-on-graceful-reload"],
         NotYet("there are no subscriptions"),
     ),
     valued(
-        &["reload-on-fd", "brutal-reload-on-fd", "fs-brutal-reload", "fs-signal"],
+        &["reload-on-fd", "brutal-reload-on-fd", "fs-brutal-reload"],
         NotYet("nobody looks at the file"),
     )
     .instead("write `touch-reload = FILE`; `systemctl reload` and SIGHUP reload, too"),
@@ -335,6 +430,10 @@ pub(super) const UNSUPPORTED: &[Known] = &[
             "call-as-user-atexit",
             "call-pre-app",
             "call-post-app",
+            "symcall",
+            "symcall-use-next",
+            "symcall-register-rpc",
+            "symcall-post-fork",
         ],
         Refused(C_FUNCTION),
     ),
@@ -382,8 +481,19 @@ pub(super) const UNSUPPORTED: &[Known] = &[
             "stats-push",
             "stats-pusher-default-freq",
             "stats-pushers-default-freq",
-            "stats-push-*",
-            "stats-pusher-*",
+            "carbon",
+            "carbon-freq",
+            "carbon-hostname-dots",
+            "carbon-id",
+            "carbon-idle-avg",
+            "carbon-max-retry",
+            "carbon-name-resolve",
+            "carbon-no-workers",
+            "carbon-resolve-names",
+            "carbon-retry-delay",
+            "carbon-root",
+            "carbon-timeout",
+            "carbon-use-metrics",
         ],
         Refused("no figures are pushed, and who waits for them would see none"),
     )
@@ -391,7 +501,6 @@ pub(super) const UNSUPPORTED: &[Known] = &[
     valued(&["undeferred-shared-socket"], Refused("shared sockets are not in this version"))
         .instead("name the address with `http`"),
     valued(&["zerg-fallback"], Refused("shared sockets are not in this version")),
-    valued(&["sni"], Refused("TLS is not in this version: clients would find nothing there")),
     valued(&["xmlconfig"], Refused("XML is not read")).instead("convert it to INI"),
     valued(&["force-cwd"], Refused("relative paths would be others"))
         .instead("use WorkingDirectory= of the service"),
@@ -423,6 +532,8 @@ pub(super) const UNSUPPORTED: &[Known] = &[
         ],
         Refused(COMMAND),
     ),
+    valued(&["nagios", "ping", "ping-timeout"], Refused(COMMAND))
+        .instead("write `rwsgi status NAME`, or ask the application"),
     flag(
         &[
             "help",

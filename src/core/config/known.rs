@@ -1,13 +1,19 @@
 //! uWSGI's other options: those that rwsgi knows by name and does not have, and what that means.
 
+use std::borrow::Cow;
+
 use Class::{Ignored, NotYet, Refused};
 
-use super::foreign;
+use super::{foreign, plugins};
+
+pub(super) const NOT_NEEDED: &str = "Not needed here";
+pub(super) const MISSED: &str = "Not in this version";
 
 /// Options of uWSGI that have the same answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
-    /// Their names; one that ends with `*` stands for all that begin so.
+    /// Their names; one that ends with `*` stands for all that begin so: only where the start is
+    /// refused anyway, for a typing error among them would go unseen.
     pub names: &'static [&'static str],
     /// The letter of the first.
     pub short: Option<char>,
@@ -34,6 +40,9 @@ pub enum Class {
     Directive,
     /// Its value is told, and that is all.
     Message,
+    /// Its value names parts of uWSGI: those that rwsgi has nothing for are told; of the others, why
+    /// they are not needed.
+    Plugins(&'static str),
 }
 
 pub(super) const fn valued(names: &'static [&'static str], class: Class) -> Known {
@@ -55,17 +64,19 @@ impl Known {
         self
     }
 
-    /// Above what its names are listed, and why; `None` if they are obeyed.
-    pub fn answer(&self) -> Option<(&'static str, &'static str)> {
-        match self.class {
-            Ignored(why) => Some(("Not needed here", why)),
-            NotYet(why) if self.instead.is_some() => Some(("Replaced", why)),
-            NotYet(why) => Some(("Not in this version", why)),
+    /// Above what its names are listed with this value, and why; `None` if they are obeyed.
+    pub fn answer(&self, value: &str) -> Option<(&'static str, Cow<'static, str>)> {
+        let (heading, why) = match self.class {
+            Class::Plugins(why) => return Some(plugins::answer(value, why)),
+            Ignored(why) => (NOT_NEEDED, why),
+            NotYet(why) if self.instead.is_some() => ("Replaced", why),
+            NotYet(why) => (MISSED, why),
             Refused(why) | Class::OtherProtocol(why) => {
-                Some(("Not supported: rwsgi does not start with these", why))
+                ("Not supported: rwsgi does not start with these", why)
             }
-            Class::Directive | Class::Message => None,
-        }
+            Class::Directive | Class::Message => return None,
+        };
+        Some((heading, why.into()))
     }
 
     /// Whether `name` is one of these, spelled out.
@@ -94,17 +105,10 @@ const UNNECESSARY: &[Known] = &[
         Ignored("a client that goes away is not an error of the application"),
     ),
     valued(
-        &[
-            "plugin",
-            "plugins",
-            "need-plugin",
-            "need-plugins",
-            "plugin-dir",
-            "plugins-dir",
-            "autoload",
-        ],
-        Ignored("Python and HTTP are built in"),
+        &["plugin", "plugins", "need-plugin", "need-plugins"],
+        Class::Plugins("Python and HTTP are built in"),
     ),
+    valued(&["plugin-dir", "plugins-dir"], Ignored("Python and HTTP are built in")),
     flag(
         &["py-call-uwsgi-fork-hooks", "py-call-osafterfork"],
         Ignored("Python's own fork hooks always run"),
@@ -171,10 +175,6 @@ const UNNECESSARY: &[Known] = &[
         Ignored("`worker-reload-mercy` bounds every exit"),
     ),
     valued(
-        &["max-fd"],
-        Ignored("the limit of the service holds: LimitNOFILE= in its unit, or ulimit -n"),
-    ),
-    valued(
         &["post-buffering-bufsize", "body-read-warning", "check-interval", "forkbomb-delay"],
         Ignored("rwsgi needs no such setting"),
     ),
@@ -211,12 +211,25 @@ const UNNECESSARY: &[Known] = &[
 
 /// Not in this version; the instance can serve without them.
 const LATER: &[Known] = &[
-    valued(&["harakiri-*"], NotYet("a worker gets no signal at the end of `harakiri`"))
+    valued(&["max-fd"], NotYet("the limit of the service holds"))
+        .instead("write LimitNOFILE= in its unit, or `ulimit -n` before the start"),
+    valued(&["harakiri-queue-threshold"], NotYet("`harakiri` acts however many requests wait")),
+    valued(
+        &["harakiri-graceful-timeout", "harakiri-graceful-signal"],
+        NotYet("a worker gets no signal at the end of `harakiri`"),
+    )
         .instead("write `harakiri-grace = SECONDS`: the request is interrupted before, and so long after that the worker is ended"),
     valued(&["limit-as", "limit-nproc"], NotYet("a worker has no limit of its own"))
         .instead("write `memory-max` and `tasks-max`, for the service as a whole"),
-    valued(&["cheaper-*"], NotYet("the number of workers follows the load without it")),
-    valued(&["touch-*", "fs-reload"], NotYet("nobody looks at the file"))
+    valued(
+        &["cheaper-busyness-backlog-multiplier"],
+        NotYet("the number of workers follows the load without it"),
+    ),
+    valued(&["touch-exec"], NotYet("nobody looks at the file"))
+        .instead("write `hook-touch = FILE exec:COMMAND`"),
+    valued(&["touch-signal", "fs-signal"], NotYet("nobody looks at the file"))
+        .instead("call `uwsgi.add_file_monitor(SIGNAL, FILE)`"),
+    valued(&["fs-reload"], NotYet("nobody looks at the file"))
         .instead("write `touch-reload = FILE`; `systemctl reload` and SIGHUP reload, too"),
     valued(
         &["py-auto-reload-ignore"],
@@ -232,7 +245,7 @@ const LATER: &[Known] = &[
     valued(&["daemonize2"], NotYet("rwsgi stays in the foreground")).instead("use `daemonize`"),
     valued(&["pidfile2", "safe-pidfile", "safe-pidfile2"], NotYet("this file is not written"))
         .instead("use `pidfile`"),
-    valued(&["alarm", "alarm-*"], NotYet("no alarm is raised")).instead(foreign::MESSAGE_IDS),
+    valued(&["alarm"], NotYet("no alarm is raised")).instead(foreign::MESSAGE_IDS),
     valued(
         &["legion-attach-daemon", "legion-smart-attach-daemon", "legion-smart-attach-daemon2"],
         NotYet("there are no legions, and the command is not started"),
@@ -248,16 +261,39 @@ const LATER: &[Known] = &[
         Refused("there is no spooler that would import it"),
     )
     .instead("take its jobs to a task queue, a service of its own"),
-    valued(&["spooler", "spooler-*"], NotYet("there is no spooler: its jobs are not done"))
+    valued(
+        &[
+            "spooler",
+            "spooler-chdir",
+            "spooler-external",
+            "spooler-freq",
+            "spooler-frequency",
+            "spooler-harakiri",
+            "spooler-max-tasks",
+            "spooler-processes",
+            "touch-spoolers-reload",
+        ],
+        NotYet("there is no spooler: its jobs are not done"),
+    )
         .instead("take its jobs to a task queue, a service of its own"),
     valued(
-        &["mule", "mules", "farm", "farms"],
+        &["mule", "mules", "farm", "farms", "touch-mules-reload"],
         NotYet("there are no mules: their jobs are not done"),
     )
     .instead("make what they do a service of its own, or write `attach-daemon = COMMAND`"),
     valued(&["gevent", "async", "asyncio", "loop"], NotYet("requests run in `threads`"))
         .instead("set `threads` to as many as have to wait at once"),
-    flag(&["gevent-monkey-patch", "ugreen", "greenlet"], NotYet("requests run in `threads`")),
+    flag(
+        &[
+            "gevent-monkey-patch",
+            "gevent-early-monkey-patch",
+            "gevent-wait-for-hub",
+            "ugreen",
+            "greenlet",
+        ],
+        NotYet("requests run in `threads`"),
+    ),
+    valued(&["ugreen-stacksize", "tornado"], NotYet("requests run in `threads`")),
     valued(&["prio"], NotYet("workers keep the priority of the service"))
         .instead("use Nice= of the service"),
     valued(
@@ -271,7 +307,14 @@ const LATER: &[Known] = &[
         &["catch-exceptions"],
         NotYet("an exception is answered with 500 and its traceback is in the log"),
     ),
-    valued(&["reload-on-exception*"], NotYet("a worker stays after an exception")),
+    valued(
+        &[
+            "reload-on-exception-type",
+            "reload-on-exception-value",
+            "reload-on-exception-repr",
+        ],
+        NotYet("a worker stays after an exception"),
+    ),
     flag(&["reload-on-exception"], NotYet("a worker stays after an exception")),
     valued(
         &["response-headers-limit", "http-var"],
@@ -283,11 +326,7 @@ const LATER: &[Known] = &[
         .instead("serve them by an ASGI server behind the same web server"),
     valued(&["http-stats"], NotYet("no statistics are published")),
     valued(
-        &[
-            "socket-sndbuf",
-            "socket-rcvbuf",
-            "tcp-fast-open",
-        ],
+        &["socket-sndbuf", "socket-rcvbuf", "tcp-fast-open"],
         NotYet("sockets keep the system's settings"),
     ),
     valued(&["so-send-timeout"], NotYet("it is no time of its own"))
@@ -299,7 +338,6 @@ const LATER: &[Known] = &[
     flag(&["reuse-port", "freebind"], NotYet("sockets keep the system's settings")),
     valued(&["queue", "sharedarea", "metric", "rpc"], NotYet("`import uwsgi` does not offer it")),
     flag(&["enable-metrics"], NotYet("no metrics are published")),
-    valued(&["subscribe-to", "legion*", "subscribe*"], NotYet("there are no subscriptions")),
     flag(&["exit-on-reload"], NotYet("a reload is a reload"))
         .instead("use `systemctl restart` where it is to be a new start"),
     valued(&["upload-progress"], NotYet("the progress of uploads is not told")),
@@ -327,14 +365,35 @@ const NEVER_SILENT: &[Known] = &[
             "https-socket",
             "suwsgi-socket",
             "http-to-https",
-            "https-*",
-            "ssl-*",
-            "sni*",
+            "https-socket-modifier1",
+            "https-socket-modifier2",
+            "https-session-context",
+            "https-export-cert",
+            "ssl-socket",
+            "ssl-enable3",
+            "ssl-enable-sslv3",
+            "ssl-enable-tlsv1",
+            "ssl-option",
+            "ssl-tmp-dir",
+            "ssl-verbose",
+            "ssl-verify-depth",
+            "sni",
+            "sni-dir",
+            "sni-dir-ciphers",
+            "sni-regexp",
         ],
         Refused("TLS is not in this version: clients would find nothing there"),
     ),
     valued(
-        &["shared-socket", "map-socket", "zerg", "zerg-server", "zerg-pool", "abstract-socket"],
+        &[
+            "shared-socket",
+            "map-socket",
+            "zerg",
+            "zerg-server",
+            "zerg-pool",
+            "zergpool",
+            "abstract-socket",
+        ],
         Refused("shared sockets are not in this version"),
     )
     .instead("name the address with `http`"),
@@ -356,15 +415,13 @@ const NEVER_SILENT: &[Known] = &[
     )
     .instead("write `uid` and `gid` alone; what needs root is done by `hook-as-root` or ExecStartPre=+"),
     valued(
-        &["emperor", "vassals*", "emperor-*", "broodlord"],
+        plugins::EMPEROR,
         Refused("there is no emperor, systemd is"),
     )
     .instead(
         "put the INI file of each application into /etc/rwsgi, and `systemctl enable --now rwsgi@NAME` for NAME.ini; `touch-reload` reloads it when it changes",
     ),
-    valued(&["vhost-*"], Refused("applications are not chosen by the host"))
-        .instead("run an instance for each"),
-    flag(&["vhost"], Refused("applications are not chosen by the host"))
+    flag(&["vhost", "vhost-host"], Refused("applications are not chosen by the host"))
         .instead("run an instance for each"),
     valued(
         &["pecan", "web3", "pump", "wsgi-lite", "pyrun", "pyshell"],
@@ -432,7 +489,7 @@ const DIRECTIVES: &[Known] = &[
 /// All of them, in groups.
 pub static KNOWN: &[Known] = &join();
 
-const GROUPS: [&[Known]; 7] = [
+const GROUPS: [&[Known]; 8] = [
     UNNECESSARY,
     LATER,
     NEVER_SILENT,
@@ -440,6 +497,7 @@ const GROUPS: [&[Known]; 7] = [
     foreign::UNNEEDED,
     foreign::MISSED,
     foreign::UNSUPPORTED,
+    plugins::OPTIONS,
 ];
 
 const COUNT: usize = {
@@ -475,6 +533,13 @@ mod tests {
         let family = valued(&["hook-*"], NotYet("x"));
         assert!(family.covers("hook-asap") && !family.covers("hook-") && !family.covers("hoo"));
         assert!(!family.has("hook-asap"));
+    }
+
+    #[test]
+    fn families_are_refused_as_a_whole() {
+        for known in KNOWN.iter().filter(|known| known.names.iter().any(|n| n.ends_with('*'))) {
+            assert!(matches!(known.class, Refused(_)), "{:?}", known.names);
+        }
     }
 
     #[test]

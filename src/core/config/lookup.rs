@@ -246,10 +246,22 @@ mod tests {
     }
 
     #[test]
-    fn families_of_uwsgi_are_known() {
-        for name in ["hook-emperor-start", "for-glob", "if-env"] {
-            assert!(matches!(lookup(name), Lookup::Known(_)), "{name}");
-        }
+    fn a_mistake_in_a_family_is_one() {
+        let pairs = "touch-relaod=touch-reload harakiri-garce=harakiri-grace cheaper-stpe=cheaper-step \
+            alarm-segfualt=alarm-segfault spooler-hrakiri=spooler-harakiri vassals-inculde=vassals-include \
+            emperor-trottle=emperor-throttle reload-on-exception-typ3=reload-on-exception-type \
+            legion-qourum=legion-quorum subscribe-frq=subscribe-freq https-session-contxt=https-session-context \
+            ssl-verfy-depth=ssl-verify-depth sni-dri=sni-dir vhost-hots=vhost-host \
+            hook-emperor-strat=hook-emperor-start call-as-emperor3=call-as-emperor \
+            stats-psuh=stats-push carbon-rot=carbon-root fastrouter-quite=fastrouter-quiet \
+            cgi-indx=cgi-index webdav-css2=webdav-css if-evn=if-env for-golb=for-glob \
+            static-mpa=static-map error-route-statsu=error-route-status cache-stroe=cache-store";
+        let unseen = |pair: &&str| {
+            let (wrong, right) = pair.split_once('=').unwrap();
+            !matches!(lookup(wrong), Lookup::Unknown(names) if names.contains(&right))
+        };
+        let unseen: Vec<_> = pairs.split_whitespace().filter(unseen).collect();
+        assert!(unseen.is_empty(), "{}", unseen.join(" "));
     }
 
     #[test]

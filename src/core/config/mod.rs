@@ -10,7 +10,7 @@
 //! - [`ini`]: the lines of a file; [`magic`]: its `%d`, `%n`, …; [`vars`]: `$(HOME)`, `%(key)`;
 //!   [`arithmetic`]: `%(key * 2)`;
 //! - [`raw`]: keys and values with their places;
-//! - [`options`]: the table of options; [`known`], `foreign`: uWSGI's others; [`lookup`]: from name to option;
+//! - [`options`]: the table of options; [`known`], `foreign`, `plugins`: uWSGI's others; [`lookup`]: from name to option;
 //! - [`value`]: from text to typed value; `quantity`: numbers; [`pattern`]: regular expressions;
 //!   `target`: what names an application; `startup`: what is done around its import;
 //! - [`resolve`](mod@resolve): the rules between options, and what the system has to say;
@@ -56,6 +56,7 @@ pub mod magic;
 pub mod options;
 mod paths;
 pub mod pattern;
+mod plugins;
 mod quantity;
 pub mod raw;
 mod reading;

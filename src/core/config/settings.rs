@@ -5,6 +5,7 @@ use super::error::{Findings, Report, quoted};
 use super::known::{Class, Known};
 use super::lookup::{Lookup, lookup, unknown};
 use super::options::{Group, OPTIONS, OptionSpec};
+use super::plugins;
 use super::raw::{RawConfig, RawOption, Source};
 use super::value::{Kind, Value};
 
@@ -182,6 +183,7 @@ impl<'a> Settings<'a> {
                 key,
                 report(format!("`{key}` is not needed: {why}")),
             ),
+            Class::Plugins(why) => plugins(option, why, findings),
             Class::NotYet(effect) => {
                 let (topic, what) = match known.instead {
                     Some(_) => (Topic::Replaced, "is replaced by something else here"),
@@ -204,6 +206,25 @@ impl<'a> Settings<'a> {
                 findings.error(report.at_key(&option.origin).help("spell it out"));
             }
         }
+    }
+}
+
+/// What becomes of the plugins that `option` names: those that rwsgi has nothing for will be missed.
+fn plugins(option: &RawOption, why: &str, findings: &mut Findings) {
+    let key = &option.key;
+    let missing = plugins::missing(&option.value);
+    if missing.is_empty() {
+        let report = Report::new(format!("`{key}` is not needed: {why}")).at_key(&option.origin);
+        return findings.decline(Topic::NotNeeded, key, report);
+    }
+    for (name, known) in missing {
+        let known_why = known.and_then(|known| known.answer("")).map(|(_, why)| why);
+        let why = known_why
+            .unwrap_or("uWSGI's plugins cannot be loaded, and nothing takes its place".into());
+        let message = format!("`{name}` of `{key}` is not in this version: {why}");
+        let help = known.and_then(|known| known.instead).unwrap_or("remove it if nothing needs it");
+        let report = Report::new(message).at_value(&option.origin).help(help);
+        findings.decline(Topic::Missed, &format!("{key} = {name}"), report);
     }
 }
 
