@@ -38,6 +38,27 @@ fn all_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
+fn errors_do_not_hide_what_becomes_of_the_other_options() {
+    let lines = "thunder-lock = true\nlimit-as = 512\nthreads = x\nfrobnicate = 1\nchroot = /srv";
+    let ended = checked(lines);
+    // Besides, `http`, `chdir`, `wsgi-file`, and `python` of the environment.
+    let summary = "warning: options: 4 options are obeyed; not needed: thunder-lock; replaced: limit-as; \
+                   not supported: chroot; wrong: threads; unknown: frobnicate\n";
+    let why = "`thunder-lock` is not needed: the kernel wakes";
+    assert!(ended.stdout.contains(why), "{}", ended.stdout);
+    let at = |text: &str| ended.stderr.find(text).unwrap_or_else(|| panic!("{}", ended.stderr));
+    let order = ["a worker has no limit of its own", summary, "error: configuration: "].map(at);
+    assert!(order.is_sorted(), "{}", ended.stderr);
+    ended.refuses(78, &["`threads = x`", "`frobnicate`", "`chroot` cannot be obeyed"]);
+    // What is above the line that cannot be obeyed, and below it, was read.
+    let ended = checked("threads = 2\ninclude = nothing.ini\nthunder-lock = true");
+    let texts =
+        ["options: of what could be read, 5 options are obeyed; not needed: thunder-lock\n"];
+    ended.refuses(78, &texts);
+    assert_eq!(ended.stderr.matches("error: ").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
 fn a_server_that_runs_has_its_address_still() {
     let place = Setup::new("socket = app.sock");
     let _taken = UnixListener::bind(place.place.join("app.sock")).unwrap();

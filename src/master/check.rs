@@ -12,8 +12,10 @@ use nix::unistd::geteuid;
 use rwsgi_core::address::ListenAddr;
 use rwsgi_core::commons::Commons;
 use rwsgi_core::config::hooks::Stage;
+use rwsgi_core::config::raw::RawConfig;
 use rwsgi_core::config::{
-    self, Classes, Config, Context, Hooks, Listen, LogTarget, Process, Severity, Sources, Target,
+    self, Classes, Config, ConfigError, Context, Hooks, Inspection, Listen, LogTarget, Process,
+    Severity, Sources, Target,
 };
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::hooks::sentence as hook_sentence;
@@ -21,7 +23,7 @@ use rwsgi_core::ipc::{FromTemplate, Received};
 use rwsgi_core::reach::{self, Barrier, Who, Wish};
 use rwsgi_core::scoreboard::Scoreboard;
 
-use crate::boot::{self, Refusal, plain};
+use crate::boot::{Refusal, plain};
 use crate::caches::Caches;
 use crate::cli::INSTANCES;
 use crate::finding::Findings;
@@ -41,28 +43,20 @@ pub fn run(sources: &Sources, context: &Context, name: Option<&str>, json: bool)
     // Who writes the INI file of an instance is not to have commands run as root by who checks it.
     let without_commands = context.without_commands || geteuid().is_root();
     let context = &Context { without_commands, ..context.clone() };
-    let (config, warnings) = match config::load(sources, context) {
-        Ok(loaded) => loaded,
-        Err(errors) if !json => {
-            boot::print_errors(&errors);
-            return ExitCode::Config;
-        }
-        Err(errors) => {
-            for error in errors {
-                findings.error(ExitCode::Config, "configuration", format!("{error:#}"), "");
-            }
-            return findings.print(json);
-        }
-    };
-    for warning in warnings {
+    let Inspection { raw, config, findings: found } = config::inspect(sources, context);
+    for warning in found.warnings {
         match warning.severity {
             Severity::Info => findings.ok("configuration", format!("{warning:#}")),
             Severity::Warning => findings.warn("configuration", format!("{warning:#}"), ""),
         }
     }
-    if let Ok((raw, _)) = config::read(sources, context) {
-        findings.ok("options", Classes::of(&raw).summary());
+    classify(&raw, &found.errors, &mut findings);
+    for error in &found.errors {
+        findings.error(ExitCode::Config, "configuration", format!("{error:#}"), "");
     }
+    let Some(config) = config.filter(|_| found.errors.is_empty()) else {
+        return findings.print(json);
+    };
     let scene = Scene::look(&config, name);
     scene.unit(&mut findings);
     scene.generated(&mut findings);
@@ -81,6 +75,20 @@ pub fn run(sources: &Sources, context: &Context, name: Option<&str>, json: bool)
     scene.hooks(&mut findings);
     import(config.clone(), &mut findings);
     findings.print(json)
+}
+
+/// How many options are obeyed, and what becomes of which others.
+fn classify(raw: &RawConfig, errors: &[ConfigError], findings: &mut Findings) {
+    if raw.options.is_empty() {
+        return;
+    }
+    let read = if raw.is_partial { "of what could be read, " } else { "" };
+    let summary = format!("{read}{}", Classes::of(raw, errors).summary());
+    if errors.is_empty() {
+        findings.ok("options", summary);
+    } else {
+        findings.warn("options", summary, "");
+    }
 }
 
 /// What the configuration is seen from.

@@ -82,7 +82,9 @@ impl Site {
 
     /// What `raw` comes to, one line for each fact; or what is wrong.
     fn meaning(&self, raw: &RawConfig) -> Result<Vec<String>, String> {
-        let (config, _) = resolve(raw, &self.context()).map_err(|errors| told(&errors))?;
+        let (config, findings) = resolve(raw, &self.context());
+        let config = config.filter(|_| findings.errors.is_empty());
+        let config = config.ok_or_else(|| told(&findings.errors))?;
         let mut facts = Vec::new();
         let mut config = serde_json::to_value(config).unwrap();
         config.as_object_mut().unwrap().remove("options");

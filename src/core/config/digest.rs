@@ -1,6 +1,6 @@
 //! What becomes of the options that were written, by class: told once, not for each line.
 
-use super::error::{Severity, Warning};
+use super::error::{ConfigError, Severity, Warning};
 use super::known::{Class, Known};
 use super::lookup::{Lookup, lookup};
 use super::plugins;
@@ -66,22 +66,30 @@ pub struct Classes {
     pub missed: Vec<String>,
     /// The start is refused, unless `ignore-unsupported` is on.
     pub unsupported: Vec<String>,
+    /// It would be obeyed, but an error says what is wrong with it.
+    pub wrong: Vec<String>,
+    /// Nobody knows it.
+    pub unknown: Vec<String>,
     /// Only there to be referred to by `%(name)`.
     pub placeholders: Vec<String>,
 }
 
 impl Classes {
-    /// Classes of the options of `raw`, each name once.
-    pub fn of(raw: &RawConfig) -> Self {
+    /// Classes of the options of `raw`, of which `errors` tells what is wrong; each name once.
+    pub fn of(raw: &RawConfig, errors: &[ConfigError]) -> Self {
         let mut classes = Self::default();
         for option in &raw.options {
+            let is_wrong = errors.iter().any(|error| error.origin() == Some(&option.origin));
             let (class, name) = match lookup(&option.key) {
+                Lookup::Exact(_) | Lookup::Prefix(_) if is_wrong => {
+                    (&mut classes.wrong, option.key.as_str())
+                }
                 Lookup::Exact(_) => (&mut classes.obeyed, option.key.as_str()),
                 Lookup::Known(known) => (classes.known(known, &option.value), option.key.as_str()),
                 _ if option.placeholder => (&mut classes.placeholders, option.key.as_str()),
                 Lookup::Prefix(spec) => (&mut classes.obeyed, spec.name),
                 Lookup::KnownPrefix(known, name) => (classes.known(known, &option.value), name),
-                Lookup::Unknown(_) => continue,
+                Lookup::Unknown(_) => (&mut classes.unknown, option.key.as_str()),
             };
             if !class.iter().any(|known| known == name) {
                 class.push(name.to_owned());
@@ -114,6 +122,8 @@ impl Classes {
             ("replaced", &self.replaced),
             ("not in this version", &self.missed),
             ("not supported", &self.unsupported),
+            ("wrong", &self.wrong),
+            ("unknown", &self.unknown),
         ] {
             if !names.is_empty() {
                 parts.push(format!("{heading}: {}", names.join(", ")));
@@ -154,13 +164,19 @@ mod tests {
 
     #[test]
     fn a_configuration_is_classified_by_name() {
-        let keys = ["http", "process", "http", "pcre-jit", "chroot", "upload-progress", "plugin"];
+        let keys = ["http", "process", "http", "pcre-jit", "chroot", "upload-progress", "nonsense"];
         let options = keys.iter().map(|key| RawOption::argument(key, "1", 1, key)).collect();
-        let classes = Classes::of(&RawConfig { options, ..RawConfig::default() });
+        let mut raw = RawConfig { options, ..RawConfig::default() };
+        let told =
+            "not needed: pcre-jit; not in this version: upload-progress; not supported: chroot";
+        let summary = Classes::of(&raw, &[]).summary();
+        assert_eq!(summary, format!("2 options are obeyed; {told}; unknown: nonsense"));
+        raw.options.retain(|option| option.key != "http");
+        let error = Report::new("x").at_value(&raw.options[0].origin).into();
+        let summary = Classes::of(&raw, &[error]).summary();
         assert_eq!(
-            classes.summary(),
-            "2 options are obeyed; not needed: pcre-jit; not in this version: upload-progress, plugin; \
-             not supported: chroot"
+            summary,
+            format!("0 options are obeyed; {told}; wrong: process; unknown: nonsense")
         );
     }
 }

@@ -43,6 +43,17 @@ impl Sources {
     }
 }
 
+/// What was written, what it means if nothing is wrong, and all that was found.
+#[derive(Debug)]
+pub struct Inspection {
+    /// What was written, as far as it could be read.
+    pub raw: RawConfig,
+    /// What it means; whether that counts, the errors say.
+    pub config: Option<Config>,
+    /// What is wrong, and what is not quite as written.
+    pub findings: Findings,
+}
+
 /// Reads and resolves everything.
 ///
 /// # Errors
@@ -51,27 +62,32 @@ pub fn load(
     sources: &Sources,
     context: &Context,
 ) -> Result<(Config, Vec<Warning>), Vec<ConfigError>> {
+    let Inspection { config, findings, .. } = inspect(sources, context);
+    match config {
+        Some(config) => findings.into_result(config),
+        None => Err(findings.errors),
+    }
+}
+
+/// Reads and resolves everything, and keeps what else was found beside errors.
+pub fn inspect(sources: &Sources, context: &Context) -> Inspection {
     let mut findings = Findings::default();
     let mut raw = collect(sources, context, &mut findings);
     let unrun = if context.without_commands { take_unrun(&mut raw) } else { Vec::new() };
     if raw.is_partial {
         // What is missing is no mistake of its own.
         Settings::read(&raw, &mut findings);
-        return Err(findings.errors);
+        return Inspection { raw, config: None, findings };
     }
-    match resolve(&raw, context) {
-        Ok((config, warnings)) => {
-            findings.warnings.extend(warnings);
-            unrun.into_iter().for_each(|report| findings.warn(report));
-            findings.into_result(config)
-        }
-        Err(errors) => {
-            // It may be what one of these would have said.
-            unrun.into_iter().for_each(|report| findings.error(report));
-            findings.errors.extend(errors);
-            Err(findings.errors)
-        }
+    let (config, mut resolved) = resolve(&raw, context);
+    let is_wrong = config.is_none() || !resolved.errors.is_empty();
+    findings.warnings.append(&mut resolved.warnings);
+    for report in unrun {
+        // It may be what one of the errors would have said.
+        if is_wrong { findings.error(report) } else { findings.warn(report) }
     }
+    findings.errors.append(&mut resolved.errors);
+    Inspection { raw, config, findings }
 }
 
 /// Takes away what is known only when commands are run, and says so.

@@ -89,7 +89,7 @@ pub use digest::{Classes, digest};
 pub use error::{ConfigError, Severity, Warning};
 pub use files::{Files, error_page};
 pub use hooks::Hooks;
-pub use load::{Argument, Sources, load, read};
+pub use load::{Argument, Inspection, Sources, inspect, load, read};
 pub use logging::{Log, LogTarget};
 pub use reading::other_format;
 pub use recycling::Recycling;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::application::{self, Application};
-use super::error::{ConfigError, Findings, Report, Warning, quoted};
+use super::error::{Findings, Report, quoted};
 use super::lookup::{Lookup, lookup};
 use super::options::OptionSpec;
 use super::paths;
@@ -23,14 +23,9 @@ use crate::address::ListenAddr;
 /// As many as there are digits.
 const FIFOS: usize = 10;
 
-/// Makes a configuration of what was written.
-///
-/// # Errors
-/// All that is wrong, in the order: each option by itself, then what they mean together.
-pub fn resolve(
-    raw: &RawConfig,
-    context: &Context,
-) -> Result<(Config, Vec<Warning>), Vec<ConfigError>> {
+/// Makes a configuration of what was written, and says all that is wrong, in the order: each option
+/// by itself, then what they mean together. It counts if nothing is.
+pub fn resolve(raw: &RawConfig, context: &Context) -> (Option<Config>, Findings) {
     let mut findings = Findings::default();
     let settings = Settings::read(raw, &mut findings);
     let chdir = application::chdir(&settings, context, &mut findings);
@@ -51,8 +46,8 @@ pub fn resolve(
     let crons = crontab::crons(&settings, &mut findings);
     let daemons = daemons::daemons(&settings, &base, process.uid, &mut findings);
     let (processes, threads, sizing) = sizing::sizing(&settings, context, &mut findings);
-    let Some(application) = application else { return Err(findings.errors) };
-    findings.into_result(Config {
+    let Some(application) = application else { return (None, findings) };
+    let config = Config {
         name: name(raw, context, &application),
         listeners,
         backlog: settings.small("listen").unwrap_or(1024),
@@ -83,7 +78,8 @@ pub fn resolve(
         reloading,
         hooks,
         options: raw.options.iter().map(|o| (o.key.clone(), o.value.clone())).collect(),
-    })
+    };
+    (Some(config), findings)
 }
 
 /// The options that differ between two configurations but take a restart, by name.

@@ -2,8 +2,8 @@
 
 use super::super::load::{Argument, Sources, load};
 use super::super::recycling::{Limit, Recycling};
+use super::super::{ConfigError, Protocol, Severity, Target, Warning};
 use super::super::{Log, LogTarget};
-use super::super::{Protocol, Severity, Target};
 use super::*;
 use crate::address::ListenAddr;
 
