@@ -5,13 +5,16 @@ use super::known::Class::{Ignored, NotYet, Refused};
 use super::known::{Known, flag, valued};
 use super::plugins;
 
-const NO_CACHE: &str = "`import uwsgi` does not offer it";
 const C_FUNCTION: &str = "it names a C function of uWSGI's process, and rwsgi is another program: write `exec-…` or \
                           `hook-…` for a command, `import` or `uwsgidecorators.postfork` for Python";
 pub(super) const MESSAGE_IDS: &str = "watch the journal for the message ids of its entries, or use OnFailure= of the \
                                       service";
 const CONFINED: &str = "the application would see other files: use BindPaths=, PrivateMounts= and the \
                         like of the service";
+const FIGURES: &str = "write `stats = 127.0.0.1:9191`, which tells figures as JSON; those of the application: use \
+                       `prometheus_client`";
+const NO_SWEEPER: &str =
+    "what has expired in a cache is not found, and goes when its room is needed";
 const NO_EMPEROR: &str = "there is no emperor: systemd looks after each instance";
 const NO_ROUTER: &str = "there is no router process";
 const COMMAND: &str = "it is a command of uWSGI's program; see `rwsgi --help` for those of rwsgi";
@@ -54,7 +57,17 @@ pub(super) const UNNEEDED: &[Known] = &[
         Ignored("files and slow responses never hold a thread of the application"),
     ),
     valued(
-        &["backtrace-depth", "lock-engine", "ftok", "clock", "max-apps", "binsh", "mode"],
+        &[
+            "backtrace-depth",
+            "lock-engine",
+            "ftok",
+            "clock",
+            "max-apps",
+            "binsh",
+            "mode",
+            "signal-bufsize",
+            "signals-bufsize",
+        ],
         Ignored("rwsgi needs no such setting"),
     ),
     flag(
@@ -74,6 +87,8 @@ pub(super) const UNNEEDED: &[Known] = &[
             "cheaper-list",
             "imperial-monitor-list",
             "imperial-monitors-list",
+            "plugin-list",
+            "plugins-list",
         ],
         Ignored("what uWSGI has in plugins is not here"),
     ),
@@ -93,6 +108,9 @@ pub(super) const UNNEEDED: &[Known] = &[
         ],
         Ignored("all requests are for the application: there are no modifiers"),
     ),
+    valued(&["cache-expire-freq"], Ignored(NO_SWEEPER)),
+    flag(&["cache-no-expire", "cache-report-freed-items"], Ignored(NO_SWEEPER)),
+    flag(&["cache-use-last-modified"], Ignored("nothing asks when a value of a cache was changed")),
     flag(&["wsgi-accept-buffers"], Ignored("rwsgi always does so")),
     flag(
         &[
@@ -149,36 +167,41 @@ pub(super) const UNNEEDED: &[Known] = &[
 /// What will be missed.
 pub(super) const MISSED: &[Known] = &[
     valued(
+        &["add-cache-item", "load-file-in-cache", "load-file-in-cache-gzip"],
+        NotYet("the cache has what the application puts there"),
+    )
+    .instead("call `uwsgi.cache_set` where the application is imported"),
+    valued(
+        &["cache-sync", "cache-udp-node", "cache-udp-server"],
+        NotYet("a cache is that of one instance"),
+    )
+    .instead("use Redis or memcached, which several machines share"),
+    valued(&["check-cache"], NotYet("no response is taken from a cache"))
+        .instead("have the web server before rwsgi cache them, or a middleware"),
+    valued(
+        &["queue", "queue-blocksize", "queue-store", "queue-store-sync"],
+        NotYet("there are no shared queues"),
+    )
+    .instead("use a broker, such as Redis"),
+    valued(&["sharedarea", "py-sharedarea"], NotYet("there are no shared areas"))
+        .instead("use `multiprocessing.shared_memory`, or a file and `mmap`"),
+    valued(&["rpc", "rpc-max"], NotYet("there are no remote procedures"))
+        .instead("have one service ask the other by HTTP"),
+    valued(
         &[
-            "add-cache-item",
-            "check-cache",
-            "cache-expire-freq",
-            "cache-sync",
-            "cache-udp-node",
-            "cache-udp-server",
-            "load-file-in-cache",
-            "load-file-in-cache-gzip",
-            "queue-blocksize",
-            "queue-store",
-            "queue-store-sync",
-            "py-sharedarea",
-            "rpc-max",
             "websocket-max-size",
             "websockets-max-size",
             "websocket-ping-freq",
             "websockets-ping-freq",
             "websocket-pong-tolerance",
             "websockets-pong-tolerance",
-            "signal-bufsize",
-            "signals-bufsize",
-            "mule-msg-size",
-            "mule-harakiri",
         ],
-        NotYet(NO_CACHE),
-    ),
-    flag(
-        &["cache-no-expire", "cache-report-freed-items", "cache-use-last-modified"],
-        NotYet(NO_CACHE),
+        NotYet("WSGI has no way to serve WebSockets"),
+    )
+    .instead("serve them by an ASGI server behind the same web server"),
+    valued(
+        &["mule-msg-size", "mule-harakiri"],
+        NotYet("there are no mules: their jobs are not done"),
     ),
     valued(
         &["timer", "rbtimer", "signal-timer", "signal-rbtimer"],
@@ -275,38 +298,23 @@ pub(super) const MISSED: &[Known] = &[
     )
     .instead(MESSAGE_IDS),
     valued(
-        &[
-            "metric-dir",
-            "metrics-dir",
-            "metric-threshold",
-            "snmp",
-            "snmp-community",
-            "http-stats-server",
-            "http-ss",
-            "fastrouter-stats",
-            "fastrouter-stats-server",
-            "fastrouter-ss",
-            "rawrouter-stats",
-            "rawrouter-stats-server",
-            "rawrouter-ss",
-            "sslrouter-stats",
-            "sslrouter-stats-server",
-            "sslrouter-ss",
-            "forkptyrouter-stats",
-            "forkptyrouter-stats-server",
-            "forkptyrouter-ss",
-            "rrdtool",
-            "rrdtool-freq",
-            "rrdtool-lib",
-            "zabbix-template",
-        ],
-        NotYet("no statistics are published"),
-    ),
+        &["metric", "metric-dir", "metrics-dir", "metric-threshold", "snmp", "snmp-community"],
+        NotYet("there are no metrics"),
+    )
+    .instead(FIGURES),
+    valued(
+        &["rrdtool", "rrdtool-freq", "rrdtool-lib", "zabbix-template"],
+        NotYet("there are no metrics"),
+    )
+    .instead(FIGURES),
+    valued(plugins::ROUTER_STATS, NotYet(NO_ROUTER))
+        .instead("write `stats = 127.0.0.1:9191`, which tells of the workers"),
     flag(&["stats-no-metrics"], Ignored("there are no metrics among the figures of `stats`")),
     flag(
-        &["metric-dir-restore", "metrics-dir-restore", "metrics-no-cores"],
-        NotYet("no statistics are published"),
-    ),
+        &["enable-metrics", "metric-dir-restore", "metrics-dir-restore", "metrics-no-cores"],
+        NotYet("there are no metrics"),
+    )
+    .instead(FIGURES),
     valued(
         &[
             "multicast",
@@ -399,10 +407,6 @@ pub(super) const MISSED: &[Known] = &[
         NotYet("the head is sent with the first bytes of the body, as PEP 3333 has it"),
     ),
     flag(&["ignore-script-name"], NotYet("SCRIPT_NAME is what the web server says")),
-    valued(
-        &["py-sys-executable", "threads-stack-size"],
-        NotYet("the interpreter is started without it"),
-    ),
     valued(&["tcp-fastopen"], NotYet("sockets keep the system's settings")),
     valued(
         &["so-write-timeout", "socket-send-timeout", "socket-write-timeout"],

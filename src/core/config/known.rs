@@ -198,7 +198,7 @@ const UNNECESSARY: &[Known] = &[
         Ignored("every request has an environ of its own"),
     ),
     valued(
-        &["py-program-name", "py-programname", "py-executable"],
+        &["py-program-name", "py-programname", "py-executable", "py-sys-executable"],
         Ignored("sys.executable is the interpreter, as programs expect"),
     ),
     flag(&["reload-os-env"], Ignored("each generation starts with the environment as it is")),
@@ -297,7 +297,7 @@ const LATER: &[Known] = &[
     valued(&["prio"], NotYet("workers keep the priority of the service"))
         .instead("use Nice= of the service"),
     valued(
-        &["threads-stacksize", "thread-stacksize", "thread-stack-size"],
+        &["threads-stacksize", "thread-stacksize", "thread-stack-size", "threads-stack-size"],
         NotYet("threads have the stacks that the system gives them"),
     )
     .instead("use LimitSTACK= of the service"),
@@ -317,14 +317,15 @@ const LATER: &[Known] = &[
     ),
     flag(&["reload-on-exception"], NotYet("a worker stays after an exception")),
     valued(
-        &["response-headers-limit", "http-var"],
+        &["response-headers-limit"],
         NotYet("responses are sent as the application makes them"),
     ),
+    valued(&["http-var"], NotYet("the environ has no such variable"))
+        .instead("write `route-run = addvar:NAME=TEXT`"),
     flag(&["http-auto-gzip"], NotYet("responses are sent as the application makes them"))
         .instead("have the web server before rwsgi compress them, or a middleware"),
     flag(&["http-websockets"], NotYet("WSGI has no way to serve WebSockets"))
         .instead("serve them by an ASGI server behind the same web server"),
-    valued(&["http-stats"], NotYet("no statistics are published")),
     valued(
         &["socket-sndbuf", "socket-rcvbuf", "tcp-fast-open"],
         NotYet("sockets keep the system's settings"),
@@ -336,8 +337,6 @@ const LATER: &[Known] = &[
     valued(&["chunked-input-timeout"], NotYet("a body in chunks is a body like others"))
         .instead("write `socket-timeout = SECONDS`"),
     flag(&["reuse-port", "freebind"], NotYet("sockets keep the system's settings")),
-    valued(&["queue", "sharedarea", "metric", "rpc"], NotYet("`import uwsgi` does not offer it")),
-    flag(&["enable-metrics"], NotYet("no metrics are published")),
     flag(&["exit-on-reload"], NotYet("a reload is a reload"))
         .instead("use `systemctl restart` where it is to be a new start"),
     valued(&["upload-progress"], NotYet("the progress of uploads is not told")),
@@ -442,10 +441,13 @@ const NEVER_SILENT: &[Known] = &[
     ),
     valued(&["pause", "suspend", "resume"], Refused("it is a command"))
         .instead("write `rwsgi pause --pidfile FILE` and `rwsgi resume --pidfile FILE`"),
-    valued(
-        &["get", "dump-options", "plugins-list", "plugin-list", "no-server", "test"],
-        Refused("it is not in this version; see `rwsgi --help` for the commands"),
-    ),
+    valued(&["get"], Refused("it is a command, for the command line")).instead("run `rwsgi --get KEY FILE`"),
+    flag(&["dump-options"], Refused("it is a command, for the command line")).instead("run `rwsgi --dump-options`"),
+    flag(&["no-server"], Refused("with it there is no server"))
+        .instead("run `rwsgi check FILE`, which imports the application and serves nothing"),
+    valued(&["test"], Refused("it is a command, with which there is no server"))
+        .instead("run `rwsgi check FILE`, which imports the application and serves nothing")
+        .short('J'),
 ];
 
 /// Obeyed while they are read, and never seen again.

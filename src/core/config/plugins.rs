@@ -181,6 +181,25 @@ pub(super) const ROUTER_SWITCHES: &[&str] = &[
     "forkptyrouter-cheap",
 ];
 
+/// What tells of them.
+pub(super) const ROUTER_STATS: &[&str] = &[
+    "http-stats",
+    "http-stats-server",
+    "http-ss",
+    "fastrouter-stats",
+    "fastrouter-stats-server",
+    "fastrouter-ss",
+    "rawrouter-stats",
+    "rawrouter-stats-server",
+    "rawrouter-ss",
+    "sslrouter-stats",
+    "sslrouter-stats-server",
+    "sslrouter-ss",
+    "forkptyrouter-stats",
+    "forkptyrouter-stats-server",
+    "forkptyrouter-ss",
+];
+
 /// Those of plugins that do something else than serve a WSGI application.
 pub(super) const OPTIONS: &[Known] = &[
     valued(
