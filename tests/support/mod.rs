@@ -13,6 +13,7 @@ pub mod packet;
 pub mod place;
 pub mod server;
 pub mod setup;
+pub mod terminal;
 pub mod upgrade;
 pub mod uwsgi;
 pub mod verdict;
