@@ -68,6 +68,28 @@ fn as_utf8() -> Option<AsUtf8> {
         .then(|| unsafe { std::mem::transmute::<*mut libc::c_void, AsUtf8>(address) })
 }
 
+/// Calls with two arguments, of which CPython makes no tuple where the callable needs none.
+///
+/// # Errors
+/// What was raised.
+pub(crate) fn call2<'py>(
+    callable: &Bound<'py, PyAny>,
+    first: &Bound<'py, PyAny>,
+    second: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: all are objects, and there until the call is over; NULL ends the arguments; the result is
+    // a new reference, or NULL with an exception set.
+    unsafe {
+        let result = ffi::PyObject_CallFunctionObjArgs(
+            callable.as_ptr(),
+            first.as_ptr(),
+            second.as_ptr(),
+            std::ptr::null_mut::<ffi::PyObject>(),
+        );
+        Bound::from_owned_ptr_or_err(callable.py(), result)
+    }
+}
+
 /// Has `exception`, a class, be raised in the thread that Python numbers `ident`, before its next
 /// step of Python code; `None` takes back one that has not arrived. `false`: there is no such thread.
 pub(crate) fn raise_in_thread(

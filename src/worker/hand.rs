@@ -6,6 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use rwsgi_reactor::Hands;
 
+use crate::ffi;
 use crate::request::{self, Call, Content};
 use crate::worker::Worker;
 use crate::wsgi::application::Callables;
@@ -25,7 +26,6 @@ pub(crate) struct Hand<'py> {
     application: Bound<'py, PyAny>,
     applications: Vec<Bound<'py, PyAny>>,
     environ: Environ<'py>,
-    no_input: Bound<'py, Input>,
 }
 
 impl<'py> Hand<'py> {
@@ -45,7 +45,6 @@ impl<'py> Hand<'py> {
             application: applications.first().ok_or_else(none)?.clone(),
             applications,
             environ: Environ::new(py, worker)?,
-            no_input: Bound::new(py, Input::empty())?,
         })
     }
 
@@ -62,9 +61,9 @@ impl<'py> Hand<'py> {
         reply: &Arc<Reply>,
     ) -> Result<Bound<'py, PyAny>, Failure> {
         let input = match call.content {
-            Content::None => self.no_input.clone(),
+            Content::None => None,
             Content::Exchange | Content::File(_) => {
-                Bound::new(self.py, Input::new(Arc::clone(&self.worker), self.id, call))?
+                Some(Bound::new(self.py, Input::new(Arc::clone(&self.worker), self.id, call))?)
             }
         };
         let environ = self.environ.build(call, input)?;
@@ -76,8 +75,8 @@ impl<'py> Hand<'py> {
         if let Some(changes) = &call.request.changes {
             self.environ.change(changes, &environ)?;
         }
-        let start_response = StartResponse::new(Arc::clone(reply));
-        Ok(application.call1((environ, Bound::new(self.py, start_response)?))?)
+        let start_response = Bound::new(self.py, StartResponse::new(Arc::clone(reply)))?;
+        Ok(ffi::call2(application, environ.as_any(), start_response.as_any())?)
     }
 }
 

@@ -226,7 +226,6 @@ pub(crate) fn fail(py: Python<'_>, call: &Call, reply: &Reply, failure: &Failure
     let (response, text) = pages.response(StatusCode::INTERNAL_SERVER_ERROR);
     let text = if call.request.method == Method::HEAD { Bytes::new() } else { text };
     reply.send_whole(response, text);
-    reply.end(true);
 }
 
 /// What the log says of a failure.
@@ -245,6 +244,9 @@ fn tell(py: Python<'_>, call: &Call, reply: &Reply, failure: &Failure) {
 
 /// Ends the response; says so in the log when it was not what its head promised.
 fn finish(call: &Call, reply: &Reply) {
+    if reply.is_ended() {
+        return;
+    }
     let mismatch = reply.mismatch();
     if let Some(mismatch) = mismatch {
         let (how, given, promised) = match mismatch {

@@ -33,16 +33,9 @@ const LONGEST: usize = 256;
 /// How often in succession a value is remembered in vain.
 const TRIES: u8 = 16;
 
-/// What each request of HTTP sets.
-const SET: [&str; 7] = [
-    "wsgi.input",
-    "REQUEST_METHOD",
-    "REQUEST_URI",
-    "PATH_INFO",
-    "QUERY_STRING",
-    "REMOTE_ADDR",
-    "REMOTE_PORT",
-];
+/// What each request of HTTP has.
+const SET: [&str; 6] =
+    ["REQUEST_METHOD", "REQUEST_URI", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "REMOTE_PORT"];
 /// Variables from which on CPython makes a dictionary with room for 42, in a table of 64 places.
 const ROOMY: usize = 22;
 
@@ -50,16 +43,59 @@ const ROOMY: usize = 22;
 pub(crate) struct Environ<'py> {
     py: Python<'py>,
     worker: Arc<Worker>,
-    /// What never changes, for each listener.
-    constants: Vec<(Arc<Listener>, Bound<'py, PyDict>)>,
-    /// The peer, which often is a proxy.
-    address: Last<'py>,
+    /// For each listener.
+    templates: Vec<Template<'py>>,
     /// Values that clients send again and again: methods, and addresses.
     repeated: HashMap<Box<str>, Bound<'py, PyString>, Seed>,
     /// Keys of header fields, by their names in the case in which they come.
     keys: HashMap<Box<[u8]>, (Key<'py>, Last<'py>), Seed>,
     /// Names of the variables of web servers.
     names: HashMap<Box<[u8]>, Bound<'py, PyString>, Seed>,
+}
+
+/// What most environs of a listener begin with: what never changes, and what most requests have, which
+/// is set anew for all others.
+struct Template<'py> {
+    listener: Arc<Listener>,
+    dict: Bound<'py, PyDict>,
+    /// The peer of the last request by HTTP, which often is a proxy.
+    address: String,
+}
+
+impl<'py> Template<'py> {
+    fn new(
+        listener: &Arc<Listener>,
+        constant: &Bound<'py, PyDict>,
+        no_input: &Bound<'py, Input>,
+    ) -> PyResult<Self> {
+        let (py, dict) = (constant.py(), constant.copy()?);
+        let set = |key: &str, value: &str| {
+            dict.set_item(PyString::intern(py, key), PyString::intern(py, value))
+        };
+        set("SERVER_NAME", &listener.server_name)?;
+        set("SERVER_PORT", &listener.server_port)?;
+        set("SERVER_PROTOCOL", "HTTP/1.1")?;
+        dict.set_item(intern!(py, "wsgi.input"), no_input)?;
+        if listener.protocol == Protocol::Http {
+            make_room(&dict)?;
+            set("REQUEST_METHOD", "GET")?;
+            set("QUERY_STRING", "")?;
+            set("REMOTE_ADDR", "")?;
+        }
+        Ok(Self { listener: Arc::clone(listener), dict, address: String::new() })
+    }
+
+    /// The environ of a request by HTTP from `address`, as far as it can be told of all.
+    fn copy_for(&mut self, address: &str) -> PyResult<Bound<'py, PyDict>> {
+        if self.address != address {
+            let py = self.dict.py();
+            let said = latin1(py, address.as_bytes())?;
+            self.dict.set_item(intern!(py, "REMOTE_ADDR"), said)?;
+            self.address.clear();
+            self.address.push_str(address);
+        }
+        self.dict.copy()
+    }
 }
 
 /// What becomes of a header field.
@@ -142,37 +178,34 @@ pub(crate) fn constants<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound
 impl<'py> Environ<'py> {
     pub(crate) fn new(py: Python<'py>, worker: &Arc<Worker>) -> PyResult<Self> {
         let constant = constants(py, &worker.config)?;
-        let for_listener = |listener: &Arc<Listener>| {
-            let constant = constant.copy()?;
-            constant.set_item(PyString::intern(py, "SERVER_NAME"), &listener.server_name)?;
-            constant.set_item(PyString::intern(py, "SERVER_PORT"), &listener.server_port)?;
-            constant.set_item(PyString::intern(py, "SERVER_PROTOCOL"), "HTTP/1.1")?;
-            if listener.protocol == Protocol::Http {
-                make_room(&constant)?;
-            }
-            Ok((Arc::clone(listener), constant))
-        };
-        let constants = worker.listeners.iter().map(for_listener).collect::<PyResult<_>>()?;
+        let no_input = Bound::new(py, Input::empty())?;
+        let template = |listener| Template::new(listener, &constant, &no_input);
+        let templates = worker.listeners.iter().map(template).collect::<PyResult<_>>()?;
         Ok(Self {
             py,
             worker: Arc::clone(worker),
-            constants,
-            address: Last::default(),
+            templates,
             repeated: HashMap::default(),
             keys: HashMap::default(),
             names: HashMap::default(),
         })
     }
 
-    /// The environ of one request.
+    /// The environ of one request; without `input` its body is empty.
     pub(crate) fn build(
         &mut self,
         call: &Call,
-        input: Bound<'py, Input>,
+        input: Option<Bound<'py, Input>>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let environ = self.constant(&call.connection.listener)?.copy()?;
         let request = &*call.request;
-        environ.set_item(intern!(self.py, "wsgi.input"), input)?;
+        let template = self.template(&call.connection.listener)?;
+        let environ = match &request.head {
+            Head::Http(_) => template.copy_for(&call.connection.peer().address)?,
+            Head::Uwsgi { .. } => template.dict.copy()?,
+        };
+        if let Some(input) = input {
+            environ.set_item(intern!(self.py, "wsgi.input"), input)?;
+        }
         match &request.head {
             Head::Http(head) => {
                 self.target(call, head, &environ)?;
@@ -229,14 +262,10 @@ impl<'py> Environ<'py> {
     ) -> PyResult<()> {
         let py = self.py;
         let request = &*call.request;
-        let peer = call.connection.peer();
-        let method = match request.method {
-            Method::GET => intern!(py, "GET").clone(),
-            _ => self.repeated(request.method.as_str())?,
-        };
-        environ.set_item(intern!(py, "REQUEST_METHOD"), method)?;
-        let address = self.address.string(py, peer.address.as_bytes())?;
-        environ.set_item(intern!(py, "REMOTE_ADDR"), address)?;
+        if request.method != Method::GET {
+            let method = self.repeated(request.method.as_str())?;
+            environ.set_item(intern!(py, "REQUEST_METHOD"), method)?;
+        }
         let set =
             |key: &Bound<'py, PyString>, value: &[u8]| environ.set_item(key, latin1(py, value)?);
         let (target, path) = (head.target(), request.path_info());
@@ -247,8 +276,11 @@ impl<'py> Environ<'py> {
             set(intern!(py, "PATH_INFO"), &path)?;
         }
         environ.set_item(intern!(py, "REQUEST_URI"), uri)?;
-        set(intern!(py, "QUERY_STRING"), head.path_and_query().1)?;
-        set(intern!(py, "REMOTE_PORT"), peer.port.as_bytes())?;
+        let (_, query) = head.path_and_query();
+        if !query.is_empty() {
+            set(intern!(py, "QUERY_STRING"), query)?;
+        }
+        set(intern!(py, "REMOTE_PORT"), call.connection.peer().port.as_bytes())?;
         if head.is_1_0() {
             set(intern!(py, "SERVER_PROTOCOL"), request.protocol().as_bytes())?;
         }
@@ -300,12 +332,14 @@ impl<'py> Environ<'py> {
         Ok(())
     }
 
-    fn constant(&self, listener: &Arc<Listener>) -> PyResult<&Bound<'py, PyDict>> {
-        let constants = || self.constants.iter();
-        let found = constants().find(|(one, _)| Arc::ptr_eq(one, listener));
+    fn template(&mut self, listener: &Arc<Listener>) -> PyResult<&mut Template<'py>> {
+        let templates = || self.templates.iter();
+        let found = templates().position(|one| Arc::ptr_eq(&one.listener, listener));
         // A probe comes from a listener that is none, and says that it is one of them.
-        let found = found.or_else(|| constants().find(|(one, _)| one.has_name_of(listener)));
-        found.map(|(_, constant)| constant).ok_or_else(|| PyKeyError::new_err("listener"))
+        let found =
+            found.or_else(|| templates().position(|one| one.listener.has_name_of(listener)));
+        let template = found.and_then(|place| self.templates.get_mut(place));
+        template.ok_or_else(|| PyKeyError::new_err("listener"))
     }
 
     /// A string that is likely to be needed again.

@@ -109,12 +109,16 @@ impl Reply {
         self.lock().ended
     }
 
-    /// `start_response` is called: what an earlier call has said does not count any more, whatever
-    /// comes of this one.
-    pub(crate) fn call(&self) {
+    /// `start_response` is called, `again` if with an exception: what an earlier call has said does not
+    /// count any more, whatever comes of this one. `false`: it may not be called.
+    pub(crate) fn call(&self, again: bool) -> bool {
         let mut state = self.lock();
-        state.called = true;
-        state.head = None;
+        let may = if again { !state.sent } else { !state.called };
+        if may {
+            state.called = true;
+            state.head = None;
+        }
+        may
     }
 
     /// What `start_response` says.
@@ -139,6 +143,7 @@ impl Reply {
             }
             state.framing = Some(Framing::Length(whole.len() as u64));
             state.bytes = whole.len() as u64;
+            state.ended = true;
         }
         self.worker.reactor().run_here(|| self.exchange.respond(head, Payload::Whole(whole)));
     }
@@ -152,6 +157,7 @@ impl Reply {
             }
             state.framing = Some(Framing::Length(length));
             state.bytes = length;
+            state.ended = true;
         }
         self.worker.reactor().run_here(|| self.exchange.respond(head, Payload::File(body)));
     }

@@ -45,17 +45,15 @@ impl StartResponse {
         fields: &Bound<'_, PyAny>,
         exc_info: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        match exc_info {
-            // PEP 3333: after the head is out, the exception goes on its way.
-            Some(exc_info) if self.reply.is_sent() => return Err(raised(exc_info)),
-            None if self.reply.is_called() => {
-                return Err(PyAssertionError::new_err(
+        if !self.reply.call(exc_info.is_some()) {
+            return Err(match exc_info {
+                // PEP 3333: after the head is out, the exception goes on its way.
+                Some(exc_info) => raised(exc_info),
+                None => PyAssertionError::new_err(
                     "start_response was called a second time without exc_info (PEP 3333)",
-                ));
-            }
-            Some(_) | None => {}
+                ),
+            });
         }
-        self.reply.call();
         self.reply.set_head(head(status, fields)?);
         Ok(())
     }
@@ -135,14 +133,16 @@ fn head(status: &Bound<'_, PyAny>, fields: &Bound<'_, PyAny>) -> PyResult<Head> 
 
 /// The fields as they are, where nothing is to be said about them.
 fn lines(mut lines: Lines, fields: &Bound<'_, PyAny>) -> Option<Lines> {
-    for item in fields.cast::<PyList>().ok()? {
-        let pair = item.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2)?;
-        let (name, value) = (pair.get_item(0).ok()?, pair.get_item(1).ok()?);
-        let (name, value) = (name.cast::<PyString>().ok()?, value.cast::<PyString>().ok()?);
-        let value = ascii(value)?;
-        NAMES.with_borrow(|names| lines.add(names.get(name)?, value))?;
-    }
-    Some(lines)
+    let list = fields.cast_exact::<PyList>().ok()?;
+    NAMES.with_borrow(|names| {
+        for item in list {
+            let pair = item.cast_exact::<PyTuple>().ok().filter(|pair| pair.len() == 2)?;
+            let name = pair.get_borrowed_item(0).ok()?.cast_exact::<PyString>().ok()?;
+            let value = pair.get_borrowed_item(1).ok()?.cast_exact::<PyString>().ok()?;
+            lines.add(names.get(&name)?, ascii(&value)?)?;
+        }
+        Some(lines)
+    })
 }
 
 fn parse_status(status: &Bound<'_, PyAny>) -> PyResult<(StatusCode, Option<ReasonPhrase>)> {
