@@ -49,8 +49,7 @@ pub(crate) enum Outcome {
 pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) -> Outcome {
     let Some(common) = connection.take_common(worker) else { return Outcome::Hyper(None) };
     let source = Source::Here(common.body);
-    let (ours, theirs) = (Arc::clone(worker), Arc::clone(connection));
-    let answer = request::answer(ours, theirs, common.request, source).await;
+    let answer = request::answer(worker, connection, common.request, source).await;
     let Ok(Answered { head, body }) = answer else { return Outcome::Ended };
     // hyper says of no content at the end that there is none.
     let mut head = if body.is_end_stream() { head.into_map().into() } else { head };
@@ -77,7 +76,7 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) ->
 
 /// A request that takes no more than what is there.
 pub(crate) struct Common {
-    request: Request,
+    request: Arc<Request>,
     body: Option<Bytes>,
     closes: bool,
 }
@@ -95,7 +94,8 @@ impl Connection {
         let body = (start < length).then(|| text.slice(start..));
         let closes = outline.closes;
         let (method, head) = outline.fill(text);
-        Some(Common { request: Request::http(method, head), body, closes })
+        let request = Arc::new(Request::http(method, head));
+        Some(Common { request, body, closes })
     }
 }
 

@@ -68,31 +68,31 @@ pub(crate) async fn answer_http(
 ) -> Result<Response<Outgoing>, Aborted> {
     let (parts, incoming) = request.into_parts();
     let head = RequestHead::of_parts(&parts);
-    let request = Request::http(parts.method, head);
-    Ok(answer(worker, connection, request, Source::Http(incoming)).await?.into_response())
+    let request = Arc::new(Request::http(parts.method, head));
+    Ok(answer(&worker, &connection, request, Source::Http(incoming)).await?.into_response())
 }
 
-/// The connection's half: brings the body, waits for the response.
+/// The connection's half: brings the body, waits for the response. Nobody else has the request yet.
 ///
 /// # Errors
 /// The request cannot be answered: the connection is closed.
 pub(crate) async fn answer(
-    worker: Arc<Worker>,
-    connection: Arc<Connection>,
-    mut request: Request,
+    worker: &Arc<Worker>,
+    connection: &Arc<Connection>,
+    mut request: Arc<Request>,
     mut source: Source,
 ) -> Result<Answered, Aborted> {
-    connection.enter(&worker, Phase::Application);
-    let origin = worker.origins.resolve(&connection, &mut request);
+    connection.enter(worker, Phase::Application);
+    let asked = Arc::get_mut(&mut request).ok_or(Aborted)?;
+    let origin = worker.origins.resolve(connection, asked);
     let routed = match origin {
-        Ok(()) => match route::route(&worker, &connection, &mut request) {
+        Ok(()) => match route::route(worker, connection, asked) {
             Ok(routed) => routed,
-            Err(stop) => Box::pin(route::settle(stop, &worker, &connection, &mut request)).await,
+            Err(stop) => Box::pin(route::settle(stop, worker, connection, asked)).await,
         },
         Err(_) => None,
     };
-    let request = Arc::new(request);
-    let record = Record::new(&worker, &connection, &request);
+    let record = Record::new(worker, connection, &request);
     if let Err(error) = origin {
         let message = format!("request refused: a trusted proxy sent what is no good: {error}");
         let entry = log::warning(Event::ClientError, message);
@@ -100,7 +100,7 @@ pub(crate) async fn answer(
         return Ok(refuse(StatusCode::BAD_REQUEST, record).into());
     }
     let routed = routed.map(OwnAnswer::Routed);
-    if let Some(answer) = own_answer(&worker, &request, routed) {
+    if let Some(answer) = own_answer(worker, &request, routed) {
         return Ok(own_response(answer, &request, &source, record).into());
     }
     let expects = request.expectation() == Expectation::Continue;
@@ -110,22 +110,18 @@ pub(crate) async fn answer(
     } else if streams {
         (Content::Exchange, Body::default())
     } else {
-        match upload::receive(&worker, &connection, &mut source).await {
+        match upload::receive(worker, connection, &mut source).await {
             Ok(Received::Memory(body)) => (Content::Exchange, body),
             Ok(Received::File(file)) => (Content::File(Arc::new(file)), Body::empty()),
             Err(status) => return Ok(refuse(status, record).into()),
         }
     };
-    let upload =
-        (body.end() == End::Open).then(|| Upload::new(Arc::clone(&worker), source, expects));
+    let upload = (body.end() == End::Open)
+        .then(|| Box::new(Upload::new(worker, connection, source, expects)));
     let exchange = Exchange::new(body, worker.config.http.response_bytes);
-    let mut link = Link {
-        exchange: Arc::clone(&exchange),
-        connection: Arc::clone(&connection),
-        upload,
-        refusal: None,
-    };
-    worker.submit(Call { request: Arc::clone(&request), exchange, connection, content });
+    let mut link = Link { exchange: Arc::clone(&exchange), upload, refusal: None };
+    let (asked, connection) = (Arc::clone(&request), Arc::clone(connection));
+    worker.submit(Call { request: asked, exchange, connection, content });
     let answer = poll_fn(|cx| {
         link.pump(cx);
         match (link.exchange.poll_head(cx), link.refusal) {
@@ -139,7 +135,7 @@ pub(crate) async fn answer(
         Err(status) => return Ok(refuse(status, record).into()),
     };
     link.tell();
-    Ok(assemble(&worker, &request, head, payload, link, record))
+    Ok(assemble(worker, &request, head, payload, link, record))
 }
 
 /// An answer that takes no application.

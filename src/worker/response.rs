@@ -44,7 +44,7 @@ pub(crate) struct Outgoing {
 
 enum Content {
     Whole(Option<Bytes>),
-    Stream(Link),
+    Stream(Box<Link>),
     File(FileBody),
     Ended,
 }
@@ -52,8 +52,7 @@ enum Content {
 /// The connection's hold on an exchange: when it goes, the application learns that.
 pub(crate) struct Link {
     pub(crate) exchange: Arc<Exchange>,
-    pub(crate) connection: Arc<Connection>,
-    pub(crate) upload: Option<Upload>,
+    pub(crate) upload: Option<Box<Upload>>,
     /// Why the rest of the request body will not come.
     pub(crate) refusal: Option<StatusCode>,
 }
@@ -62,7 +61,7 @@ impl Link {
     /// Brings more of the request body, if there is more.
     pub(crate) fn pump(&mut self, cx: &mut Context<'_>) {
         let Some(upload) = &mut self.upload else { return };
-        match upload.pump(&self.exchange, &self.connection, cx) {
+        match upload.pump(&self.exchange, cx) {
             Progress::Open => return,
             Progress::Complete => {}
             Progress::Refused(status) => self.refusal = Some(status),
@@ -118,7 +117,7 @@ impl Outgoing {
 
     /// A body that comes bit by bit; `length` is what its head promised.
     pub(crate) fn stream(link: Link, length: Option<u64>, record: Record) -> Self {
-        Self { content: Content::Stream(link), promised: length, record }
+        Self { content: Content::Stream(Box::new(link)), promised: length, record }
     }
 
     /// Whose response it is.

@@ -195,23 +195,26 @@ pub(crate) enum Progress {
 pub(crate) struct Upload {
     source: Source,
     worker: Arc<Worker>,
+    connection: Arc<Connection>,
     /// The client waits for `100 Continue`: nothing is read before the application asks.
     expects: bool,
     received: u64,
 }
 
 impl Upload {
-    pub(crate) fn new(worker: Arc<Worker>, source: Source, expects: bool) -> Self {
-        Self { source, worker, expects, received: 0 }
+    pub(crate) fn new(
+        worker: &Arc<Worker>,
+        connection: &Arc<Connection>,
+        source: Source,
+        expects: bool,
+    ) -> Self {
+        let (worker, connection) = (Arc::clone(worker), Arc::clone(connection));
+        Self { source, worker, connection, expects, received: 0 }
     }
 
     /// Brings what the client has sent, as far as the application wants it.
-    pub(crate) fn pump(
-        &mut self,
-        exchange: &Exchange,
-        connection: &Connection,
-        cx: &mut Context<'_>,
-    ) -> Progress {
+    pub(crate) fn pump(&mut self, exchange: &Exchange, cx: &mut Context<'_>) -> Progress {
+        let connection = Arc::clone(&self.connection);
         let end = self.received + TURN;
         while exchange.poll_wanted(cx, self.expects) {
             if self.received >= end {
@@ -233,7 +236,7 @@ impl Upload {
             connection.enter(&self.worker, Phase::Application);
             return match data {
                 Some(Ok(_)) => Progress::Refused(StatusCode::PAYLOAD_TOO_LARGE),
-                Some(Err(Broken)) => Progress::Refused(blame(&self.worker, connection)),
+                Some(Err(Broken)) => Progress::Refused(blame(&self.worker, &connection)),
                 None => {
                     exchange.feed_end(End::Complete);
                     Progress::Complete

@@ -73,7 +73,7 @@ async fn respond(
 ) -> Result<(), ()> {
     let method = request.method.clone();
     let source = Source::Plain(Arc::clone(worker), Arc::clone(connection));
-    let answer = request::answer(Arc::clone(worker), Arc::clone(connection), request, source).await;
+    let answer = request::answer(worker, connection, Arc::new(request), source).await;
     let request::Answered { head, mut body } = answer.map_err(drop)?;
     let mut head = head.into_map();
     let silent = has_no_content(&method, head.status());

@@ -1,7 +1,8 @@
 //! The head of a response as most applications give it: text that can be sent as it is.
 //!
-//! It is made of fields whose names are known, each once, with values of ASCII. All other heads, and
-//! those of which something is to be looked up or changed, are maps ([`Response`]).
+//! It is made of fields whose names are known, each once, with values of ASCII, and has the usual
+//! reason. All other heads, and those of which something is to be looked up or changed, are maps
+//! ([`Response`]).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,7 +10,6 @@ use std::rc::Rc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, SERVER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use hyper::ext::ReasonPhrase;
 use rwsgi_core::hash::Seed;
 use rwsgi_protocol::header;
 
@@ -24,14 +24,13 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) enum Head {
     Lines(Lines),
-    Map(Response<()>),
+    Map(Box<Response<()>>),
 }
 
 /// One that can be sent as it is.
 #[derive(Debug)]
 pub(crate) struct Lines {
     pub(crate) status: StatusCode,
-    reason: Option<ReasonPhrase>,
     /// `Name: value` with line ends.
     text: Vec<u8>,
     /// Fields.
@@ -92,11 +91,10 @@ impl Name {
 }
 
 impl Lines {
-    /// Without fields.
-    pub(crate) fn new(status: StatusCode, reason: Option<ReasonPhrase>) -> Self {
+    /// Without fields; the reason is the usual one.
+    pub(crate) fn new(status: StatusCode) -> Self {
         Self {
             status,
-            reason,
             text: Vec::with_capacity(256),
             count: 0,
             length: None,
@@ -153,7 +151,7 @@ impl Lines {
 
     /// All of the head, before a body of `length` bytes, one at least.
     pub(crate) fn encode(&self, length: usize, out: &mut Vec<u8>) {
-        encode::status_line(self.status, self.reason.as_ref(), out);
+        encode::status_line(self.status, None, out);
         out.extend_from_slice(&self.text);
         encode::end(self.length.is_none().then_some(length), self.has_date, out);
     }
@@ -163,14 +161,11 @@ impl Head {
     /// As a map.
     pub(crate) fn into_map(self) -> Response<()> {
         let lines = match self {
-            Self::Map(head) => return head,
+            Self::Map(head) => return *head,
             Self::Lines(lines) => lines,
         };
         let mut head = Response::new(());
         *head.status_mut() = lines.status;
-        if let Some(reason) = lines.reason {
-            head.extensions_mut().insert(reason);
-        }
         for line in lines.text.split_inclusive(|&byte| byte == b'\n') {
             let line = line.trim_ascii_end();
             let end = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
@@ -206,7 +201,7 @@ impl Head {
 
 impl From<Response<()>> for Head {
     fn from(head: Response<()>) -> Self {
-        Self::Map(head)
+        Self::Map(Box::new(head))
     }
 }
 

@@ -37,7 +37,7 @@ struct State {
     /// The head is on its way: it cannot be changed any more.
     sent: bool,
     /// The head of a streamed response goes together with its first chunk.
-    pending: Option<(Response<()>, Payload)>,
+    pending: Option<Box<(Response<()>, Payload)>>,
     framing: Option<Framing>,
     bytes: u64,
     excess: u64,
@@ -175,7 +175,7 @@ impl Reply {
         state.sent = true;
         state.framing = Some(kind);
         if !state.timed_out {
-            state.pending = Some((head, payload));
+            state.pending = Some(Box::new((head, payload)));
         }
     }
 
@@ -230,7 +230,7 @@ impl Reply {
         drop(state);
         let mut put = Ok(Pushed::Taken);
         self.worker.reactor().run_here(|| {
-            if let Some((head, payload)) = pending {
+            if let Some((head, payload)) = pending.map(|pending| *pending) {
                 self.exchange.respond(head, payload);
             }
             if !silent {
@@ -290,7 +290,7 @@ impl Reply {
         state.responded |= pending.is_some();
         drop(state);
         self.worker.reactor().run_here(|| {
-            if let Some((head, payload)) = pending {
+            if let Some((head, payload)) = pending.map(|pending| *pending) {
                 self.exchange.respond(head, payload);
             }
             if complete { self.exchange.finish() } else { self.exchange.abort() }

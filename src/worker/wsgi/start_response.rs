@@ -115,7 +115,8 @@ impl StartResponse {
 fn head(status: &Bound<'_, PyAny>, fields: &Bound<'_, PyAny>) -> PyResult<Head> {
     let (code, reason) = parse_status(status)?;
     if !status_forbids_content(code)
-        && let Some(lines) = lines(Lines::new(code, reason.clone()), fields)
+        && reason.is_none()
+        && let Some(lines) = lines(Lines::new(code), fields)
     {
         return Ok(lines.into());
     }
