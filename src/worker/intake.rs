@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use nix::sys::socket::{MsgFlags, recv};
 use rwsgi_core::config::Http;
+use rwsgi_core::sys;
 use rwsgi_protocol::http1::{Guard, Limits, Position, Refusal, Verdict};
 use rwsgi_reactor::Direction;
 
@@ -17,6 +18,8 @@ use crate::worker::Worker;
 
 /// Bytes read by one system call: as many as hyper takes of a body.
 const READ_SIZE: usize = 64 * 1024;
+/// A request of so many bytes is better received where it stays than copied there.
+const LARGE: usize = 4 * 1024;
 
 thread_local! {
     static BUFFER: std::cell::RefCell<Box<[u8]>> =
@@ -36,6 +39,8 @@ pub(crate) struct Intake {
     /// Somebody has asked for more than was passed, and knows of a refusal.
     told: bool,
     ended: bool,
+    /// The last request was large, so that the next one is likely to be, too.
+    is_large: bool,
     /// Bytes of a body that has no framing of its own (uwsgi) and that nobody has read yet.
     pub(crate) body_left: u64,
     /// Whether the last byte of a request is still in the socket, see `packet`.
@@ -66,6 +71,7 @@ impl Intake {
             refusal: None,
             told: false,
             ended: false,
+            is_large: false,
             body_left: 0,
             is_held: false,
         }
@@ -86,6 +92,7 @@ impl Intake {
         if count > self.passed {
             return None;
         }
+        self.is_large = count >= LARGE;
         if self.start == 0 && count == self.held.len() {
             self.passed = 0;
             return Some(Bytes::from(std::mem::take(&mut self.held)));
@@ -255,12 +262,26 @@ impl Connection {
     }
 
     fn poll_receive(&self, intake: &mut Intake, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        BUFFER.with_borrow_mut(|buffer| {
-            let count = ready!(self.poll_socket(cx, buffer))?;
-            intake.held.extend_from_slice(&buffer[..count]);
-            intake.ended |= count == 0;
-            Poll::Ready(Ok(()))
-        })
+        let held = &mut intake.held;
+        let polled = if intake.is_large {
+            let polled = self.source.poll(Direction::Read, cx, |fd| {
+                let count = sys::receive(fd, held, READ_SIZE)?;
+                Ok((count, count < READ_SIZE))
+            });
+            // Nobody has room while nothing comes.
+            held.shrink_to_fit();
+            polled
+        } else {
+            BUFFER.with_borrow_mut(|buffer| {
+                let polled = self.poll_socket(cx, buffer);
+                if let Poll::Ready(Ok(count)) = polled {
+                    held.extend_from_slice(&buffer[..count]);
+                }
+                polled
+            })
+        };
+        intake.ended |= ready!(polled)? == 0;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_socket(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
