@@ -44,8 +44,12 @@ impl Hasher for Quick {
         for word in words {
             self.fold(u64::from_le_bytes(*word));
         }
+        // Those that are left with some before them, or alone.
+        let rest = match bytes.last_chunk() {
+            Some(last) => u64::from_le_bytes(*last),
+            None => rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+        };
         // The length, too: bytes that are 0 count.
-        let rest = rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
         self.fold(rest ^ (bytes.len() as u64) << 56);
     }
 

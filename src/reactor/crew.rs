@@ -27,7 +27,7 @@ use crate::doors::Doors;
 use crate::ladder::LOOK;
 use crate::lead::{Id, Lead, Word};
 use crate::queue::{Bounds, Queue};
-use crate::reactor::{Reactor, Token};
+use crate::reactor::{Found, Reactor, Token};
 
 /// How often the watcher looks while there is work. A job counts as long after one to two of it.
 const TICK: Duration = Duration::from_millis(2);
@@ -50,9 +50,9 @@ thread_local! {
 /// What the leader does beside polling tasks and running jobs.
 pub trait Duty<J>: Send + Sync {
     /// Time until `on_time` wants to be called; `None`: never.
-    fn timeout(&self) -> Option<Duration>;
+    fn timeout(&self, now: Instant) -> Option<Duration>;
     /// That time has come, or something else has happened.
-    fn on_time(&self);
+    fn on_time(&self, now: Instant);
     /// A watched descriptor is ready. It is called on every turn until that is dealt with.
     fn on_token(&self, token: Token);
     /// Whether newcomers come by this descriptor: then `admit` is called for it, when it is their turn.
@@ -258,7 +258,8 @@ impl<J: Send> Crew<J> {
     /// Leads until the lead is lost, or the end.
     fn lead_as_hand(&self, me: Id, hands: &mut dyn Hands<J>) {
         self.take_in(true);
-        let mut tokens = Vec::new();
+        let mut found = Found::default();
+        let mut now = Instant::now();
         let mut doors = Doors::new(self.duty.is_sole());
         // It is looked soon: what the last leader knew of the doors is forgotten.
         let mut streak = STREAK;
@@ -269,7 +270,9 @@ impl<J: Send> Crew<J> {
             };
             let mut worked = job.is_some();
             if let Some(job) = job {
-                if !self.run(me, hands, job, true) {
+                let leads;
+                (now, leads) = self.run(me, hands, job, true);
+                if !leads {
                     return;
                 }
                 doors.count_job();
@@ -281,8 +284,8 @@ impl<J: Send> Crew<J> {
                 continue;
             }
             let at_most = worked.then_some(Duration::ZERO);
-            hands.wait(&mut || self.turn(&mut tokens, at_most));
-            doors.find(tokens.drain(..));
+            hands.wait(&mut || now = self.turn(&mut found, at_most, now));
+            doors.find(found.tokens.drain(..));
             streak = 0;
         }
     }
@@ -290,21 +293,22 @@ impl<J: Send> Crew<J> {
     /// Leads, without running jobs, until a hand wants to.
     fn lead_as_watcher(&self, jobs_looked: &mut Instant) {
         self.take_in(false);
-        self.jobs().begin(Instant::now());
-        let mut tokens = Vec::new();
-        let mut looked = Instant::now();
+        let mut now = Instant::now();
+        self.jobs().begin(now);
+        let mut found = Found::default();
+        let mut looked = now;
         let mut streak = 0;
         while !self.is_stopped() && !self.wanted.swap(false, SeqCst) {
             let polled = self.reactor.run_one();
             streak = if polled { streak + 1 } else { 0 };
             if !polled {
-                self.turn(&mut tokens, Some(PATIENCE));
+                now = self.turn(&mut found, Some(PATIENCE), now);
             } else if streak == STREAK {
-                self.turn(&mut tokens, Some(Duration::ZERO));
+                now = self.turn(&mut found, Some(Duration::ZERO), now);
                 streak = 0;
             }
             // Doors are not watched; one may have been found ready before.
-            tokens.clear();
+            found.tokens.clear();
             if looked.elapsed() >= PATIENCE {
                 self.look_at_queue();
                 self.duty.overdue();
@@ -328,22 +332,26 @@ impl<J: Send> Crew<J> {
     }
 
     /// Waits for events once, `at_most` that long, and does what they ask for; leaves the doors.
-    fn turn(&self, tokens: &mut Vec<Token>, at_most: Option<Duration>) {
-        let timeout = self.duty.timeout().into_iter().chain(at_most).min();
+    /// `before` is the time of the last turn or job, as it returns that of this one: nothing but tasks
+    /// has been polled since.
+    fn turn(&self, found: &mut Found, at_most: Option<Duration>, before: Instant) -> Instant {
+        let timeout = self.duty.timeout(before).into_iter().chain(at_most).min();
         // An error here (EBADF, EINVAL) cannot come from outside; the next turn is as good as any.
-        let _ = self.reactor.wait(timeout, tokens);
-        self.duty.on_time();
-        tokens.retain(|token| {
+        let _ = self.reactor.wait(timeout, found);
+        let now = Instant::now();
+        self.duty.on_time(now);
+        found.tokens.retain(|token| {
             let is_door = self.duty.is_door(*token);
             if !is_door {
                 self.duty.on_token(*token);
             }
             is_door
         });
+        now
     }
 
-    /// Runs one job; returns whether `me` leads afterwards.
-    fn run(&self, me: Id, hands: &mut dyn Hands<J>, job: J, leads: bool) -> bool {
+    /// Runs one job; returns when it ended, and whether `me` leads afterwards.
+    fn run(&self, me: Id, hands: &mut dyn Hands<J>, job: J, leads: bool) -> (Instant, bool) {
         let watches = self.watches.load(Relaxed);
         if watches {
             COUNTED.set(true);
@@ -361,11 +369,11 @@ impl<J: Send> Crew<J> {
                 self.wake_idle();
             }
         }
-        self.pace.measure(|| hands.run(job));
+        let ended = self.pace.measure(|| hands.run(job));
         if self.watches.load(Relaxed) && COUNTED.replace(false) {
             self.running.fetch_sub(1, SeqCst);
         }
-        leads && self.lead.end_job(me)
+        (ended, leads && self.lead.end_job(me))
     }
 
     /// Takes the lead if it is free, or asks the watcher for it, which gives it soon: when jobs are
@@ -435,19 +443,22 @@ impl Pace {
         self.mean_nanos.load(Relaxed) < TICK.as_nanos() as u64
     }
 
-    fn measure(&self, job: impl FnOnce()) {
+    /// Returns when the job ended.
+    fn measure(&self, job: impl FnOnce()) -> Instant {
         let mean = self.mean_nanos.load(Relaxed);
         let may_block = mean > MAY_BLOCK.as_nanos() as u64;
         let cpu_before = if may_block { thread_cpu() } else { Duration::ZERO };
         let began = Instant::now();
         job();
-        let took = began.elapsed();
+        let ended = Instant::now();
+        let took = ended - began;
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.mean_nanos.store(mean - mean / 8 + nanos / 8, Relaxed);
         let blocks = may_block && thread_cpu().saturating_sub(cpu_before) * 2 < took;
         if blocks != self.blocks.load(Relaxed) {
             self.blocks.store(blocks, Relaxed);
         }
+        ended
     }
 }
 

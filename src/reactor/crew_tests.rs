@@ -12,10 +12,10 @@ struct Looks {
     from_the_start: bool,
 }
 impl Duty<Job> for Looks {
-    fn timeout(&self) -> Option<Duration> {
+    fn timeout(&self, _: Instant) -> Option<Duration> {
         None
     }
-    fn on_time(&self) {}
+    fn on_time(&self, _: Instant) {}
     fn on_token(&self, _: Token) {}
     fn is_door(&self, _: Token) -> bool {
         false

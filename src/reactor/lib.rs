@@ -23,5 +23,5 @@ pub use crew::{Crew, Duty, Hands};
 pub use ladder::{Job, LOOK, Ladder, Reached};
 pub use lead::Id;
 pub use queue::Bounds;
-pub use reactor::{Reactor, Token, yield_now};
+pub use reactor::{Found, Reactor, Token, yield_now};
 pub use source::{Direction, Source};

@@ -27,6 +27,20 @@ const KICK: u64 = u64::MAX;
 /// Events taken by one epoll_wait(2).
 const BATCH: usize = 64;
 
+/// What one look for events has found.
+#[derive(Debug)]
+pub struct Found {
+    events: [EpollEvent; BATCH],
+    /// The watched descriptors that are ready.
+    pub tokens: Vec<Token>,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self { events: [EpollEvent::empty(); BATCH], tokens: Vec::new() }
+    }
+}
+
 /// Readiness of descriptors, and the tasks that wait for it.
 #[derive(Debug)]
 pub struct Reactor {
@@ -132,23 +146,27 @@ impl Reactor {
         }
     }
 
-    /// Waits for events, `timeout` at most, and wakes the tasks that they concern. Appends the
-    /// tokens of watched descriptors to `tokens`.
+    /// Waits for events, `timeout` at most, and wakes the tasks that they concern. Appends to the
+    /// tokens of `found`.
     ///
     /// # Errors
     /// Those of epoll_wait(2), other than EINTR.
-    pub fn wait(&self, timeout: Option<Duration>, tokens: &mut Vec<Token>) -> io::Result<()> {
-        let mut events = [EpollEvent::empty(); BATCH];
+    pub fn wait(&self, timeout: Option<Duration>, found: &mut Found) -> io::Result<()> {
+        let Found { events, tokens } = found;
         self.waiting.store(true, SeqCst);
         let timeout = match timeout {
             _ if !self.ready().is_empty() => EpollTimeout::ZERO,
             None => EpollTimeout::NONE,
             Some(time) => {
-                let millis = time.as_micros().div_ceil(1000).min(i32::MAX as u128);
-                EpollTimeout::try_from(millis as i32).unwrap_or(EpollTimeout::NONE)
+                let part = u64::from(time.subsec_nanos().div_ceil(1_000_000));
+                let millis = time.as_secs().saturating_mul(1000).saturating_add(part);
+                i32::try_from(millis)
+                    .ok()
+                    .and_then(|millis| EpollTimeout::try_from(millis).ok())
+                    .unwrap_or(EpollTimeout::MAX)
             }
         };
-        let count = self.epoll.wait(&mut events, timeout);
+        let count = self.epoll.wait(events, timeout);
         self.waiting.store(false, SeqCst);
         let count = match count {
             Ok(count) => count,

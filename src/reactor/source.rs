@@ -191,6 +191,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::reactor::Found;
 
     #[test]
     fn a_source_can_go_while_its_event_is_delivered() {
@@ -200,7 +201,7 @@ mod tests {
         let (leading, ends) = (Arc::clone(&reactor), Arc::clone(&over));
         let leader = std::thread::spawn(move || {
             while !ends.load(SeqCst) {
-                leading.wait(Some(Duration::from_millis(1)), &mut Vec::new()).unwrap();
+                leading.wait(Some(Duration::from_millis(1)), &mut Found::default()).unwrap();
             }
         });
         let dropping = std::thread::spawn(move || {

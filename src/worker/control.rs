@@ -4,7 +4,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rwsgi_core::config::QueueLimits;
 use rwsgi_core::ipc::{Received, ToWorker};
@@ -34,14 +34,14 @@ pub(crate) struct Post {
 }
 
 impl Duty<Call> for Post {
-    fn timeout(&self) -> Option<Duration> {
-        let timeouts = [self.worker.deadlines.timeout(), self.worker.relay.timeout()];
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        let timeouts = [self.worker.deadlines.timeout(now), self.worker.relay.timeout()];
         timeouts.into_iter().flatten().min()
     }
 
-    fn on_time(&self) {
+    fn on_time(&self, now: Instant) {
         self.worker.relay.on_time();
-        let now = self.worker.deadlines.advance();
+        let now = self.worker.deadlines.advance_to(now);
         if self.worker.deadlines.is_due(now) {
             self.worker.look_at_deadlines(now);
         }

@@ -29,9 +29,19 @@ impl Deadlines {
 
     /// Reads the clock. What else asks for the time until the next reading gets this one.
     pub(crate) fn advance(&self) -> u64 {
-        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(NEVER - 1);
+        self.advance_to(Instant::now())
+    }
+
+    /// The same with a reading that somebody has made.
+    pub(crate) fn advance_to(&self, now: Instant) -> u64 {
+        let now = self.millis(now);
         self.now.store(now, Relaxed);
         now
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.start);
+        since.as_secs() * 1000 + u64::from(since.subsec_millis())
     }
 
     /// The moment `after` now, as a deadline that is looked at in time.
@@ -49,7 +59,8 @@ impl Deadlines {
     }
 
     fn moment(&self, after: Duration) -> u64 {
-        let after = u64::try_from(after.as_millis()).unwrap_or(NEVER / 2);
+        let after =
+            after.as_secs().saturating_mul(1000).saturating_add(after.subsec_millis().into());
         Self::round(self.now.load(Relaxed).saturating_add(after))
     }
 
@@ -66,13 +77,12 @@ impl Deadlines {
     }
 
     /// Time until the next look.
-    pub(crate) fn timeout(&self) -> Option<Duration> {
+    pub(crate) fn timeout(&self, now: Instant) -> Option<Duration> {
         let next = self.next.load(Relaxed);
         if next == NEVER {
             return None;
         }
-        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(0);
-        Some(Duration::from_millis(next.saturating_sub(now)))
+        Some(Duration::from_millis(next.saturating_sub(self.millis(now))))
     }
 
     /// Whether it is time to look; the caller then says by `look_at` when the next time is.
