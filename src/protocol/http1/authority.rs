@@ -9,8 +9,11 @@ use super::refusal::{
 
 /// Checks the value of a Host field (RFC 9112, section 3.2), which may be empty.
 pub(super) fn of_host(value: &[u8]) -> Checked<()> {
-    if byte::span(value, 0, NAME) == value.len() {
-        return Ok(());
+    let end = byte::span(value, 0, NAME);
+    match value.get(end..) {
+        None | Some([]) => return Ok(()),
+        Some([b':', port @ ..]) if end > 0 && port.iter().all(u8::is_ascii_digit) => return Ok(()),
+        Some(_) => {}
     }
     let (host, _) = split(value)?;
     if host.is_empty() { Err(&HOST_EMPTY) } else { Ok(()) }

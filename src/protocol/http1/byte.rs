@@ -1,5 +1,7 @@
 //! What a byte may be part of (RFC 9110, section 5.6; RFC 3986, section 3), and how far such bytes go.
 
+use crate::header::controls;
+
 /// A token (RFC 9110, section 5.6.2).
 pub(super) const TOKEN: u8 = 1;
 /// A path. Wider than RFC 3986 by what clients send unescaped, and not wider than `http::Uri`.
@@ -61,7 +63,7 @@ pub(super) fn span(bytes: &[u8], start: usize, class: u8) -> usize {
 pub(super) fn span_token(bytes: &[u8], start: usize) -> usize {
     let mut at = start;
     while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        match first_of_no_name(u64::from_le_bytes(*word)) {
+        match first(outside_of_names(u64::from_le_bytes(*word))) {
             None => at += 8,
             Some(offset) if is(word[offset], TOKEN) => at += offset + 1,
             Some(offset) => return at + offset,
@@ -70,18 +72,21 @@ pub(super) fn span_token(bytes: &[u8], start: usize) -> usize {
     span(bytes, at, TOKEN)
 }
 
-const ONES: u64 = u64::MAX / 255;
-const HIGHS: u64 = ONES << 7;
+/// The lowest byte that is flagged by its highest bit.
+fn first(flags: u64) -> Option<usize> {
+    (flags != 0).then(|| flags.trailing_zeros() as usize / 8)
+}
 
-/// The lowest byte that is neither a letter nor a hyphen. Sums of seven bits have no carry.
-fn first_of_no_name(word: u64) -> Option<usize> {
+/// Flags the bytes that are neither letters nor hyphens. Sums of seven bits have no carry.
+fn outside_of_names(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
     let low = word & !HIGHS;
     let lower = low | ONES * 0x20;
     let from_a = lower + ONES * (0x80 - 0x61);
     let beyond_z = lower + ONES * (0x80 - 0x7b);
     let no_hyphen = (low ^ ONES * 0x2d) + ONES * 0x7f;
-    let flags = (((!from_a | beyond_z) & no_hyphen) | word) & HIGHS;
-    (flags != 0).then(|| flags.trailing_zeros() as usize / 8)
+    (((!from_a | beyond_z) & no_hyphen) | word) & HIGHS
 }
 
 /// Bytes that are looked at together, without a branch: the compiler takes 16 or more for one.
@@ -97,23 +102,13 @@ pub(super) fn span_value(bytes: &[u8], start: usize) -> usize {
         at += BLOCK;
     }
     while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        match first_control(u64::from_le_bytes(*word)) {
+        match first(controls(u64::from_le_bytes(*word))) {
             None => at += 8,
             Some(offset) if word[offset] == b'\t' => at += offset + 1,
             Some(offset) => return at + offset,
         }
     }
     span(bytes, at, VALUE)
-}
-
-/// The lowest byte that is below 0x20, or 0x7f. A borrow can flag a byte in error only above one
-/// that is flagged rightly, so the lowest flag is true.
-fn first_control(word: u64) -> Option<usize> {
-    let low = word.wrapping_sub(ONES * 0x20) & !word;
-    let delete = word ^ (ONES * 0x7f);
-    let delete = delete.wrapping_sub(ONES) & !delete;
-    let flags = (low | delete) & HIGHS;
-    (flags != 0).then(|| flags.trailing_zeros() as usize / 8)
 }
 
 #[cfg(test)]

@@ -125,19 +125,25 @@ impl<'py> Last<'py> {
         Self { value: None, misses: if is_secret { TRIES } else { 0 } }
     }
 
-    fn string(&mut self, py: Python<'py>, value: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    fn set(
+        &mut self,
+        environ: &Bound<'py, PyDict>,
+        key: &Bound<'py, PyString>,
+        value: &[u8],
+    ) -> PyResult<()> {
         if let Some((known, string)) = &self.value
             && **known == *value
         {
             self.misses = 0;
-            return Ok(string.clone());
+            return environ.set_item(key, string);
         }
-        let string = latin1(py, value)?;
+        let string = latin1(environ.py(), value)?;
+        environ.set_item(key, &string)?;
         if self.misses < TRIES && value.len() <= LONGEST {
             self.misses += 1;
-            self.value = Some((value.into(), string.clone()));
+            self.value = Some((value.into(), string));
         }
-        Ok(string)
+        Ok(())
     }
 }
 
@@ -365,7 +371,7 @@ impl<'py> Environ<'py> {
         let mut length = environ.len();
         for (name, value) in head.fields() {
             if let Some((Key::Plain(key), last)) = self.keys.get_mut(name) {
-                environ.set_item(&*key, last.string(self.py, value)?)?;
+                last.set(environ, key, value)?;
                 length += 1;
             } else if let Some(key) = self.key_of(call, name) {
                 environ.set_item(key, latin1(self.py, value)?)?;
