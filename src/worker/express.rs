@@ -85,7 +85,8 @@ impl Connection {
     /// Takes the request whose head is there, if it is common and its body there as a whole.
     fn take_common(&self, worker: &Worker) -> Option<Common> {
         let mut intake = self.intake();
-        let outline = Outline::of(intake.passed())?;
+        let notes = intake.take_notes()?;
+        let outline = Outline::of(intake.passed(), notes)?;
         let (start, length) = (outline.head, outline.length()?);
         let text = intake.take(length)?;
         // While the intake is locked: nobody may take the connection for idle.

@@ -10,7 +10,7 @@ use http::StatusCode;
 use nix::sys::socket::{MsgFlags, recv};
 use rwsgi_core::config::Http;
 use rwsgi_core::sys;
-use rwsgi_protocol::http1::{Guard, Limits, Position, Refusal, Verdict};
+use rwsgi_protocol::http1::{Guard, Limits, Notes, Position, Refusal, Verdict};
 use rwsgi_reactor::Direction;
 
 use crate::connection::{Connection, Phase};
@@ -35,6 +35,10 @@ pub(crate) struct Intake {
     start: usize,
     /// How much of it the guard has passed.
     passed: usize,
+    /// What it has noted of the head that it looks at, or looked at last.
+    notes: Notes,
+    /// That is the one at the beginning of what has passed.
+    is_noted: bool,
     refusal: Option<Refused>,
     /// Somebody has asked for more than was passed, and knows of a refusal.
     told: bool,
@@ -68,6 +72,8 @@ impl Intake {
             held: Vec::new(),
             start: 0,
             passed: 0,
+            notes: Notes::default(),
+            is_noted: false,
             refusal: None,
             told: false,
             ended: false,
@@ -87,6 +93,11 @@ impl Intake {
         &self.held[self.start..self.start + self.passed]
     }
 
+    /// Takes what the guard has noted of the head that those begin with.
+    pub(crate) fn take_notes(&mut self) -> Option<Notes> {
+        std::mem::take(&mut self.is_noted).then(|| std::mem::take(&mut self.notes))
+    }
+
     /// Takes that many of those, if there are so many.
     pub(crate) fn take(&mut self, count: usize) -> Option<Bytes> {
         if count > self.passed {
@@ -104,6 +115,7 @@ impl Intake {
 
     /// Removes bytes from the front.
     pub(crate) fn consume(&mut self, count: usize) {
+        self.take_notes();
         self.start += count;
         self.passed = self.passed.saturating_sub(count);
         if self.start >= self.held.len() {
@@ -124,6 +136,7 @@ impl Intake {
 
     /// Takes back what was passed on and has not been used.
     pub(crate) fn give_back(&mut self, bytes: &[u8]) {
+        self.take_notes();
         self.held.splice(self.start..self.start, bytes.iter().copied());
         self.passed += bytes.len();
     }
@@ -185,28 +198,29 @@ impl Intake {
         self.refusal.is_some() || self.ended
     }
 
-    /// Has the guard look at what is new.
+    /// Has the guard look at what is new, but at no other request before one that has passed.
     fn judge(&mut self) {
-        while self.refusal.is_none() {
+        while self.refusal.is_none() && (self.passed == 0 || self.is_in_body()) {
             let from = self.start + self.passed;
             if from >= self.held.len() {
                 return;
             }
-            let verdict = self.guard.inspect(&mut self.held[from..]);
+            let begins = !self.is_in_body();
+            let verdict = self.guard.inspect(&mut self.held[from..], &mut self.notes);
             if !self.apply(verdict) {
                 return;
             }
+            self.is_noted |= begins && self.passed > 0;
         }
     }
 
     /// Does as the guard says about the bytes after those that have passed; `false` when it has to
     /// see more of them.
     fn apply(&mut self, verdict: Verdict) -> bool {
-        let from = self.start + self.passed;
         match verdict {
             Verdict::Pass(count) => self.passed += count,
-            Verdict::Skip(count) if self.passed == 0 => self.consume(count),
-            Verdict::Skip(count) => drop(self.held.drain(from..from + count)),
+            // Nothing has passed, or it would not have been looked at.
+            Verdict::Skip(count) => self.consume(count),
             Verdict::More => return false,
             Verdict::Refuse(refusal) => self.refuse(refusal),
         }
@@ -361,8 +375,10 @@ impl Connection {
                 return Poll::Ready(Ok(0));
             }
             let bytes = &mut buffer[..count];
-            let direct = match intake.guard.inspect(bytes) {
+            let Intake { guard, notes, .. } = intake;
+            let direct = match guard.inspect(bytes, notes) {
                 Verdict::Pass(passed) if passed <= room => {
+                    intake.notes = Notes::default();
                     put(&bytes[..passed]);
                     intake.held.extend_from_slice(&bytes[passed..]);
                     passed

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use http::{Method, Uri};
 pub use rwsgi_protocol::http1::Position;
-use rwsgi_protocol::http1::{Guard, Limits, Outline, Refusal, Verdict};
+use rwsgi_protocol::http1::{Guard, Limits, Notes, Outline, Refusal, Verdict};
 
 /// Small, so that they are met.
 pub const LIMITS: Limits = Limits { head: 1024, fields: 16 };
@@ -30,7 +30,7 @@ pub fn send<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Fate, Vec<Range<usiz
         buffer.extend_from_slice(piece);
         loop {
             let before = guard.position();
-            match guard.inspect(&mut buffer) {
+            match guard.inspect(&mut buffer, &mut Notes::default()) {
                 Verdict::Pass(count) => {
                     assert!(count > 0);
                     if before != Position::Body {
@@ -60,7 +60,9 @@ pub fn parse(head: &[u8]) -> (Method, Uri) {
     let mut fields = [httparse::EMPTY_HEADER; LIMITS.fields];
     let mut request = httparse::Request::new(&mut fields);
     assert_eq!(request.parse(head), Ok(httparse::Status::Complete(head.len())));
-    if let Some(outline) = Outline::of(head) {
+    let (mut again, mut notes) = (head.to_vec(), Notes::default());
+    Guard::new(LIMITS).inspect(&mut again, &mut notes);
+    if let Some(outline) = Outline::of(head, notes) {
         // The express way reads it as hyper does.
         let (length, closes) = (outline.head, outline.closes);
         let (method, ours) = outline.fill(head.to_vec().into());

@@ -165,7 +165,7 @@ fn extension(spot: Spot, byte: u8) -> Checked<Part> {
 fn trailers(section: &mut Section, bytes: &[u8], limits: Limits) -> Checked<Progress> {
     let limit = limits.head.min(TRAILERS_LIMIT);
     let within = &bytes[..bytes.len().min(limit)];
-    let end = section.scan(within, limits.fields, |name, _| match name {
+    let end = section.scan(within, limits.fields, |name, _, _| match name {
         Name::Other => Ok(()),
         Name::Host | Name::ContentLength | Name::TransferEncoding => Err(&TRAILER),
     })?;

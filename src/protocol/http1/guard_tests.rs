@@ -41,7 +41,7 @@ pub(super) fn send<'a>(limits: Limits, pieces: impl IntoIterator<Item = &'a [u8]
         buffer.extend_from_slice(piece);
         loop {
             let before = guard.position();
-            match guard.inspect(&mut buffer) {
+            match guard.inspect(&mut buffer, &mut Notes::default()) {
                 Verdict::Pass(count) => {
                     assert!(count > 0 && count <= buffer.len());
                     if before != Position::Body {
@@ -96,23 +96,28 @@ fn a_head_passes_in_one_piece_and_a_body_as_it_comes() {
     let mut guard = Guard::new(LIMITS);
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n";
     for end in 0..head.len() {
-        assert_eq!(guard.inspect(&mut head[..end].to_vec()), Verdict::More);
+        assert_eq!(guard.inspect(&mut head[..end].to_vec(), &mut Notes::default()), Verdict::More);
         assert_eq!(guard.position() == Position::Between, end == 0);
     }
-    assert_eq!(guard.inspect(&mut head.to_vec()), Verdict::Pass(head.len()));
+    assert_eq!(guard.inspect(&mut head.to_vec(), &mut Notes::default()), Verdict::Pass(head.len()));
     assert_eq!(guard.position(), Position::Body);
-    assert_eq!(guard.inspect(&mut b"ab".to_vec()), Verdict::Pass(2));
+    assert_eq!(guard.inspect(&mut b"ab".to_vec(), &mut Notes::default()), Verdict::Pass(2));
     assert_eq!(guard.position(), Position::Body);
-    assert_eq!(guard.inspect(&mut b"cdGET".to_vec()), Verdict::Pass(2));
+    assert_eq!(guard.inspect(&mut b"cdGET".to_vec(), &mut Notes::default()), Verdict::Pass(2));
     assert_eq!(guard.position(), Position::Head);
 }
 
 #[test]
-fn all_that_is_complete_passes_at_once() {
-    let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab";
-    let several = [request, &post("1\r\na\r\n0\r\nX: y\r\n\r\n"), &get("A: b"), "GET /"].concat();
-    let complete = several.len() - "GET /".len();
-    assert_eq!(Guard::new(LIMITS).inspect(&mut several.into_bytes()), Verdict::Pass(complete));
+fn a_message_that_is_complete_passes_at_once_and_alone() {
+    let whole = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab".to_owned();
+    let several = [whole, post("1\r\na\r\n0\r\nX: y\r\n\r\n"), get("A: b")];
+    let mut bytes = [several.concat().as_bytes(), b"GET /"].concat();
+    let (mut guard, mut notes) = (Guard::new(LIMITS), Notes::default());
+    for message in several {
+        assert_eq!(guard.inspect(&mut bytes, &mut notes), Verdict::Pass(message.len()));
+        bytes.drain(..message.len());
+    }
+    assert_eq!(guard.inspect(&mut bytes, &mut notes), Verdict::More);
 }
 
 #[test]
@@ -120,9 +125,12 @@ fn what_is_right_passes_before_what_is_wrong_is_refused() {
     let mut guard = Guard::new(LIMITS);
     let right = get("A: b");
     let mut bytes = [right.as_bytes(), b"\0"].concat();
-    assert_eq!(guard.inspect(&mut bytes), Verdict::Pass(right.len()));
+    assert_eq!(guard.inspect(&mut bytes, &mut Notes::default()), Verdict::Pass(right.len()));
     for rest in [&b"\0"[..], b"", right.as_bytes()] {
-        assert_eq!(guard.inspect(&mut rest.to_vec()), Verdict::Refuse(METHOD));
+        assert_eq!(
+            guard.inspect(&mut rest.to_vec(), &mut Notes::default()),
+            Verdict::Refuse(METHOD)
+        );
     }
     assert_eq!(guard.position(), Position::Head);
 }
@@ -154,32 +162,38 @@ fn bytes_that_were_looked_at_are_not_looked_at_again() {
     for piece in ["GE", "T", " /pa", "th?que", "ry HTTP/1.1\r\nHost: a\r\nNa", "me: val", "ue\r\n"]
     {
         bytes.extend_from_slice(piece.as_bytes());
-        assert_eq!(guard.inspect(&mut bytes), Verdict::More);
+        assert_eq!(guard.inspect(&mut bytes, &mut Notes::default()), Verdict::More);
     }
     bytes.fill(0);
     bytes.extend_from_slice(b"\r\n");
-    assert_eq!(guard.inspect(&mut bytes), Verdict::Pass(bytes.len()));
+    assert_eq!(guard.inspect(&mut bytes, &mut Notes::default()), Verdict::Pass(bytes.len()));
 }
 
 #[test]
 fn a_chunk_line_is_held_until_it_is_complete_and_looked_at_once() {
     let mut guard = Guard::new(LIMITS);
     let head = post("");
-    assert_eq!(guard.inspect(&mut head.clone().into_bytes()), Verdict::Pass(head.len()));
+    assert_eq!(
+        guard.inspect(&mut head.clone().into_bytes(), &mut Notes::default()),
+        Verdict::Pass(head.len())
+    );
     let mut line = Vec::new();
     for piece in ["1", ";na", "me=\"val", "ue\"\r"] {
         line.extend_from_slice(piece.as_bytes());
-        assert_eq!(guard.inspect(&mut line), Verdict::More);
+        assert_eq!(guard.inspect(&mut line, &mut Notes::default()), Verdict::More);
     }
     line.fill(0);
     line.push(b'\n');
-    assert_eq!(guard.inspect(&mut line), Verdict::Pass(line.len()));
-    assert_eq!(guard.inspect(&mut b"x".to_vec()), Verdict::Pass(1));
-    assert_eq!(guard.inspect(&mut b"\r".to_vec()), Verdict::More);
-    assert_eq!(guard.inspect(&mut b"\r\n0\r\n".to_vec()), Verdict::Pass(5));
+    assert_eq!(guard.inspect(&mut line, &mut Notes::default()), Verdict::Pass(line.len()));
+    assert_eq!(guard.inspect(&mut b"x".to_vec(), &mut Notes::default()), Verdict::Pass(1));
+    assert_eq!(guard.inspect(&mut b"\r".to_vec(), &mut Notes::default()), Verdict::More);
+    assert_eq!(guard.inspect(&mut b"\r\n0\r\n".to_vec(), &mut Notes::default()), Verdict::Pass(5));
     assert_eq!(guard.position(), Position::Body);
-    assert_eq!(guard.inspect(&mut b"X: y\r\n".to_vec()), Verdict::More);
-    assert_eq!(guard.inspect(&mut b"X: y\r\n\r\n".to_vec()), Verdict::Pass(8));
+    assert_eq!(guard.inspect(&mut b"X: y\r\n".to_vec(), &mut Notes::default()), Verdict::More);
+    assert_eq!(
+        guard.inspect(&mut b"X: y\r\n\r\n".to_vec(), &mut Notes::default()),
+        Verdict::Pass(8)
+    );
     assert_eq!(guard.position(), Position::Between);
 }
 
@@ -209,9 +223,12 @@ fn a_few_empty_lines_before_a_request_are_dropped() {
     refuses(&"\r\n".repeat(9), &EMPTY_LINES);
     refuses("\n", &BARE_LF);
     refuses("\rG", &BARE_CR);
-    assert_eq!(Guard::new(LIMITS).inspect(&mut b"\r\nGET".to_vec()), Verdict::Skip(2));
+    assert_eq!(
+        Guard::new(LIMITS).inspect(&mut b"\r\nGET".to_vec(), &mut Notes::default()),
+        Verdict::Skip(2)
+    );
     let mut guard = Guard::new(LIMITS);
-    assert_eq!(guard.inspect(&mut b"\r".to_vec()), Verdict::More);
+    assert_eq!(guard.inspect(&mut b"\r".to_vec(), &mut Notes::default()), Verdict::More);
     assert_eq!(guard.position(), Position::Between);
 }
 

@@ -1,15 +1,13 @@
 //! A request's head as it came: text, and where its parts are.
 //!
-//! [`Outline::of`] finds them in what the [`Guard`](super::Guard) has passed, so it checks nothing: it
+//! The [`Guard`](super::Guard) notes where fields are ([`Notes`]). So [`Outline::of`] checks nothing: it
 //! says which requests are common, and where their bytes are. All others are read by hyper, and
 //! become such a text again ([`RequestHead::of_parts`]).
 
+use crate::header::number;
 use bytes::Bytes;
 use http::header::EXPECT;
 use http::{HeaderName, Method, Version, request};
-use memchr::memchr;
-
-use crate::header::number;
 
 /// The line of a common request from the space behind the target on.
 const LINE_END: &[u8] = b" HTTP/1.1\r\n";
@@ -39,6 +37,30 @@ struct Span {
 struct Field {
     name: Span,
     value: Span,
+}
+
+/// Where the fields of a head are, values with the blanks around them.
+#[derive(Debug, Default)]
+pub struct Notes {
+    fields: Vec<Field>,
+    /// Where the next line begins.
+    next: usize,
+}
+
+impl Notes {
+    /// A head whose fields begin at `next`.
+    pub(super) fn begin(&mut self, next: usize) {
+        self.fields.clear();
+        self.fields.reserve(16);
+        self.next = next;
+    }
+
+    /// The next field, with a value of `length` bytes at `value`, behind the colon.
+    pub(super) fn add(&mut self, value: usize, length: usize) {
+        let end = value + length;
+        self.fields.push(Field { name: span(self.next, value - 1), value: span(value, end) });
+        self.next = end + 2;
+    }
 }
 
 /// Where the parts of a common request are: of HTTP/1.1, for a path, with a body of known length, and
@@ -81,9 +103,9 @@ fn span(start: usize, end: usize) -> Span {
 }
 
 impl Outline {
-    /// The first request in `passed`, which the guard has passed and which begins with a head; `None`
-    /// if it is not a common one.
-    pub fn of(passed: &[u8]) -> Option<Self> {
+    /// The request at the beginning of `passed`, which the guard has passed, with what it has noted of
+    /// its head; `None` if it is not a common one.
+    pub fn of(passed: &[u8], notes: Notes) -> Option<Self> {
         let space = passed.iter().position(|&byte| byte == b' ')?;
         let method = Method::from_bytes(&passed[..space]).ok()?;
         if method == Method::HEAD || method == Method::CONNECT {
@@ -97,49 +119,18 @@ impl Outline {
         }
         let mut outline = Self {
             method,
-            head: end + LINE_END.len(),
+            head: notes.next + 2,
             body: 0,
             closes: false,
             target: span(start, end),
-            fields: Vec::with_capacity(16),
+            fields: notes.fields,
         };
-        loop {
-            match passed.get(outline.head..)? {
-                [b'\r', ..] => {
-                    outline.head += 2;
-                    return Some(outline);
-                }
-                line => outline.field(passed, line)?,
-            }
+        let Self { fields, body, closes, .. } = &mut outline;
+        for field in fields {
+            field.value = field.value.trim(passed);
+            look_at(field.name.of(passed), field.value.of(passed), body, closes)?;
         }
-    }
-
-    /// The field in `line`; `None` if it makes the request an uncommon one.
-    fn field(&mut self, passed: &[u8], line: &[u8]) -> Option<()> {
-        let colon = memchr(b':', line)?;
-        let end = colon + memchr(b'\r', &line[colon..])?;
-        let at = self.head;
-        let field = Field {
-            name: span(at, at + colon),
-            value: span(at + colon + 1, at + end).trim(passed),
-        };
-        let (name, value) = (&line[..colon], field.value.of(passed));
-        match colon {
-            6 if name.eq_ignore_ascii_case(b"expect") => return None,
-            7 if name.eq_ignore_ascii_case(b"upgrade") => return None,
-            10 if name.eq_ignore_ascii_case(b"connection") => {
-                self.closes |= value.eq_ignore_ascii_case(b"close");
-                if !self.closes && !value.eq_ignore_ascii_case(b"keep-alive") {
-                    return None;
-                }
-            }
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.body = number(value)?,
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => return None,
-            _ => {}
-        }
-        self.head += end + 2;
-        self.fields.push(field);
-        Some(())
+        Some(outline)
     }
 
     /// Bytes of head and body; `None` if that is more than there can be.
@@ -153,6 +144,25 @@ impl Outline {
         let head =
             RequestHead { text, target, authority: None, is_1_0: false, expects: false, fields };
         (method, head)
+    }
+}
+
+/// Takes note of a field that says where a request or its connection ends; `None` if it makes the
+/// request an uncommon one.
+fn look_at(name: &[u8], value: &[u8], body: &mut u64, closes: &mut bool) -> Option<()> {
+    match name.len() {
+        6 if name.eq_ignore_ascii_case(b"expect") => None,
+        7 if name.eq_ignore_ascii_case(b"upgrade") => None,
+        10 if name.eq_ignore_ascii_case(b"connection") => {
+            *closes |= value.eq_ignore_ascii_case(b"close");
+            (*closes || value.eq_ignore_ascii_case(b"keep-alive")).then_some(())
+        }
+        14 if name.eq_ignore_ascii_case(b"content-length") => {
+            *body = number(value)?;
+            Some(())
+        }
+        17 if name.eq_ignore_ascii_case(b"transfer-encoding") => None,
+        _ => Some(()),
     }
 }
 
@@ -239,7 +249,12 @@ mod tests {
     use super::*;
 
     fn outline(text: &str) -> Option<Outline> {
-        Outline::of(text.as_bytes())
+        let (mut bytes, mut notes) = (text.as_bytes().to_vec(), Notes::default());
+        let mut guard = Guard::new(Limits { head: 4096, fields: 16 });
+        match guard.inspect(&mut bytes, &mut notes) {
+            Verdict::Pass(count) => Outline::of(&bytes[..count], notes),
+            verdict => panic!("{text}: {verdict:?}"),
+        }
     }
 
     fn get(fields: &str) -> String {
@@ -308,9 +323,10 @@ mod tests {
             text in "(GET|POST|x) /[!-~]{0,9} HTTP/1.1\r\nHost: a\r\n([A-Za-z:-]{1,12}:[ \t]{0,2}[ -~\u{e4}]{0,40}[ \t]?\r\n){0,6}\r\n"
         ) {
             let mut bytes = text.into_bytes();
-            let mut guard = Guard::new(Limits { head: 4096, fields: 16 });
-            let passed = matches!(guard.inspect(&mut bytes), Verdict::Pass(count) if count == bytes.len());
-            if let (true, Some(outline)) = (passed, Outline::of(&bytes)) {
+            let (mut guard, mut notes) = (Guard::new(Limits { head: 4096, fields: 16 }), Notes::default());
+            let verdict = guard.inspect(&mut bytes, &mut notes);
+            let passed = matches!(verdict, Verdict::Pass(count) if count == bytes.len());
+            if let (true, Some(outline)) = (passed, Outline::of(&bytes, notes)) {
                 let mut fields = [httparse::EMPTY_HEADER; 16];
                 let mut request = httparse::Request::new(&mut fields);
                 let length = outline.head;

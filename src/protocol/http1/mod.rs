@@ -17,7 +17,7 @@ mod line;
 mod refusal;
 mod section;
 
-pub use head::{Outline, RequestHead};
+pub use head::{Notes, Outline, RequestHead};
 pub use refusal::Refusal;
 
 use chunk::{Chunks, Progress};
@@ -44,7 +44,7 @@ pub struct Limits {
 /// What is to be done with the bytes that have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// So many may go on. A head goes on in one piece.
+    /// So many may go on, of one message at most. A head goes on in one piece.
     Pass(usize),
     /// So many are to be dropped: empty lines before a request line (RFC 9112, section 2.2).
     Skip(usize),
@@ -106,18 +106,18 @@ impl Guard {
 
     /// Judges `bytes`, which are all that have come and were neither passed nor skipped. The digit
     /// of a minor version above 1 becomes 1, for it has to be understood as that and hyper does not
-    /// (RFC 9110, section 2.5).
-    pub fn inspect(&mut self, bytes: &mut [u8]) -> Verdict {
+    /// (RFC 9110, section 2.5). Of a head `notes` are made, which have to be the same until it has
+    /// passed.
+    pub fn inspect(&mut self, bytes: &mut [u8], notes: &mut Notes) -> Verdict {
         let mut passed = 0;
         loop {
-            let rest = &mut bytes[passed..];
-            let step = if passed > 0 && self.is_empty_line(rest) {
-                Ok(Step::More)
-            } else {
-                self.step(rest)
-            };
-            match step {
-                Ok(Step::Pass(count)) => passed += count,
+            match self.step(&mut bytes[passed..], notes) {
+                Ok(Step::Pass(count)) => {
+                    passed += count;
+                    if self.position() == Position::Between {
+                        return Verdict::Pass(passed);
+                    }
+                }
                 Ok(Step::Skip(count)) => return Verdict::Skip(count),
                 Ok(Step::More) if passed > 0 => return Verdict::Pass(passed),
                 Ok(Step::More) => return Verdict::More,
@@ -142,17 +142,12 @@ impl Guard {
         }
     }
 
-    /// Whether an empty line comes next where it can be skipped: what is before it goes on first.
-    fn is_empty_line(&self, bytes: &[u8]) -> bool {
-        matches!(self.phase, Phase::Between { .. }) && bytes.first() == Some(&b'\r')
-    }
-
-    fn step(&mut self, bytes: &mut [u8]) -> Checked<Step> {
+    fn step(&mut self, bytes: &mut [u8], notes: &mut Notes) -> Checked<Step> {
         match &mut self.phase {
             Phase::Refused(refusal, _) => Err(refusal),
             _ if bytes.is_empty() => Ok(Step::More),
-            Phase::Between { .. } => self.between(bytes),
-            Phase::Line(_) | Phase::Fields(..) => self.head(bytes),
+            Phase::Between { .. } => self.between(bytes, notes),
+            Phase::Line(_) | Phase::Fields(..) => self.head(bytes, notes),
             Phase::Length(rest) => {
                 let count = usize::try_from(*rest).unwrap_or(usize::MAX).min(bytes.len());
                 *rest -= count as u64;
@@ -172,7 +167,7 @@ impl Guard {
         }
     }
 
-    fn between(&mut self, bytes: &mut [u8]) -> Checked<Step> {
+    fn between(&mut self, bytes: &mut [u8], notes: &mut Notes) -> Checked<Step> {
         match bytes {
             [b'\r', b'\n', ..] => self.empty_lines(bytes),
             [b'\r'] => Ok(Step::More),
@@ -180,7 +175,7 @@ impl Guard {
             [b'\n', ..] => Err(&BARE_LF),
             _ => {
                 self.phase = Phase::Line(Line::new());
-                self.head(bytes)
+                self.head(bytes, notes)
             }
         }
     }
@@ -195,7 +190,7 @@ impl Guard {
         if count == 0 { Err(&EMPTY_LINES) } else { Ok(Step::Skip(count)) }
     }
 
-    fn head(&mut self, bytes: &mut [u8]) -> Checked<Step> {
+    fn head(&mut self, bytes: &mut [u8], notes: &mut Notes) -> Checked<Step> {
         let is_over = bytes.len() > self.limits.head;
         let bytes = if is_over { &mut bytes[..self.limits.head] } else { bytes };
         if let Phase::Line(line) = &mut self.phase {
@@ -203,14 +198,17 @@ impl Guard {
                 Some(line) => {
                     let (section, framing) = (Section::new(line.end), Framing::new(line.is_1_1));
                     self.phase = Phase::Fields(section, framing);
+                    notes.begin(line.end);
                 }
                 None if is_over => return Err(&LINE_LENGTH),
                 None => return Ok(Step::More),
             }
         }
         let Phase::Fields(section, framing) = &mut self.phase else { return Ok(Step::More) };
-        let end =
-            section.scan(bytes, self.limits.fields, |name, value| framing.field(name, value))?;
+        let end = section.scan(bytes, self.limits.fields, |name, at, value| {
+            notes.add(at, value.len());
+            framing.field(name, value)
+        })?;
         match end {
             Some(end) => {
                 self.phase = match framing.body()? {

@@ -53,13 +53,14 @@ impl Section {
         Self { at, start: at, count: 0, part: Part::Line }
     }
 
-    /// Looks at what has come of the section, and shows each field to `check`. Gives the section's
-    /// end, behind its empty line; `None` while that has not come.
+    /// Looks at what has come of the section, and shows each field to `check`: what it is, where its
+    /// value begins, and the value. Gives the section's end, behind its empty line; `None` while that
+    /// has not come.
     pub(super) fn scan(
         &mut self,
         bytes: &[u8],
         limit: usize,
-        mut check: impl FnMut(Name, &[u8]) -> Checked<()>,
+        mut check: impl FnMut(Name, usize, &[u8]) -> Checked<()>,
     ) -> Checked<Option<usize>> {
         loop {
             let part = match self.part {
@@ -69,7 +70,7 @@ impl Section {
                     Some([first, ..]) => Some(self.line(*first, limit)?),
                 },
                 Part::Name => self.name(bytes)?,
-                Part::Value(name) => self.value(bytes, |value| check(name, value))?,
+                Part::Value(name) => self.value(bytes, |at, value| check(name, at, value))?,
             };
             match part {
                 Some(part) => self.part = part,
@@ -113,12 +114,12 @@ impl Section {
     fn value(
         &mut self,
         bytes: &[u8],
-        check: impl FnOnce(&[u8]) -> Checked<()>,
+        check: impl FnOnce(usize, &[u8]) -> Checked<()>,
     ) -> Checked<Option<Part>> {
         self.at = byte::span_value(bytes, self.at);
         match &bytes[self.at..] {
             [b'\r', b'\n', ..] => {
-                check(&bytes[self.start..self.at])?;
+                check(self.start, &bytes[self.start..self.at])?;
                 self.at += 2;
                 Ok(Some(Part::Line))
             }
