@@ -84,9 +84,9 @@ impl<'a> Entries<'a> {
     }
 
     /// A thread begins a request.
-    pub(crate) fn begin(self, thread: u16, id: &RequestId, method: &str, path: &str) {
+    pub(crate) fn begin(self, thread: u16, id: &RequestId, method: &str, path: impl AsRef<[u8]>) {
         if let Some(entry) = self.entry(thread) {
-            entry.begin(id, method.as_bytes(), path.as_bytes());
+            entry.begin(id, method.as_bytes(), path.as_ref());
         }
     }
 

@@ -192,7 +192,7 @@ impl Slot {
 
     /// Thread `thread` (1 or more) calls the application for a request. A few stores: no system call,
     /// no allocation.
-    pub fn begin_request(&self, thread: u16, id: &RequestId, method: &str, path: &str) {
+    pub fn begin_request(&self, thread: u16, id: &RequestId, method: &str, path: impl AsRef<[u8]>) {
         self.entries().begin(thread, id, method, path);
         self.word(RUNNING).fetch_add(1, SeqCst);
     }

@@ -133,15 +133,23 @@ impl Request {
         }
     }
 
-    /// The target without its query, for messages.
-    pub fn path(&self) -> Cow<'_, str> {
+    /// The target without its query.
+    pub fn path_bytes(&self) -> Cow<'_, [u8]> {
         match &self.head {
-            Head::Http(head) => String::from_utf8_lossy(head.path_and_query().0),
+            Head::Http(head) => Cow::Borrowed(head.path_and_query().0),
             Head::Uwsgi { vars, .. } => {
                 let uri = vars.uri();
                 let path = uri.split(|&byte| byte == b'?').next().unwrap_or_default();
-                Cow::Owned(String::from_utf8_lossy(path).into_owned())
+                Cow::Owned(path.to_vec())
             }
+        }
+    }
+
+    /// The same for messages.
+    pub fn path(&self) -> Cow<'_, str> {
+        match self.path_bytes() {
+            Cow::Borrowed(path) => String::from_utf8_lossy(path),
+            Cow::Owned(path) => Cow::Owned(String::from_utf8_lossy(&path).into_owned()),
         }
     }
 

@@ -335,7 +335,10 @@ impl<J: Send> Crew<J> {
     /// `before` is the time of the last turn or job, as it returns that of this one: nothing but tasks
     /// has been polled since.
     fn turn(&self, found: &mut Found, at_most: Option<Duration>, before: Instant) -> Instant {
-        let timeout = self.duty.timeout(before).into_iter().chain(at_most).min();
+        let timeout = match (self.duty.timeout(before), at_most) {
+            (Some(due), Some(at_most)) => Some(due.min(at_most)),
+            (due, at_most) => due.or(at_most),
+        };
         // An error here (EBADF, EINVAL) cannot come from outside; the next turn is as good as any.
         let _ = self.reactor.wait(timeout, found);
         let now = Instant::now();

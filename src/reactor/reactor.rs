@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub struct Reactor {
     kick: EventFd,
     sources: Mutex<Slab<Arc<Entry>>>,
     ready: Mutex<VecDeque<Runnable>>,
+    /// Whether there are any, without a lock; `wait` does not rely on it.
+    any_ready: AtomicBool,
     /// The leader is in epoll_wait(2), or about to be: who adds to `ready` has to kick it.
     waiting: AtomicBool,
 }
@@ -88,6 +90,7 @@ impl Reactor {
             kick,
             sources: Mutex::default(),
             ready: Mutex::default(),
+            any_ready: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
         }))
     }
@@ -129,7 +132,15 @@ impl Reactor {
 
     /// Polls one ready task; `false` when there is none.
     pub fn run_one(&self) -> bool {
-        let task = self.ready().pop_front();
+        if !self.any_ready.load(Relaxed) {
+            return false;
+        }
+        let task = {
+            let mut ready = self.ready();
+            let task = ready.pop_front();
+            self.any_ready.store(!ready.is_empty(), Relaxed);
+            task
+        };
         task.map(Runnable::run).is_some()
     }
 
@@ -221,7 +232,11 @@ impl Reactor {
             CAPTURED.with_borrow_mut(|captured| captured.push(task));
             return;
         }
-        self.ready().push_back(task);
+        {
+            let mut ready = self.ready();
+            ready.push_back(task);
+            self.any_ready.store(true, Relaxed);
+        }
         if self.waiting.load(SeqCst) {
             self.kick();
         }

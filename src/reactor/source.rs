@@ -94,14 +94,13 @@ impl Source {
             };
             match operation(self.entry.fd.as_fd()) {
                 Ok((value, drained)) => {
-                    // After the peer's end a read is always worth a try: it says so at once.
-                    if drained && !(direction == Direction::Read && self.entry.lock().hung_up) {
-                        self.not_ready(direction, tick);
+                    if drained {
+                        self.not_ready(direction, tick, true);
                     }
                     return Poll::Ready(Ok(value));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.not_ready(direction, tick);
+                    self.not_ready(direction, tick, false);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -122,9 +121,13 @@ impl Source {
         self.entry.fd.as_fd()
     }
 
-    fn not_ready(&self, direction: Direction, tick: u32) {
+    /// Nothing more can be had, as the kernel says, or as is concluded from its having given less than
+    /// was asked for.
+    fn not_ready(&self, direction: Direction, tick: u32, is_concluded: bool) {
         let mut state = self.entry.lock();
-        if state.tick == tick {
+        // After the peer's end a read is always worth a try: it says so at once.
+        let may_end = is_concluded && direction == Direction::Read && state.hung_up;
+        if state.tick == tick && !may_end {
             state.side(direction).ready = false;
         }
     }

@@ -35,8 +35,10 @@ pub(crate) struct Post {
 
 impl Duty<Call> for Post {
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        let timeouts = [self.worker.deadlines.timeout(now), self.worker.relay.timeout()];
-        timeouts.into_iter().flatten().min()
+        match (self.worker.deadlines.timeout(now), self.worker.relay.timeout()) {
+            (Some(due), Some(decided)) => Some(due.min(decided)),
+            (due, decided) => due.or(decided),
+        }
     }
 
     fn on_time(&self, now: Instant) {

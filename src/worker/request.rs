@@ -369,7 +369,7 @@ pub(crate) fn run(hand: &mut Hand<'_>, call: Call) {
     let request = &*call.request;
     let id = hand.worker.request_id(request);
     request.notes.set_thread(hand.id);
-    hand.worker.slot.begin_request(hand.id, &id, request.method.as_str(), &request.path());
+    hand.worker.slot.begin_request(hand.id, &id, request.method.as_str(), request.path_bytes());
     let call = if hand.worker.holds_requests() { hand.worker.hold(call) } else { Some(call) };
     if let Some(call) = call {
         let reply = Reply::new(&hand.worker, hand.id, &call);

@@ -132,7 +132,7 @@ impl Lines {
     /// Says who answers, unless the application has.
     pub(crate) fn add_server(&mut self) {
         if !self.has_server {
-            self.push(b"Server: ", b"rwsgi");
+            self.text.extend_from_slice(b"Server: rwsgi\r\n");
         }
     }
 
