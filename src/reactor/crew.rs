@@ -11,11 +11,18 @@
 //! When jobs are known to block (long by the clock, short by the CPU), the lead is passed on before
 //! the job and not a tick later.
 //!
+//! Where jobs are short, but not so short that the clients who wait for them stay awake, the leader works
+//! in rounds: it reads some requests, runs them, and then answers them. So the code of each of the three
+//! is still in the processor's caches for the next request, and a client, or a proxy in front, is woken
+//! once for some responses, which costs more than to send them. A response waits for the jobs of its
+//! round at most, or, should one of them turn out long, until somebody else leads.
+//!
 //! With deadlines for jobs ([`Duty::watches`]) the watcher also has the duty look at them, every
 //! [`LOOK`], for as long as any hand is in a job, whoever leads. It begins to when the first job asks
 //! for it ([`Crew::watch_job`]).
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -39,7 +46,12 @@ const MAY_BLOCK: Duration = Duration::from_micros(500);
 const PATIENCE: Duration = Duration::from_millis(10);
 /// Tasks and jobs in succession after which it is looked for new events, although there is work: as
 /// many as one look can bring, so that it costs nothing where no client is greedy.
-const STREAK: u32 = 64;
+const STREAK: usize = 64;
+/// Requests of a round: they are read one after the other, then run, then answered.
+const ROUND: usize = 8;
+/// Mean durations in nanoseconds for which there are rounds. With what is shorter clients stay awake; with
+/// what is longer the first of a round would wait for too long, for a few microseconds.
+const OF_A_ROUND: Range<u64> = 20_000..300_000;
 const WATCHER: Id = Id::MAX;
 
 thread_local! {
@@ -263,23 +275,43 @@ impl<J: Send> Crew<J> {
         let mut doors = Doors::new(self.duty.is_sole());
         // It is looked soon: what the last leader knew of the doors is forgotten.
         let mut streak = STREAK;
+        // Jobs that wait.
+        let mut line = self.jobs().len();
         while !self.is_stopped() {
-            let (job, line) = {
-                let mut jobs = self.jobs();
-                (jobs.pop(), jobs.len())
-            };
-            let mut worked = job.is_some();
-            if let Some(job) = job {
+            let round = self.pace.round();
+            let mut read = 0;
+            while read < round
+                && doors.advance(
+                    line + read,
+                    |door| self.duty.admit(door),
+                    || self.reactor.run_one(),
+                )
+            {
+                read += 1;
+            }
+            let mut ran = 0;
+            while ran < round && !self.is_stopped() {
+                let job;
+                (job, line) = {
+                    let mut jobs = self.jobs();
+                    (jobs.pop(), jobs.len())
+                };
+                let Some(job) = job else { break };
+                ran += 1;
+                Reactor::gather(round > 1 && (ran > 1 || line > 0));
                 let leads;
                 (now, leads) = self.run(me, hands, job, true);
+                Reactor::gather(false);
                 if !leads {
                     return;
                 }
                 doors.count_job();
             }
-            // One task after each job, or a client that never lets the jobs end would be the only one.
-            worked |= doors.advance(line, |door| self.duty.admit(door), || self.reactor.run_one());
-            streak = if worked { streak + 1 } else { 0 };
+            if ran > 1 {
+                self.reactor.run_answered();
+            }
+            let worked = read + ran > 0;
+            streak += read.max(ran);
             if worked && streak < STREAK {
                 continue;
             }
@@ -444,6 +476,11 @@ impl Pace {
     /// Whether jobs are no longer than those that the watcher does not notice.
     fn is_short(&self) -> bool {
         self.mean_nanos.load(Relaxed) < TICK.as_nanos() as u64
+    }
+
+    /// How many requests make a round.
+    fn round(&self) -> usize {
+        if OF_A_ROUND.contains(&self.mean_nanos.load(Relaxed)) { ROUND } else { 1 }
     }
 
     /// Returns when the job ended.

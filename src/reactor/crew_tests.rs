@@ -1,7 +1,9 @@
 //! Who leads when: with threads, and without Python.
 
+use std::future::poll_fn;
 use std::sync::atomic::AtomicUsize;
-use std::sync::mpsc;
+use std::sync::{Condvar, mpsc};
+use std::task::{Poll, Waker};
 
 use super::*;
 
@@ -157,7 +159,7 @@ fn jobs_without_end_stop_neither_tasks_nor_events() {
                     Ok((count, false))
                 })
             };
-            std::future::poll_fn(read).await.unwrap();
+            poll_fn(read).await.unwrap();
             polled.send(()).unwrap();
         });
         was_polled.recv_timeout(Duration::from_secs(20)).unwrap();
@@ -254,4 +256,93 @@ fn a_hand_that_always_has_another_short_job_gets_the_lead_back() {
         until(false);
         over.store(true, SeqCst);
     });
+}
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// What has happened to requests, in order.
+#[derive(Default)]
+struct Told {
+    all: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Told {
+    fn tell(&self, what: String) {
+        self.all.lock().unwrap().push(what);
+        self.more.notify_all();
+    }
+
+    fn has(&self, what: &str) -> bool {
+        self.all.lock().unwrap().iter().any(|told| told == what)
+    }
+
+    fn wait(&self, what: &str) {
+        let all = self.all.lock().unwrap();
+        let is_missing = |all: &mut Vec<String>| all.iter().all(|told| told != what);
+        let (all, end) = self.more.wait_timeout_while(all, LONG, is_missing).unwrap();
+        assert!(!end.timed_out(), "{what} never: {all:?}");
+    }
+}
+
+/// A request: its job does `work` and responds.
+fn ask(crew: &Arc<Crew<Job>>, told: &Arc<Told>, name: &'static str, work: fn(&Told)) {
+    let (theirs, told) = (Arc::clone(crew), Arc::clone(told));
+    crew.reactor().spawn(async move {
+        let response = Arc::new((AtomicBool::new(false), Mutex::new(None::<Waker>)));
+        let (given, tells) = (Arc::clone(&response), Arc::clone(&told));
+        let reactor = Arc::clone(theirs.reactor());
+        let job = move || {
+            work(&tells);
+            tells.tell(format!("{name} ran"));
+            given.0.store(true, SeqCst);
+            reactor.run_soon(|| given.1.lock().unwrap().take().unwrap().wake());
+        };
+        let mut job = Some(Box::new(job) as Job);
+        poll_fn(|cx| {
+            *response.1.lock().unwrap() = Some(cx.waker().clone());
+            job.take().into_iter().for_each(|job| theirs.submit(job));
+            if response.0.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        told.tell(format!("{name} is answered"));
+    });
+}
+
+/// What happens to two requests that come while a job runs, when jobs have been such as rounds are made of.
+fn two_requests(second: fn(&Told)) -> Vec<String> {
+    let told = Arc::new(Told::default());
+    with_crew(1, |crew| {
+        crew.pace.mean_nanos.store(100_000, Relaxed);
+        let (theirs, tells) = (Arc::clone(crew), Arc::clone(&told));
+        submit(crew, move || {
+            ask(&theirs, &tells, "a", |_| {});
+            ask(&theirs, &tells, "b", second);
+        });
+        told.wait("a is answered");
+        told.wait("b is answered");
+    });
+    told.all.lock().unwrap().clone()
+}
+
+#[test]
+fn a_round_is_answered_when_its_jobs_have_run() {
+    let began = Instant::now();
+    // Should the machine stop this thread meanwhile, jobs are long, and there are no rounds.
+    while two_requests(|_| {}) != ["a ran", "b ran", "a is answered", "b is answered"] {
+        assert!(began.elapsed() < LONG);
+    }
+}
+
+#[test]
+fn who_takes_the_lead_from_a_long_job_answers_what_its_round_has_left() {
+    static IS_LEFT: AtomicBool = AtomicBool::new(false);
+    let began = Instant::now();
+    while !IS_LEFT.load(SeqCst) {
+        assert!(began.elapsed() < LONG);
+        two_requests(|told| {
+            IS_LEFT.fetch_or(!told.has("a is answered"), SeqCst);
+            told.wait("a is answered");
+        });
+    }
 }

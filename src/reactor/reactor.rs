@@ -47,17 +47,47 @@ pub struct Reactor {
     epoll: Epoll,
     kick: EventFd,
     sources: Mutex<Slab<Arc<Entry>>>,
-    ready: Mutex<VecDeque<Runnable>>,
+    ready: Mutex<Ready>,
     /// Whether there are any, without a lock; `wait` does not rely on it.
     any_ready: AtomicBool,
     /// The leader is in epoll_wait(2), or about to be: who adds to `ready` has to kick it.
     waiting: AtomicBool,
 }
 
+/// Tasks to be polled.
+#[derive(Debug, Default)]
+struct Ready {
+    /// Those that have only to say what is there, before all others.
+    answered: VecDeque<Runnable>,
+    others: VecDeque<Runnable>,
+}
+
+impl Ready {
+    fn pop(&mut self) -> Option<Runnable> {
+        self.answered.pop_front().or_else(|| self.others.pop_front())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.answered.is_empty() && self.others.is_empty()
+    }
+}
+
+/// Who polls the tasks that a thread wakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Whoever leads, in their turn.
+    Leader,
+    /// Whoever leads, before all others, see [`Reactor::run_soon`].
+    LeaderFirst,
+    /// This thread, see [`Reactor::run_here`].
+    Here,
+}
+
 thread_local! {
-    /// Whether this thread will itself run what it wakes, see [`Reactor::run_here`].
-    static CAPTURES: Cell<bool> = const { Cell::new(false) };
-    /// What it has woken so far.
+    static WOKEN: Cell<By> = const { Cell::new(By::Leader) };
+    /// Whether what this thread does by `run_soon` is put off.
+    static GATHERS: Cell<bool> = const { Cell::new(false) };
+    /// What it has woken to poll it itself.
     static CAPTURED: RefCell<Vec<Runnable>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -137,7 +167,7 @@ impl Reactor {
         }
         let task = {
             let mut ready = self.ready();
-            let task = ready.pop_front();
+            let task = ready.pop();
             self.any_ready.store(!ready.is_empty(), Relaxed);
             task
         };
@@ -147,12 +177,36 @@ impl Reactor {
     /// Does `act` and then polls the tasks that it woke, on this thread and at once: so a thread
     /// that has a response can send it although another one leads.
     pub fn run_here(&self, act: impl FnOnce()) {
-        let outer = CAPTURES.replace(true);
+        let outer = WOKEN.replace(By::Here);
         let first = CAPTURED.with_borrow(Vec::len);
         act();
-        CAPTURES.set(outer);
+        WOKEN.set(outer);
         let next = || CAPTURED.with_borrow_mut(|tasks| (tasks.len() > first).then(|| tasks.pop()));
         while let Some(task) = next().flatten() {
+            task.run();
+        }
+    }
+
+    /// The same, unless this thread gathers what it answers: then they are polled when its round is
+    /// over, or by who takes the lead from it.
+    pub fn run_soon(&self, act: impl FnOnce()) {
+        if !GATHERS.get() {
+            return self.run_here(act);
+        }
+        let outer = WOKEN.replace(By::LeaderFirst);
+        act();
+        WOKEN.set(outer);
+    }
+
+    /// Has this thread gather from now on, or not.
+    pub(crate) fn gather(gathers: bool) {
+        GATHERS.set(gathers);
+    }
+
+    /// Polls the tasks that wait for the end of a round.
+    pub(crate) fn run_answered(&self) {
+        let next = || self.ready().answered.pop_front();
+        while let Some(task) = next() {
             task.run();
         }
     }
@@ -228,13 +282,17 @@ impl Reactor {
     }
 
     fn schedule(&self, task: Runnable) {
-        if CAPTURES.get() {
+        let by = WOKEN.get();
+        if by == By::Here {
             CAPTURED.with_borrow_mut(|captured| captured.push(task));
             return;
         }
         {
             let mut ready = self.ready();
-            ready.push_back(task);
+            match by {
+                By::LeaderFirst => ready.answered.push_back(task),
+                By::Leader | By::Here => ready.others.push_back(task),
+            }
             self.any_ready.store(true, Relaxed);
         }
         if self.waiting.load(SeqCst) {
@@ -242,7 +300,7 @@ impl Reactor {
         }
     }
 
-    fn ready(&self) -> MutexGuard<'_, VecDeque<Runnable>> {
+    fn ready(&self) -> MutexGuard<'_, Ready> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -145,7 +145,7 @@ impl Reply {
             state.bytes = whole.len() as u64;
             state.ended = true;
         }
-        self.worker.reactor().run_here(|| self.exchange.respond(head, Payload::Whole(whole)));
+        self.worker.reactor().run_soon(|| self.exchange.respond(head, Payload::Whole(whole)));
     }
 
     /// Sends a response whose body is in a file.
