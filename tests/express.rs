@@ -164,3 +164,46 @@ fn a_value_is_remembered_for_its_field_alone() {
         assert!(text.contains(&format!("\"HTTP_X_SECOND\": \"{second}\"")), "{text}");
     }
 }
+
+#[test]
+fn large_and_small_bodies_follow_each_other() {
+    let server = Server::new("");
+    let mut client = server.connect();
+    for length in [10_000, 20_000, 3, 5_000, 100_000, 65_536, 6_000, 0, 5_000, 9_000] {
+        let body: String = (0..length).map(|index| char::from(b'!' + (index % 89) as u8)).collect();
+        let request =
+            format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}");
+        // As it comes, the first part is a head alone, or without its end, or with some of the body.
+        let cut = [request.len() - body.len(), 40, request.len() / 2, 0][length % 4];
+        client.send(&request[..cut]);
+        client.send(&request[cut..]);
+        let answer = client.response().expect(200).text();
+        assert!(answer == body, "{length} bytes: {answer:.100}");
+    }
+}
+
+#[test]
+fn nothing_of_a_request_is_told_of_the_next_one() {
+    let server = Server::new("");
+    let told = |source: &str, request: &str| {
+        let mut client = Client::from(source, server.address());
+        client.send(request);
+        client.response().expect(200).text()
+    };
+    let get = "GET /environ HTTP/1.1\r\nHost: a\r\n\r\n";
+    let first = told("127.0.0.1", get);
+    let is_told = |text: &str, source: &str, method: &str, query: &str| {
+        for (name, value) in
+            [("REMOTE_ADDR", source), ("REQUEST_METHOD", method), ("QUERY_STRING", query)]
+        {
+            assert!(text.contains(&format!("\"{name}\": \"{value}\"")), "{name}: {text}");
+        }
+    };
+    is_told(&first, "127.0.0.1", "GET", "");
+    let post = "POST /environ?a=b HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+    is_told(&told("127.0.0.2", post), "127.0.0.2", "POST", "a=b");
+    assert_eq!(told("127.0.0.2", &post.replace("/environ?a=b", "/echo")), "x");
+    assert_eq!(told("127.0.0.1", &get.replace("/environ", "/echo")), "");
+    is_told(&told("127.0.0.2", get), "127.0.0.2", "GET", "");
+    is_told(&told("127.0.0.1", get), "127.0.0.1", "GET", "");
+}

@@ -104,7 +104,7 @@ fn a_head_passes_in_one_piece_and_a_body_as_it_comes() {
     assert_eq!(guard.inspect(&mut b"ab".to_vec(), &mut Notes::default()), Verdict::Pass(2));
     assert_eq!(guard.position(), Position::Body);
     assert_eq!(guard.inspect(&mut b"cdGET".to_vec(), &mut Notes::default()), Verdict::Pass(2));
-    assert_eq!(guard.position(), Position::Head);
+    assert_eq!(guard.position(), Position::Between);
 }
 
 #[test]
