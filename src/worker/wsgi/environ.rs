@@ -8,7 +8,7 @@ use pyo3::exceptions::PyKeyError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use rwsgi_core::config::{Config, Protocol};
+use rwsgi_core::config::Config;
 use rwsgi_core::hash::Seed;
 use rwsgi_protocol::forwarded::Origin;
 use rwsgi_protocol::header::{environ_key, http_name, is_forwarding};
@@ -53,11 +53,13 @@ pub(crate) struct Environ<'py> {
     names: HashMap<Box<[u8]>, Bound<'py, PyString>, Seed>,
 }
 
-/// What most environs of a listener begin with: what never changes, and what most requests have, which
-/// is set anew for all others.
+/// What environs of a listener begin with.
 struct Template<'py> {
     listener: Arc<Listener>,
-    dict: Bound<'py, PyDict>,
+    /// What never changes.
+    constant: Bound<'py, PyDict>,
+    /// The same with what most requests by HTTP have, which is set anew for all others.
+    usual: Bound<'py, PyDict>,
     /// The peer of the last request by HTTP, which often is a proxy.
     address: String,
 }
@@ -68,33 +70,33 @@ impl<'py> Template<'py> {
         constant: &Bound<'py, PyDict>,
         no_input: &Bound<'py, Input>,
     ) -> PyResult<Self> {
-        let (py, dict) = (constant.py(), constant.copy()?);
-        let set = |key: &str, value: &str| {
+        let (py, constant) = (constant.py(), constant.copy()?);
+        let set = |dict: &Bound<'py, PyDict>, key: &str, value: &str| {
             dict.set_item(PyString::intern(py, key), PyString::intern(py, value))
         };
-        set("SERVER_NAME", &listener.server_name)?;
-        set("SERVER_PORT", &listener.server_port)?;
-        set("SERVER_PROTOCOL", "HTTP/1.1")?;
-        dict.set_item(intern!(py, "wsgi.input"), no_input)?;
-        if listener.protocol == Protocol::Http {
-            make_room(&dict)?;
-            set("REQUEST_METHOD", "GET")?;
-            set("QUERY_STRING", "")?;
-            set("REMOTE_ADDR", "")?;
-        }
-        Ok(Self { listener: Arc::clone(listener), dict, address: String::new() })
+        set(&constant, "SERVER_NAME", &listener.server_name)?;
+        set(&constant, "SERVER_PORT", &listener.server_port)?;
+        set(&constant, "SERVER_PROTOCOL", "HTTP/1.1")?;
+        constant.set_item(intern!(py, "wsgi.input"), no_input)?;
+        let usual = constant.copy()?;
+        make_room(&usual)?;
+        set(&usual, "REQUEST_METHOD", "GET")?;
+        set(&usual, "QUERY_STRING", "")?;
+        set(&usual, "REMOTE_ADDR", "")?;
+        let (listener, address) = (Arc::clone(listener), String::new());
+        Ok(Self { listener, constant, usual, address })
     }
 
     /// The environ of a request by HTTP from `address`, as far as it can be told of all.
     fn copy_for(&mut self, address: &str) -> PyResult<Bound<'py, PyDict>> {
         if self.address != address {
-            let py = self.dict.py();
+            let py = self.usual.py();
             let said = latin1(py, address.as_bytes())?;
-            self.dict.set_item(intern!(py, "REMOTE_ADDR"), said)?;
+            self.usual.set_item(intern!(py, "REMOTE_ADDR"), said)?;
             self.address.clear();
             self.address.push_str(address);
         }
-        self.dict.copy()
+        self.usual.copy()
     }
 }
 
@@ -207,7 +209,7 @@ impl<'py> Environ<'py> {
         let template = self.template(&call.connection.listener)?;
         let environ = match &request.head {
             Head::Http(_) => template.copy_for(&call.connection.peer().address)?,
-            Head::Uwsgi { .. } => template.dict.copy()?,
+            Head::Uwsgi { .. } => template.constant.copy()?,
         };
         if let Some(input) = input {
             environ.set_item(intern!(self.py, "wsgi.input"), input)?;
