@@ -106,6 +106,8 @@ pub struct Crew<J> {
     duty: Box<dyn Duty<J>>,
     lead: Lead,
     jobs: Mutex<Queue<J>>,
+    /// Whether there may be any, without a lock: for the leader, whose tasks submit most.
+    any_job: AtomicBool,
     idle: Mutex<Vec<(Id, Thread)>>,
     pace: Pace,
     watcher: OnceLock<Thread>,
@@ -137,6 +139,7 @@ impl<J: Send> Crew<J> {
             duty,
             lead: Lead::default(),
             jobs,
+            any_job: AtomicBool::new(false),
             idle: Mutex::default(),
             pace: Pace::default(),
             watcher: OnceLock::new(),
@@ -158,10 +161,16 @@ impl<J: Send> Crew<J> {
     /// job next, if it is a hand.
     pub fn submit(&self, job: J) {
         if !self.is_crowded() {
-            return self.jobs().push(job);
+            let mut jobs = self.jobs();
+            jobs.push(job);
+            return self.any_job.store(true, Relaxed);
         }
         let free = self.idle().len();
-        let pushed = self.jobs().push_waiting(job, free, Instant::now());
+        let pushed = {
+            let mut jobs = self.jobs();
+            self.any_job.store(true, Relaxed);
+            jobs.push_waiting(job, free, Instant::now())
+        };
         match pushed {
             Ok(()) => drop(self.wake_idle()),
             Err(job) => self.duty.turn_away(job, None),
@@ -292,10 +301,7 @@ impl<J: Send> Crew<J> {
             let mut ran = 0;
             while ran < round && !self.is_stopped() {
                 let job;
-                (job, line) = {
-                    let mut jobs = self.jobs();
-                    (jobs.pop(), jobs.len())
-                };
+                (job, line) = self.next_job();
                 let Some(job) = job else { break };
                 ran += 1;
                 Reactor::gather(round > 1 && (ran > 1 || line > 0));
@@ -320,6 +326,17 @@ impl<J: Send> Crew<J> {
             doors.find(found.tokens.drain(..));
             streak = 0;
         }
+    }
+
+    /// For the leader: a job, and how many more wait.
+    fn next_job(&self) -> (Option<J>, usize) {
+        if !self.any_job.load(Relaxed) {
+            return (None, 0);
+        }
+        let mut jobs = self.jobs();
+        let job = jobs.pop();
+        self.any_job.store(!jobs.is_empty(), Relaxed);
+        (job, jobs.len())
     }
 
     /// Leads, without running jobs, until a hand wants to.

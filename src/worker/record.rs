@@ -94,6 +94,9 @@ impl Record {
     /// The same.
     pub(crate) fn answer_lines(&mut self, lines: &Lines) {
         self.status = lines.status.as_u16();
+        if !self.worker.requests.measures_heads() {
+            return;
+        }
         let reason = lines.status.canonical_reason().unwrap_or_default();
         self.fields = lines.count;
         self.head_bytes = ("HTTP/1.1 200 ".len() + reason.len() + 4 + lines.size()) as u64;
