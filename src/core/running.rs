@@ -325,7 +325,7 @@ mod tests {
         let entries = Entries(&words);
         let given = |length| RequestId::Given("n".repeat(length).into());
         for id in [ID, given(request_id::LONGEST), given(5), ID] {
-            entries.begin(1, &id, "GET", &"/".repeat(PATH_BYTES));
+            entries.begin(1, &id, "GET", "/".repeat(PATH_BYTES));
             assert_eq!(entries.read(7)[0].id, id);
         }
     }
@@ -385,10 +385,10 @@ mod tests {
     fn a_long_path_is_cut_between_two_characters() {
         let words = words();
         let entries = Entries(&words);
-        entries.begin(1, &ID, "GET", &format!("/{}", "é".repeat(PATH_BYTES)));
+        entries.begin(1, &ID, "GET", format!("/{}", "é".repeat(PATH_BYTES)));
         let path = entries.read(7).remove(0).path;
         assert_eq!(path, format!("/{}…", "é".repeat((PATH_BYTES - 1) / 2)));
-        entries.begin(1, &ID, &"M".repeat(100), &"/".repeat(PATH_BYTES));
+        entries.begin(1, &ID, &"M".repeat(100), "/".repeat(PATH_BYTES));
         let running = entries.read(7).remove(0);
         assert_eq!(running.method.len(), METHOD_BYTES);
         assert_eq!(running.path, "/".repeat(PATH_BYTES));

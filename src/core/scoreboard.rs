@@ -353,7 +353,7 @@ mod tests {
         let board = Scoreboard::create(3).unwrap();
         let slots: Vec<_> = (0..3).filter_map(|index| board.slot(index)).collect();
         for (slot, path) in slots.iter().zip(["/0", "/1", "/2"]) {
-            (1..=64).for_each(|thread| slot.begin_request(thread, &ID, "GET", &path.repeat(70)));
+            (1..=64).for_each(|thread| slot.begin_request(thread, &ID, "GET", path.repeat(70)));
         }
         assert_eq!([1, 64, 65].map(|thread| slots[1].begun(thread)), [1, 1, 0]);
         slots[1].take(7);

@@ -62,8 +62,7 @@ mod tests {
         let board = Scoreboard::create(1).unwrap();
         let slot = board.slot(0).unwrap();
         let id = RequestId::Given("r".into());
-        (1..=count)
-            .for_each(|thread| slot.begin_request(thread, &id, "GET", &format!("/{thread}")));
+        (1..=count).for_each(|thread| slot.begin_request(thread, &id, "GET", format!("/{thread}")));
         Unfinished::new(slot.running())
     }
 

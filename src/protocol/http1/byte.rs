@@ -82,10 +82,10 @@ fn outside_of_names(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
     let low = word & !HIGHS;
-    let lower = low | ONES * 0x20;
+    let lower = low | (ONES * 0x20);
     let from_a = lower + ONES * (0x80 - 0x61);
     let beyond_z = lower + ONES * (0x80 - 0x7b);
-    let no_hyphen = (low ^ ONES * 0x2d) + ONES * 0x7f;
+    let no_hyphen = (low ^ (ONES * 0x2d)) + ONES * 0x7f;
     (((!from_a | beyond_z) & no_hyphen) | word) & HIGHS
 }
 
