@@ -22,7 +22,6 @@
 //! for it ([`Crew::watch_job`]).
 
 use std::cell::Cell;
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -47,11 +46,12 @@ const PATIENCE: Duration = Duration::from_millis(10);
 /// Tasks and jobs in succession after which it is looked for new events, although there is work: as
 /// many as one look can bring, so that it costs nothing where no client is greedy.
 const STREAK: usize = 64;
-/// Requests of a round: they are read one after the other, then run, then answered.
-const ROUND: usize = 8;
-/// Mean durations in nanoseconds for which there are rounds. With what is shorter clients stay awake; with
-/// what is longer the first of a round would wait for too long, for a few microseconds.
-const OF_A_ROUND: Range<u64> = 20_000..300_000;
+/// How long the first response of a round waits at most, if its jobs take as long as those before.
+const ROUND: Duration = Duration::from_millis(2);
+/// Requests of a round at most.
+const MOST: u64 = 32;
+/// Mean duration of jobs from which on there are rounds: with shorter ones clients stay awake.
+const WORTH_A_ROUND: Duration = Duration::from_micros(20);
 const WATCHER: Id = Id::MAX;
 
 thread_local! {
@@ -497,7 +497,11 @@ impl Pace {
 
     /// How many requests make a round.
     fn round(&self) -> usize {
-        if OF_A_ROUND.contains(&self.mean_nanos.load(Relaxed)) { ROUND } else { 1 }
+        let mean = self.mean_nanos.load(Relaxed);
+        if mean < WORTH_A_ROUND.as_nanos() as u64 {
+            return 1;
+        }
+        (ROUND.as_nanos() as u64 / mean).clamp(1, MOST) as usize
     }
 
     /// Returns when the job ended.

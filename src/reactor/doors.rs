@@ -69,14 +69,16 @@ impl Doors {
 
     /// Gives one of the two a turn: `admit` lets a newcomer in by a door, `poll` polls a task; both
     /// say whether there was one. `false`: neither, it is time to look. `line`: how many jobs wait.
-    /// So many have to be done, and one more, before the job of the last newcomer is: should one of
-    /// them be long, there is one newcomer here that an idle worker could have had, and no more.
+    /// Where others have these doors, too, so many have to be done, and one more, before the job of the
+    /// last newcomer is: should one of them be long, there is one newcomer here that an idle worker
+    /// could have had, and no more.
     pub(crate) fn advance(
         &mut self,
         line: usize,
         mut admit: impl FnMut(Token) -> bool,
         poll: impl FnOnce() -> bool,
     ) -> bool {
+        let line = if self.sole { 0 } else { line };
         if self.others > line.max(1) {
             while let Some(door) = self.fresh.pop_front().or_else(|| self.again.pop_front()) {
                 if self.let_in(door, &mut admit) {
