@@ -49,15 +49,16 @@ def ask(server, request, count):
 
 
 def read_counts(directory):
-    """Of each process."""
-    return [read_count(path) for path in glob.glob(f"{directory}/count.*")]
+    """Of each process that has ended by itself: one that was killed meanwhile has written a part only."""
+    counts = [read_count(path) for path in glob.glob(f"{directory}/count.*")]
+    return [count for count in counts if count]
 
 
 def read_count(path):
-    """Instructions, those of rwsgi's extension, and its allocations; and how often the GIL was taken."""
+    """Instructions, those of rwsgi's extension, and its allocations; and how often the GIL was taken. `None`: it is a part."""
     objects, functions = {}, {}
     total = own = allocations = gil = 0
-    is_own = is_call = False
+    is_own = is_call = is_whole = False
     callee = ""
     with open(path, errors="replace") as file:
         for line in file:
@@ -74,10 +75,12 @@ def read_count(path):
                 is_call, times = True, int(value.split()[0])
                 allocations += times if is_own and callee in ALLOCATIONS else 0
                 gil += times if callee in GIL else 0
-            elif line[0] in "0123456789+-*":
-                spent = 0 if is_call else int(line.split()[1])
+            elif line.startswith("totals:"):
+                is_whole = True
+            elif line[0] in "0123456789+-*" and len(words := line.split()) > 1:
+                spent = 0 if is_call else int(words[1])
                 total, own, is_call = total + spent, own + (spent if is_own else 0), False
-    return Cost(total, own, allocations, gil)
+    return Cost(total, own, allocations, gil) if is_whole else None
 
 
 def named(names, value):
