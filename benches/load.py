@@ -54,6 +54,7 @@ def measure(server, request, seconds, cpu="1"):
     done = wrk(server, request, seconds, -1, cpu=cpu)
     spent = server.cpu_seconds() - before
     check_bytes(server, request, answer, done)
+    server.settle()
     return Figure(done["requests"] / done["microseconds"] * 1e6, spent / done["requests"] * 1e6)
 
 

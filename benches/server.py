@@ -14,6 +14,8 @@ import needs
 import probe
 
 TICK = os.sysconf("SC_CLK_TCK")
+# Seconds that what is left of a turn may take.
+SETTLED = 3
 
 
 def free_port():
@@ -105,6 +107,13 @@ class Server:
                 continue
             total += int(fields[11]) + int(fields[12])
         return total / TICK
+
+    def settle(self):
+        """Waits until it has done what clients have left to it that are gone, but not for ever: the next one's turn is its own."""
+        deadline, before = time.monotonic() + SETTLED, None
+        while (now := self.cpu_seconds()) != before and time.monotonic() < deadline:
+            before = now
+            time.sleep(5 / TICK)
 
     def proportional_set_size(self):
         """KiB of all its processes, with shared pages shared out."""

@@ -315,7 +315,6 @@ _rwsgi() {
         --log-route) :; return ;;
         --log-encoder) :; return ;;
         --logfile-chmod) :; return ;;
-        --logfile-chown) _rwsgi_reply -u; return ;;
         --log-maxsize) :; return ;;
         --log-backupname) _rwsgi_files; return ;;
         --touch-logreopen) _rwsgi_files; return ;;

@@ -281,7 +281,7 @@ complete -c rwsgi -l log-route -x -d 'Entries that match the regular expression 
 complete -c rwsgi -l log-encoder -x -d 'What becomes of a line that is written to a file, to standard error or to socket'
 complete -c rwsgi -l log-date -d 'The format of the time before each line, of strftime(3)'
 complete -c rwsgi -l logfile-chmod -x -d 'Permission bits of a log file that is made'
-complete -c rwsgi -l logfile-chown -x -a '(__fish_complete_users)' -d 'Owner and group of a log file that is made, by default uid and gid'
+complete -c rwsgi -l logfile-chown -d 'Owner and group of a log file that is made'
 complete -c rwsgi -l log-maxsize -x -d 'A log file of this size is renamed and begun anew, by whichever process finds it so'
 complete -c rwsgi -l log-backupname -r -F -d 'To what name log-maxsize and touch-logrotate rename the file, in place of what had that name'
 complete -c rwsgi -l log-truncate -d 'At the start, what is in the log file is discarded'

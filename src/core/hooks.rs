@@ -225,6 +225,7 @@ fn execute(
             Err(format!("has not ended after {seconds} s (hook-timeout): it was ended"))
         }
         End::Unwanted => Err("was ended: rwsgi ends".into()),
+        End::Never(pid) => Err(shell::cannot_be_ended(&format!("process {pid}"))),
     }
 }
 
@@ -241,6 +242,8 @@ enum End {
     Exited(ExitStatus),
     Late,
     Unwanted,
+    /// It cannot be ended, and is left.
+    Never(Pid),
 }
 
 struct Wait<'a, H> {
@@ -251,7 +254,7 @@ struct Wait<'a, H> {
 
 impl<H: Host> Wait<'_, H> {
     /// A thread waits for the process, this one for the thread, the time and the end of rwsgi. The thread is
-    /// gone when this returns.
+    /// gone when this returns, unless the process cannot be ended.
     fn for_end(&self, mut child: Child) -> io::Result<End> {
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or_default());
         let kill = |_: &io::Error| {
@@ -267,8 +270,8 @@ impl<H: Host> Wait<'_, H> {
         let thread = thread.inspect_err(kill)?;
         let deadline = self.timeout.map(|timeout| self.began + timeout);
         let early = self.until(&over, deadline, true);
-        if early.is_some() {
-            self.end(group, &over);
+        if early.is_some() && !self.end(group, &over) {
+            return Ok(End::Never(group));
         }
         let mut status = Err(io::ErrorKind::Other.into());
         let mut thread = Some(thread);
@@ -283,8 +286,8 @@ impl<H: Host> Wait<'_, H> {
         }
     }
 
-    /// Asks all of a group to end, and kills what is left of it after its time.
-    fn end(&self, group: Pid, over: &UnixStream) {
+    /// Asks all of a group to end, and kills what is left of it after its time. Whether the process has ended.
+    fn end(&self, group: Pid, over: &UnixStream) -> bool {
         let deadline = Instant::now() + GRACE;
         let _ = killpg(group, Signal::SIGTERM);
         self.until(over, Some(deadline), false);
@@ -299,6 +302,7 @@ impl<H: Host> Wait<'_, H> {
             pause *= 2;
         }
         let _ = killpg(group, Signal::SIGKILL);
+        self.until(over, Some(Instant::now() + GRACE), false).is_none()
     }
 
     /// Waits until the process has ended: `None`; or until something else has come first.

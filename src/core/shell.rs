@@ -27,3 +27,10 @@ pub fn exited(code: i32) -> String {
         code => format!("exited with code {code}"),
     }
 }
+
+/// A predicate for what is still there after SIGKILL.
+pub fn cannot_be_ended(who: &str) -> String {
+    format!(
+        "cannot be ended, and is left: {who} is another user's, or the kernel does not let it go"
+    )
+}

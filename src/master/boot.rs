@@ -74,7 +74,7 @@ pub fn serve(sources: &Sources) -> ExitCode {
     // 2. Into the background: what fails from here on is told to who waits in front.
     let caller = match &config.process.daemonize {
         None => None,
-        Some(path) => match daemonize::daemonize(path) {
+        Some(path) => match daemonize::daemonize(path, &config.log.file) {
             Ok(Side::Caller(code)) => return code,
             Ok(Side::Daemon(caller)) => Some(caller),
             Err(error) => {

@@ -215,10 +215,11 @@ impl Commands {
         }
     }
 
-    /// Who is asked to end, or was, is killed at once.
+    /// Who is asked to end, or was, is killed at once; who is killed already has its time to go.
     pub fn hurry(&mut self) {
         self.hasty = true;
-        let asked = self.running.values_mut().filter_map(|one| one.killed_at.as_mut());
+        let alive = self.running.values_mut().filter(|one| one.kills == 0);
+        let asked = alive.filter_map(|one| one.killed_at.as_mut());
         asked.for_each(|at| *at = Duration::ZERO);
     }
 
@@ -281,10 +282,12 @@ impl Ended {
     pub fn describe(&self) -> String {
         let seconds = self.lived.as_secs_f64();
         if self.running.is_lost {
-            let pid = self.pid;
-            return format!(
-                "cannot be ended, and is left: process {pid} is another user's, or the kernel does not let it go"
-            );
+            // Its group is still there; itself, only if it has not been reaped.
+            let who = match self.running.exit {
+                None => format!("process {}", self.pid),
+                Some(_) => format!("what process {} has started", self.pid),
+            };
+            return shell::cannot_be_ended(&who);
         }
         if self.running.is_overdue {
             let until = self.running.until.unwrap_or(self.lived);

@@ -1,12 +1,11 @@
 //! Into the background, and back with the news whether it serves.
 
-use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use rwsgi_core::config::logging::LogFile;
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::sys::{self, Forked};
 
@@ -31,8 +30,8 @@ const READY: u8 = b'+';
 ///
 /// # Errors
 /// Those of open(2), fork(2) and setsid(2).
-pub fn daemonize(log: &Path) -> io::Result<Side> {
-    let file = OpenOptions::new().append(true).create(true).mode(0o640).open(log)?;
+pub fn daemonize(log: &Path, rules: &LogFile) -> io::Result<Side> {
+    let file = rwsgi_core::log::open_file(log, rules)?;
     let null = std::fs::File::open("/dev/null")?;
     let (waiting, telling) = UnixStream::pair()?;
     if let Forked::Parent(_) = sys::fork_single_threaded()? {

@@ -144,7 +144,9 @@ pub fn run_first(
                 let told = hooks::sentence(hook, NOT_ROOT);
                 log::warning(Said::ConfigWarning, told).send();
             } else if idle.is_to_end() {
-                return Err(hooks::sentence(hook, "does not run: rwsgi ends"));
+                let told = hooks::sentence(hook, "does not run: rwsgi ends");
+                log::notice(Said::Stopped, &*told).send();
+                return Err(told);
             } else {
                 hooks::run(hook, &mut surroundings, config.hooks.timeout, &idle)?;
             }

@@ -14,49 +14,42 @@
 //! Where jobs are short, but not so short that the clients who wait for them stay awake, the leader works
 //! in rounds: it reads some requests, runs them, and then answers them. So the code of each of the three
 //! is still in the processor's caches for the next request, and a client, or a proxy in front, is woken
-//! once for some responses, which costs more than to send them. A response waits for the jobs of its
-//! round at most, or, should one of them turn out long, until somebody else leads.
+//! once for some responses, which costs more than to send them. A response waits for [`ROUND`] and a job
+//! at most, or, should that turn out long, until the watcher notices.
 //!
 //! With deadlines for jobs ([`Duty::watches`]) the watcher also has the duty look at them, every
 //! [`LOOK`], for as long as any hand is in a job, whoever leads. It begins to when the first job asks
 //! for it ([`Crew::watch_job`]).
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
-
 use crate::doors::Doors;
 use crate::ladder::LOOK;
 use crate::lead::{Id, Lead, Word};
+use crate::pace::{Pace, ROUND};
 use crate::queue::{Bounds, Queue};
 use crate::reactor::{Found, Reactor, Token};
 
 /// How often the watcher looks while there is work. A job counts as long after one to two of it.
-const TICK: Duration = Duration::from_millis(2);
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 /// Ticks without a job after which the watcher sleeps until the next one.
 const QUIET_TICKS: u32 = 10;
-/// Mean duration from which on it is measured whether jobs block.
-const MAY_BLOCK: Duration = Duration::from_micros(500);
 /// While all hands are busy, how often it is seen whether new work waits that nobody else takes.
 const PATIENCE: Duration = Duration::from_millis(10);
 /// Tasks and jobs in succession after which it is looked for new events, although there is work: as
 /// many as one look can bring, so that it costs nothing where no client is greedy.
 const STREAK: usize = 64;
-/// How long the first response of a round waits at most, if its jobs take as long as those before.
-const ROUND: Duration = Duration::from_millis(2);
-/// Requests of a round at most.
-const MOST: u64 = 32;
-/// Mean duration of jobs from which on there are rounds: with shorter ones clients stay awake.
-const WORTH_A_ROUND: Duration = Duration::from_micros(20);
 const WATCHER: Id = Id::MAX;
 
 thread_local! {
     /// The job of this thread is among those of `Crew::running`.
     static COUNTED: Cell<bool> = const { Cell::new(false) };
+    /// The job of this thread belongs to a round of several.
+    static GATHERS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What the leader does beside polling tasks and running jobs.
@@ -122,13 +115,6 @@ pub struct Crew<J> {
     running: AtomicUsize,
 }
 
-/// How long jobs take, as far as it decides who leads.
-#[derive(Debug, Default)]
-struct Pace {
-    mean_nanos: AtomicU64,
-    blocks: AtomicBool,
-}
-
 impl<J: Send> Crew<J> {
     /// A crew without threads.
     pub fn new(reactor: Arc<Reactor>, duty: Box<dyn Duty<J>>) -> Self {
@@ -187,10 +173,27 @@ impl<J: Send> Crew<J> {
         self.jobs().has_room()
     }
 
+    /// The job of hand `me` responds by `act`. What that wakes is polled by this thread and at once, or, if it
+    /// leads and has more requests of a round to run, when that is over, or by who takes the lead from it.
+    pub fn respond(&self, me: Id, act: impl FnOnce()) {
+        if GATHERS.get() && self.lead.read().holder() == Some(me) {
+            self.reactor.run_later(act);
+        } else {
+            self.reactor.run_here(act);
+        }
+    }
+
     /// A job is about to wait for something that only the leader can bring (the rest of a body, room
     /// in a socket): if this thread leads, somebody else has to.
     pub fn step_aside(&self, me: Id) {
-        if self.lead.release(me) && !self.wake_idle() {
+        if self.lead.read().holder() != Some(me) {
+            return;
+        }
+        self.reactor.run_answered();
+        if !self.lead.release(me) {
+            // Who leads now may be looking for events, and what has been answered may have asked again.
+            self.reactor.kick();
+        } else if !self.wake_idle() {
             self.wake_watcher();
         }
     }
@@ -244,10 +247,25 @@ impl<J: Send> Crew<J> {
             self.look(&mut looked);
             let now = self.lead.read();
             let unled = now.holder().is_none() || (now == seen && self.lead.free_from(now));
-            if unled && !self.wake_idle() && self.lead.take(WATCHER, false) {
-                self.lead_as_watcher(&mut looked);
+            if unled {
+                self.find_leader(&mut looked);
             }
             seen = self.lead.read();
+        }
+    }
+
+    /// For the watcher, when nobody leads.
+    fn find_leader(&self, looked: &mut Instant) {
+        // Who leads next may have to wait for the GIL first.
+        self.reactor.run_answered();
+        if self.wake_idle() {
+            return;
+        }
+        if self.lead.take(WATCHER, false) {
+            self.lead_as_watcher(looked);
+        } else {
+            // A hand has come by itself. What has been answered may have asked again.
+            self.reactor.kick();
         }
     }
 
@@ -299,21 +317,23 @@ impl<J: Send> Crew<J> {
                 read += 1;
             }
             let mut ran = 0;
-            while ran < round && !self.is_stopped() {
+            let mut over = None;
+            while ran < round && over.is_none_or(|over| now < over) && !self.is_stopped() {
                 let job;
                 (job, line) = self.next_job();
                 let Some(job) = job else { break };
                 ran += 1;
-                Reactor::gather(round > 1 && (ran > 1 || line > 0));
+                GATHERS.set(round > 1 && (ran > 1 || line > 0));
                 let leads;
                 (now, leads) = self.run(me, hands, job, true);
-                Reactor::gather(false);
+                GATHERS.set(false);
                 if !leads {
                     return;
                 }
+                over.get_or_insert(now + ROUND);
                 doors.count_job();
             }
-            if ran > 1 {
+            if round > 1 {
                 self.reactor.run_answered();
             }
             let worked = read + ran > 0;
@@ -487,44 +507,6 @@ impl<J: Send> Crew<J> {
     fn idle(&self) -> MutexGuard<'_, Vec<(Id, Thread)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Pace {
-    /// Whether jobs are no longer than those that the watcher does not notice.
-    fn is_short(&self) -> bool {
-        self.mean_nanos.load(Relaxed) < TICK.as_nanos() as u64
-    }
-
-    /// How many requests make a round.
-    fn round(&self) -> usize {
-        let mean = self.mean_nanos.load(Relaxed);
-        if mean < WORTH_A_ROUND.as_nanos() as u64 {
-            return 1;
-        }
-        (ROUND.as_nanos() as u64 / mean).clamp(1, MOST) as usize
-    }
-
-    /// Returns when the job ended.
-    fn measure(&self, job: impl FnOnce()) -> Instant {
-        let mean = self.mean_nanos.load(Relaxed);
-        let may_block = mean > MAY_BLOCK.as_nanos() as u64;
-        let cpu_before = if may_block { thread_cpu() } else { Duration::ZERO };
-        let began = Instant::now();
-        job();
-        let ended = Instant::now();
-        let took = ended - began;
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.mean_nanos.store(mean - mean / 8 + nanos / 8, Relaxed);
-        let blocks = may_block && thread_cpu().saturating_sub(cpu_before) * 2 < took;
-        if blocks != self.blocks.load(Relaxed) {
-            self.blocks.store(blocks, Relaxed);
-        }
-        ended
-    }
-}
-
-fn thread_cpu() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 #[cfg(test)]

@@ -291,12 +291,12 @@ fn ask(crew: &Arc<Crew<Job>>, told: &Arc<Told>, name: &'static str, work: fn(&To
     crew.reactor().spawn(async move {
         let response = Arc::new((AtomicBool::new(false), Mutex::new(None::<Waker>)));
         let (given, tells) = (Arc::clone(&response), Arc::clone(&told));
-        let reactor = Arc::clone(theirs.reactor());
+        let crew = Arc::clone(&theirs);
         let job = move || {
             work(&tells);
             tells.tell(format!("{name} ran"));
             given.0.store(true, SeqCst);
-            reactor.run_soon(|| given.1.lock().unwrap().take().unwrap().wake());
+            crew.respond(1, || given.1.lock().unwrap().take().unwrap().wake());
         };
         let mut job = Some(Box::new(job) as Job);
         poll_fn(|cx| {

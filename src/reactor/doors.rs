@@ -71,7 +71,7 @@ impl Doors {
     /// say whether there was one. `false`: neither, it is time to look. `line`: how many jobs wait.
     /// Where others have these doors, too, so many have to be done, and one more, before the job of the
     /// last newcomer is: should one of them be long, there is one newcomer here that an idle worker
-    /// could have had, and no more.
+    /// could have had, or, where a round of short jobs is read, four at most.
     pub(crate) fn advance(
         &mut self,
         line: usize,

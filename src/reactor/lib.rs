@@ -15,6 +15,7 @@ mod crew;
 mod doors;
 mod ladder;
 mod lead;
+mod pace;
 mod queue;
 mod reactor;
 mod source;

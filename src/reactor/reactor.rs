@@ -77,7 +77,7 @@ impl Ready {
 enum By {
     /// Whoever leads, in their turn.
     Leader,
-    /// Whoever leads, before all others, see [`Reactor::run_soon`].
+    /// Whoever leads, before all others, see [`Reactor::run_later`].
     LeaderFirst,
     /// This thread, see [`Reactor::run_here`].
     Here,
@@ -85,8 +85,6 @@ enum By {
 
 thread_local! {
     static WOKEN: Cell<By> = const { Cell::new(By::Leader) };
-    /// Whether what this thread does by `run_soon` is put off.
-    static GATHERS: Cell<bool> = const { Cell::new(false) };
     /// What it has woken to poll it itself.
     static CAPTURED: RefCell<Vec<Runnable>> = const { RefCell::new(Vec::new()) };
 }
@@ -187,23 +185,14 @@ impl Reactor {
         }
     }
 
-    /// The same, unless this thread gathers what it answers: then they are polled when its round is
-    /// over, or by who takes the lead from it.
-    pub fn run_soon(&self, act: impl FnOnce()) {
-        if !GATHERS.get() {
-            return self.run_here(act);
-        }
+    /// Does `act`; the tasks that it wakes are polled by whoever leads, before all others.
+    pub(crate) fn run_later(&self, act: impl FnOnce()) {
         let outer = WOKEN.replace(By::LeaderFirst);
         act();
         WOKEN.set(outer);
     }
 
-    /// Has this thread gather from now on, or not.
-    pub(crate) fn gather(gathers: bool) {
-        GATHERS.set(gathers);
-    }
-
-    /// Polls the tasks that wait for the end of a round.
+    /// Polls those tasks, one after the other.
     pub(crate) fn run_answered(&self) {
         let next = || self.ready().answered.pop_front();
         while let Some(task) = next() {

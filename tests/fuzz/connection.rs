@@ -25,15 +25,19 @@ pub struct Fate {
 pub fn send<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Fate, Vec<Range<usize>>) {
     let mut guard = Guard::new(LIMITS);
     let (mut passed, mut skipped, mut refusal) = (Vec::new(), 0, None);
-    let (mut buffer, mut heads) = (Vec::new(), Vec::new());
+    let (mut buffer, mut heads, mut notes) = (Vec::new(), Vec::new(), Notes::default());
     for piece in pieces {
         buffer.extend_from_slice(piece);
         loop {
             let before = guard.position();
-            match guard.inspect(&mut buffer, &mut Notes::default()) {
+            match guard.inspect(&mut buffer, &mut notes) {
                 Verdict::Pass(count) => {
                     assert!(count > 0);
                     if before != Position::Body {
+                        // However it was cut, the same is known of it.
+                        let mut whole = Notes::default();
+                        Guard::new(LIMITS).inspect(&mut buffer[..count].to_vec(), &mut whole);
+                        assert_eq!(std::mem::take(&mut notes), whole);
                         heads.push(passed.len()..passed.len() + count);
                     }
                     passed.extend(buffer.drain(..count));

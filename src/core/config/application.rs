@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) use super::Application;
 use super::error::{Findings, Report, quoted};
-use super::settings::{Setting, Settings};
+use super::settings::{EMPEROR, Setting, Settings};
 use super::target::{Mount, Named};
 use super::value::Value;
 use super::{Context, Listen, Protocol, Target, paths, startup};
@@ -83,7 +83,7 @@ fn target(
         if let Some((_, mount)) = at_root.or(mounts.first()) {
             return Some(mount.target.clone());
         }
-        if !SOURCES.iter().chain(&["mount"]).any(|name| settings.failed(name)) {
+        if !SOURCES.iter().chain(&["mount", EMPEROR]).any(|name| settings.failed(name)) {
             findings.error(Report::new("there is no application to serve").help(
                 "add two lines such as\nchdir = /srv/bookstore\nwsgi-file = BookStore/wsgi.py",
             ));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use nix::unistd::{Uid, User};
+use nix::unistd::{Uid, User, geteuid};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Findings, Report, quoted};
@@ -164,9 +164,11 @@ fn check(
         }
         _ => {}
     }
-    let is_known = |user| User::from_uid(Uid::from_raw(user)).is_ok_and(|user| user.is_some());
+    // To become somebody takes a group, which only root can.
+    let becomes = geteuid().is_root() && uid.is_none_or(|uid| uid == 0);
     if let (Some(user), None) = daemon.user
-        && !is_known(user)
+        && becomes
+        && User::from_uid(Uid::from_raw(user)) == Ok(None)
     {
         return Err(Invalid::new(format!("is to run as user {user}, who has no group"))
             .help("write `gid=GROUP`, too"));

@@ -1657,10 +1657,14 @@ pub static OPTIONS: &[OptionSpec] = &[
         .at_start()
         .example("644")
         .doc("Permission bits of a log file that is made."),
-    option("logfile-chown", Group::Log, Kind::Owner)
+    option("logfile-chown", Group::Log, Kind::OwnerOrSwitch)
+        .bare("true")
         .at_start()
         .example("www-data:adm")
-        .doc("Owner and group of a log file that is made, by default `uid` and `gid`; root may give files away."),
+        .doc(
+            "Owner and group of a log file that is made; `true`, as by default: `uid` and `gid`, `false`: who \
+             starts rwsgi. Root may give files away.",
+        ),
     option("log-maxsize", Group::Log, Kind::Bytes { min: 0, max: MANY })
         .at_start()
         .example("100m")
@@ -1823,7 +1827,7 @@ mod tests {
     fn each_option_has_a_paragraph_and_an_example_that_parses() {
         for spec in OPTIONS {
             assert!(spec.doc.ends_with('.') && !spec.doc.contains('\n'), "{}", spec.name);
-            if !matches!(spec.kind, Kind::User | Kind::Group | Kind::Owner) {
+            if !matches!(spec.kind, Kind::User | Kind::Group | Kind::Owner | Kind::OwnerOrSwitch) {
                 assert!(spec.kind.parse(spec.example).is_ok(), "{}", spec.name);
             }
             assert!(!spec.example.is_empty(), "{}", spec.name);

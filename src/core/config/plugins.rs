@@ -9,7 +9,8 @@ use super::known::{KNOWN, Known, MISSED, NOT_NEEDED, valued};
 /// Whether rwsgi itself does what this plugin is for, or says of each of its options and actions what
 /// becomes of it.
 pub(super) fn is_built_in(plugin: &str) -> bool {
-    plugin.starts_with("python") || plugin.starts_with("router_") || BUILT_IN.contains(&plugin)
+    let is_python3 = plugin == "python" || plugin.starts_with("python3");
+    is_python3 || plugin.starts_with("router_") || BUILT_IN.contains(&plugin)
 }
 
 const BUILT_IN: &[&str] = &[
@@ -31,7 +32,8 @@ const BUILT_IN: &[&str] = &[
 pub(super) fn missing(value: &str) -> Vec<(&str, Option<&'static Known>)> {
     let words = value.split([',', ' ', '\t']).map(name).filter(|name| !name.is_empty());
     let missing = words.filter(|name| !is_built_in(name));
-    missing.map(|name| (name, KNOWN.iter().find(|known| known.has(name)))).collect()
+    let option = |name: &str| name.replace('_', "-");
+    missing.map(|name| (name, KNOWN.iter().find(|known| known.has(&option(name))))).collect()
 }
 
 /// As [`Known::answer`], where `why` is that of a value with nothing missing.

@@ -369,6 +369,26 @@ fn the_log_has_one_destination() {
 }
 
 #[test]
+fn a_log_file_is_of_who_serves_or_of_whom_it_is_given_to() {
+    let project = Project::new("log-owner");
+    let owner = |line| {
+        let text = with(&format!("uid=33\ngid=34\nlogto=x\n{line}\n"));
+        project.config(&text).log.file.owner
+    };
+    let who_serves = Some((33, Some(34)));
+    assert_eq!([owner(""), owner("logfile-chown"), owner("logfile-chown=1")], [who_serves; 3]);
+    assert_eq!(owner("logfile-chown=false"), None);
+    assert_eq!(owner("logfile-chown=35"), Some((35, None)));
+}
+
+#[test]
+fn an_emperor_needs_no_application() {
+    let errors = Project::new("emperor").errors("emperor=vassals\nemperor-tyrant=true\n");
+    assert!(errors[0].contains("`emperor` cannot be obeyed"), "{errors:?}");
+    assert!(!errors.iter().any(|error| error.contains("no application")), "{errors:?}");
+}
+
+#[test]
 fn other_options_of_uwsgi_are_answered_by_class() {
     let project = Project::new("classes");
     let text =

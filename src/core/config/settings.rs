@@ -197,6 +197,9 @@ impl<'a> Settings<'a> {
                 if self.tolerant {
                     findings.decline(Topic::Tolerated, key, report);
                 } else {
+                    if plugins::EMPEROR.contains(&key.as_str()) {
+                        self.failed.push(EMPEROR);
+                    }
                     findings.error(report);
                 }
             }
@@ -209,6 +212,9 @@ impl<'a> Settings<'a> {
     }
 }
 
+/// Stands for it and its options among those that failed: such a file has no application of its own.
+pub const EMPEROR: &str = "emperor";
+
 /// What becomes of the plugins that `option` names: those that rwsgi has nothing for will be missed.
 fn plugins(option: &RawOption, why: &str, findings: &mut Findings) {
     let key = &option.key;
@@ -219,8 +225,7 @@ fn plugins(option: &RawOption, why: &str, findings: &mut Findings) {
     }
     for (name, known) in missing {
         let known_why = known.and_then(|known| known.answer("")).map(|(_, why)| why);
-        let why = known_why
-            .unwrap_or("uWSGI's plugins cannot be loaded, and nothing takes its place".into());
+        let why = known_why.unwrap_or("uWSGI's plugins cannot be loaded".into());
         let message = format!("`{name}` of `{key}` is not in this version: {why}");
         let help = known.and_then(|known| known.instead).unwrap_or("remove it if nothing needs it");
         let report = Report::new(message).at_value(&option.origin).help(help);

@@ -79,6 +79,8 @@ pub enum Kind {
     Group,
     /// `user` or `user:group`.
     Owner,
+    /// The same, or a switch: who serves, or nobody else.
+    OwnerOrSwitch,
     /// A file or directory.
     Path,
     /// Where to listen.
@@ -237,6 +239,7 @@ impl Kind {
             Self::User => "a user's name or number".to_owned(),
             Self::Group => "a group's name or number".to_owned(),
             Self::Owner => "`user` or `user:group`".to_owned(),
+            Self::OwnerOrSwitch => "`true`, `user` or `user:group`".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Address => {
                 "`127.0.0.1:8000`, `:8000`, `[::1]:8000`, a path such as `/run/app.sock`, \
@@ -291,7 +294,7 @@ impl Kind {
             Self::Mode | Self::SocketMode | Self::Mask => Some("MODE"),
             Self::User => Some("USER"),
             Self::Group => Some("GROUP"),
-            Self::Owner => Some("USER[:GROUP]"),
+            Self::Owner | Self::OwnerOrSwitch => Some("USER[:GROUP]"),
             Self::Path => Some("PATH"),
             Self::Address | Self::AddressOrSwitch => Some("ADDRESS"),
             Self::Network => Some("NETWORK"),
@@ -356,6 +359,7 @@ impl Kind {
                 let is_word = text.bytes().all(|byte| byte.is_ascii_alphabetic());
                 if is_word { Err(neither) } else { address(text) }
             }),
+            Self::OwnerOrSwitch => switch(text).map(Value::Switch).or_else(|_| owner(text)),
             _ if text.is_empty() => Err(Invalid::new("has no value")),
             Self::Number { min, max, unit } => {
                 let number = if unit == "megabytes" { in_megabytes(text) } else { number(text) };

@@ -81,6 +81,8 @@ fn users_and_groups_by_name_or_number() {
     assert_eq!(number_of(Kind::Group, "1234"), Ok(1234));
     assert_eq!(Kind::Owner.parse("root:root"), Ok(Value::Owner(0, Some(0))));
     assert_eq!(Kind::Owner.parse("33"), Ok(Value::Owner(33, None)));
+    assert_eq!(Kind::OwnerOrSwitch.parse("true"), Ok(Value::Switch(true)));
+    assert_eq!(Kind::OwnerOrSwitch.parse("root"), Ok(Value::Owner(0, None)));
     let nobody = Kind::User.parse("no-such-user-here").unwrap_err();
     assert_eq!(nobody.problem, "names no user of this system");
     for text in ["root:", ":root", "4294967295"] {

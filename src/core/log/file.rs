@@ -4,15 +4,16 @@
 //! too large renames it, under a lock of the file itself, so that only one does; the others see by
 //! its name that it is another one. Nobody waits for that lock: whoever has it may be a stranger.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::fcntl::{Flock, FlockArg};
-use nix::libc::{ELOOP, O_NOFOLLOW, O_NONBLOCK};
-use nix::unistd::geteuid;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid, getegid, geteuid, setfsgid, setfsuid};
 
 use super::stream::Stream;
 use super::{Entry, Event, clock};
@@ -152,40 +153,77 @@ fn is_locked(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-fn open(path: &Path, rules: &LogFile) -> io::Result<File> {
-    // A FIFO that nobody reads is an error, and keeps nobody waiting.
-    let mut options = OpenOptions::new();
-    options.append(true).mode(rules.mode).custom_flags(O_NONBLOCK | follow(path, rules));
-    match options.open(path) {
-        Err(error) if error.raw_os_error() == Some(ELOOP) => Err(io::Error::other(
-            "it is a symbolic link in a directory that is not root's alone, so that another user could have \
-             root write anywhere: name the file that it leads to",
+/// Opens a log file to append to it, and makes it if need be.
+///
+/// # Errors
+/// Those of open(2); ENXIO for a FIFO that nobody reads.
+pub(super) fn open(path: &Path, rules: &LogFile) -> io::Result<File> {
+    let opened = match open_as(path, rules, OFlag::O_APPEND) {
+        Err(Errno::ENOENT) => make(path, rules),
+        opened => opened,
+    };
+    match opened {
+        Err(Errno::EACCES) if is_given_by_root(rules) && !is_roots(path) => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the user whom it is given to may not open it, and root follows no symbolic link where other users \
+             can make some",
         )),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(path, rules, &mut options),
-        other => other,
+        opened => Ok(opened?),
     }
 }
 
-/// A flag for open(2): root, where others can write the log, follows no symbolic link that one of them may
-/// have put there.
-fn follow(path: &Path, rules: &LogFile) -> i32 {
-    let is_roots =
-        |directory: std::fs::Metadata| directory.uid() == 0 && directory.mode() & 0o022 == 0;
-    let directory = path.parent().and_then(|parent| parent.metadata().ok());
-    let is_safe = rules.owner.is_none() || !geteuid().is_root() || directory.is_some_and(is_roots);
-    if is_safe { 0 } else { O_NOFOLLOW }
+/// As open(2). Where other users can change where the path leads to, root opens it with the rights of the one
+/// who gets it, and with its own only what no symbolic link leads to.
+fn open_as(path: &Path, rules: &LogFile, flags: OFlag) -> nix::Result<File> {
+    // A FIFO that nobody reads is an error, and keeps nobody waiting.
+    let flags = flags | OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let mode = Mode::from_bits_truncate(rules.mode);
+    let plainly = || nix::fcntl::open(path, flags, mode).map(File::from);
+    let Some((user, group)) = rules.owner.filter(|_| is_given_by_root(rules) && !is_roots(path))
+    else {
+        return plainly();
+    };
+    let (own_user, own_group) = (geteuid(), getegid());
+    setfsgid(group.map_or(own_group, Gid::from_raw));
+    setfsuid(Uid::from_raw(user));
+    let opened = plainly();
+    setfsuid(own_user);
+    setfsgid(own_group);
+    if opened.as_ref().err() != Some(&Errno::EACCES) {
+        return opened;
+    }
+    let mode = if flags.contains(OFlag::O_CREAT) { mode } else { Mode::empty() };
+    let how = OpenHow::new().flags(flags).mode(mode).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    match openat2(AT_FDCWD, path, how) {
+        Err(Errno::ELOOP | Errno::ENOSYS | Errno::EPERM) => opened,
+        file => file.map(File::from),
+    }
+}
+
+fn is_given_by_root(rules: &LogFile) -> bool {
+    rules.owner.is_some_and(|(user, _)| user != 0) && geteuid().is_root()
+}
+
+/// Whether nobody but root can change where the path leads to.
+fn is_roots(path: &Path) -> bool {
+    let is_roots = |directory: &Path| {
+        directory.metadata().is_ok_and(|there| there.uid() == 0 && there.mode() & 0o022 == 0)
+    };
+    let all_are = |path: &Path| path.ancestors().all(is_roots);
+    let Some(directory) = path.parent() else { return false };
+    all_are(directory) && directory.canonicalize().is_ok_and(|real| all_are(&real))
 }
 
 /// What root gives away is a file that was not there, not one that the user who serves has a symbolic link
 /// to in his directory.
-fn make(path: &Path, rules: &LogFile, options: &mut OpenOptions) -> io::Result<File> {
-    let file = match options.create_new(true).open(path) {
+fn make(path: &Path, rules: &LogFile) -> nix::Result<File> {
+    let file = match open_as(path, rules, OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_EXCL) {
         // A link to what is not there yet, or another process has just made it.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let is_given = rules.owner.is_some() && geteuid().is_root();
-            return options.create_new(false).create(!is_given).open(path);
+        Err(Errno::EEXIST) => {
+            let flags = if is_given_by_root(rules) { OFlag::empty() } else { OFlag::O_CREAT };
+            return open_as(path, rules, OFlag::O_APPEND | flags);
         }
-        other => other?,
+        made => made?,
     };
     // Whatever umask says. Who may not do this has made the file as well as it could be.
     if rules.mode != LogFile::default().mode {
@@ -199,16 +237,17 @@ fn make(path: &Path, rules: &LogFile, options: &mut OpenOptions) -> io::Result<F
 
 /// Discards what is in the file, at the start of the instance (`log-truncate`).
 pub(super) fn truncate(path: &Path, rules: &LogFile) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let flags = O_NONBLOCK | follow(path, rules);
-    match options.write(true).truncate(true).custom_flags(flags).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.map(drop),
+    match open_as(path, rules, OFlag::O_TRUNC) {
+        Err(Errno::ENOENT) => Ok(()),
+        opened => Ok(opened.map(drop)?),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
     use super::*;
 
     #[test]
@@ -249,10 +288,14 @@ mod tests {
     fn a_fifo_without_a_reader_is_an_error_and_one_with_a_reader_is_written() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("fifo");
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
         let rules = LogFile::default();
         assert!(LogStream::open(&path, &rules, None).is_err() && truncate(&path, &rules).is_err());
-        let reader = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(&path).unwrap();
+        let reader = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(&path)
+            .unwrap();
         LogStream::open(&path, &rules, None).unwrap().stream().write_all(b"one\n").unwrap();
         assert_eq!(io::read_to_string(reader).unwrap(), "one\n");
     }
@@ -301,23 +344,35 @@ mod tests {
         LogStream::open(&path, &LogFile::default(), None).unwrap();
         assert!(target.is_file());
         // What is there already stays whose it is.
-        drop(LogStream::open(&path, &given, None).unwrap());
+        drop(LogStream::open(&target, &given, None).unwrap());
         assert_eq!(std::fs::metadata(&target).unwrap().uid(), geteuid().as_raw());
     }
 
     #[test]
     fn root_follows_no_link_that_another_user_may_have_made() {
         let directory = tempfile::tempdir().unwrap();
-        let (path, target) = (directory.path().join("log"), directory.path().join("target"));
-        std::fs::write(&target, "kept").unwrap();
-        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let at = |name| directory.path().join(name);
         let anybodys = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(directory.path(), anybodys).unwrap();
+        std::fs::write(at("target"), "kept").unwrap();
+        std::fs::create_dir(at("roots")).unwrap();
+        std::os::unix::fs::symlink(at("target"), at("log")).unwrap();
+        std::os::unix::fs::symlink(at("roots"), at("logs")).unwrap();
         let given = LogFile { owner: Some((65534, None)), ..LogFile::default() };
         let is_root = geteuid().is_root();
-        let opened = LogStream::open(&path, &given, None);
-        assert_eq!(opened.is_err_and(|error| error.to_string().contains("symbolic link")), is_root);
-        assert_eq!(truncate(&path, &given).is_err(), is_root);
-        assert_eq!(std::fs::read(&target).unwrap().is_empty(), !is_root);
+        for path in [at("log"), at("logs/log")] {
+            let opened = LogStream::open(&path, &given, None);
+            let is_refused = opened.is_err_and(|error| error.to_string().contains("symbolic link"));
+            assert_eq!(is_refused, is_root, "{path:?}");
+        }
+        assert_eq!(at("roots/log").exists(), !is_root);
+        assert_eq!(truncate(&at("log"), &given).is_err(), is_root);
+        assert_eq!(std::fs::read(at("target")).unwrap().is_empty(), !is_root);
+        // What is there without a link is written, whosever it is; and so is what that user may write.
+        drop(LogStream::open(&at("target"), &given, None).unwrap());
+        if is_root {
+            std::os::unix::fs::chown(at("target"), Some(65534), None).unwrap();
+            drop(LogStream::open(&at("log"), &given, None).unwrap());
+        }
     }
 }

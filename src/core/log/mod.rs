@@ -31,7 +31,10 @@ mod syslog;
 mod text;
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use access::{Access, Asked, Header};
@@ -49,6 +52,7 @@ pub use requests::Requests;
 pub use stream::{stderr, use_as_stderr};
 pub use text::escape_into;
 
+use crate::config::logging::LogFile;
 use crate::config::{Log, LogTarget};
 
 /// Severity, as syslog(3) numbers it.
@@ -256,6 +260,14 @@ pub fn init_with(log: &Log, speaker: &Speaker, file: Option<OwnedFd>) {
     let (output, complaint) = Output::queued(open);
     install(output, log, speaker);
     complaint.into_iter().for_each(Entry::send);
+}
+
+/// Opens a file as those of loggers are: with care for who else can write where it is.
+///
+/// # Errors
+/// Those of open(2); ENXIO for a FIFO that nobody reads.
+pub fn open_file(path: &Path, rules: &LogFile) -> io::Result<File> {
+    file::open(path, rules)
 }
 
 /// Discards what is in the log files of a configuration, where it says so (`log-truncate`); at the

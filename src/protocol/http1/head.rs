@@ -27,20 +27,20 @@ pub struct RequestHead {
 }
 
 /// Where something is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     start: u32,
     end: u32,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Field {
     name: Span,
     value: Span,
 }
 
 /// Where the fields of a head are, values with the blanks around them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Notes {
     fields: Vec<Field>,
     /// Where the next line begins.

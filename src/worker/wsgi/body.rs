@@ -50,7 +50,8 @@ pub(crate) fn send(
     result: &Bound<'_, PyAny>,
 ) -> Result<(), Failure> {
     let sent = iterate(py, call, reply, result);
-    // The response is complete when the iteration is: `close` can neither delay nor damage it.
+    // The response is complete when the iteration is: `close` cannot damage it, nor delay it by more than a
+    // round does.
     if sent.is_ok() {
         finish(call, reply);
     }

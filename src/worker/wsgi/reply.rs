@@ -145,7 +145,8 @@ impl Reply {
             state.bytes = whole.len() as u64;
             state.ended = true;
         }
-        self.worker.reactor().run_soon(|| self.exchange.respond(head, Payload::Whole(whole)));
+        let crew = self.worker.crew();
+        crew.respond(self.hand, || self.exchange.respond(head, Payload::Whole(whole)));
     }
 
     /// Sends a response whose body is in a file.

@@ -1,0 +1,62 @@
+//! How long jobs take, and what follows from that.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::crew::TICK;
+
+/// Mean duration from which on it is measured whether jobs block.
+const MAY_BLOCK: Duration = Duration::from_micros(500);
+/// How long the first response of a round waits, and no longer than for the job that then runs.
+pub(crate) const ROUND: Duration = Duration::from_millis(2);
+/// Requests of a round at most.
+const MOST: u64 = 32;
+/// Mean duration of jobs from which on there are rounds: with shorter ones clients stay awake.
+const WORTH_A_ROUND: Duration = Duration::from_micros(20);
+
+/// How long jobs take, as far as it decides who leads.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    pub(crate) mean_nanos: AtomicU64,
+    pub(crate) blocks: AtomicBool,
+}
+
+impl Pace {
+    /// Whether jobs are no longer than those that the watcher does not notice.
+    pub(crate) fn is_short(&self) -> bool {
+        self.mean_nanos.load(Relaxed) < TICK.as_nanos() as u64
+    }
+
+    /// How many requests make a round.
+    pub(crate) fn round(&self) -> usize {
+        let mean = self.mean_nanos.load(Relaxed);
+        if mean < WORTH_A_ROUND.as_nanos() as u64 {
+            return 1;
+        }
+        (ROUND.as_nanos() as u64 / mean).clamp(1, MOST) as usize
+    }
+
+    /// Returns when the job ended.
+    pub(crate) fn measure(&self, job: impl FnOnce()) -> Instant {
+        let mean = self.mean_nanos.load(Relaxed);
+        let may_block = mean > MAY_BLOCK.as_nanos() as u64;
+        let cpu_before = if may_block { thread_cpu() } else { Duration::ZERO };
+        let began = Instant::now();
+        job();
+        let ended = Instant::now();
+        let took = ended - began;
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.mean_nanos.store(mean - mean / 8 + nanos / 8, Relaxed);
+        let blocks = may_block && thread_cpu().saturating_sub(cpu_before) * 2 < took;
+        if blocks != self.blocks.load(Relaxed) {
+            self.blocks.store(blocks, Relaxed);
+        }
+        ended
+    }
+}
+
+fn thread_cpu() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
