@@ -28,6 +28,8 @@ use crate::log::{self, Entry, Event};
 use crate::shell::{self, GRACE, SHELL};
 use crate::{shortage, sys};
 
+/// The name of the thread that waits for a command.
+pub const THREAD: &str = "rwsgi-hook";
 /// The first look at what an ended command has left; each pause after it is twice as long.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 /// How often who waits for a command is asked whether there is something to do meanwhile.
@@ -225,7 +227,9 @@ fn execute(
             Err(format!("has not ended after {seconds} s (hook-timeout): it was ended"))
         }
         End::Unwanted => Err("was ended: rwsgi ends".into()),
-        End::Never(pid) => Err(shell::cannot_be_ended(&format!("process {pid}"))),
+        End::Never(pid) => {
+            Err(format!("was to end, and {}", shell::cannot_be_ended(&format!("process {pid}"))))
+        }
     }
 }
 
@@ -261,7 +265,7 @@ impl<H: Host> Wait<'_, H> {
             let _ = killpg(group, Signal::SIGKILL);
         };
         let (done, over) = UnixStream::pair().inspect_err(kill)?;
-        let builder = std::thread::Builder::new().name("rwsgi-hook".into()).stack_size(256 * 1024);
+        let builder = std::thread::Builder::new().name(THREAD.into()).stack_size(256 * 1024);
         let thread = builder.spawn(move || {
             let status = child.wait();
             drop(done);

@@ -30,6 +30,7 @@ pub mod durations;
 pub mod exit;
 pub mod hash;
 pub mod hooks;
+pub mod identity;
 pub mod ipc;
 pub mod lock;
 pub mod log;

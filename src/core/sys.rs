@@ -131,8 +131,8 @@ pub fn fork_single_threaded() -> io::Result<Forked> {
 /// # Errors
 /// EAGAIN or ENOMEM of fork(2).
 pub fn fork_unchecked() -> io::Result<Forked> {
-    // SAFETY: no Rust thread of ours exists in the callers; threads of the application stay behind,
-    // as with Python's os.fork().
+    // SAFETY: no Rust thread of ours exists in the callers, or one that is in waitpid(2) for a hook; threads
+    // of the application stay behind, as with Python's os.fork().
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Forked::Child),

@@ -5,6 +5,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use rwsgi_core::config::logging::LogFile;
 use rwsgi_core::exit::ExitCode;
 use rwsgi_core::sys::{self, Forked};
@@ -32,6 +33,8 @@ const READY: u8 = b'+';
 /// Those of open(2), fork(2) and setsid(2).
 pub fn daemonize(log: &Path, rules: &LogFile) -> io::Result<Side> {
     let file = rwsgi_core::log::open_file(log, rules)?;
+    // Nobody who inherits it expects that it does not wait.
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
     let null = std::fs::File::open("/dev/null")?;
     let (waiting, telling) = UnixStream::pair()?;
     if let Forked::Parent(_) = sys::fork_single_threaded()? {

@@ -1,13 +1,13 @@
 //! Gives up what the start needed and the service does not: umask, groups, group, user, in this
 //! order, after sockets, pid file and log are open.
 
-use std::ffi::CString;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Uid, User, geteuid, getgrouplist, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Uid, geteuid, setgid, setgroups, setuid};
 use rwsgi_core::config::Process;
+use rwsgi_core::identity::groups;
 use rwsgi_core::log::{self, Event};
 use rwsgi_core::sys;
 
@@ -66,15 +66,6 @@ pub fn drop_to(process: &Process) -> Result<(), String> {
             .map_err(|error| format!("cannot become group {gid}: {error}"))?;
     }
     setuid(Uid::from_raw(uid)).map_err(|error| format!("cannot become user {uid}: {error}"))
-}
-
-/// The groups of a user, and the first of them unless that is said.
-fn groups(uid: u32, gid: Option<u32>) -> (Vec<Gid>, Option<Gid>) {
-    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    let gid = gid.map(Gid::from_raw).or(user.as_ref().map(|user| user.gid));
-    let name = user.and_then(|user| CString::new(user.name).ok());
-    let all = name.zip(gid).and_then(|(name, gid)| getgrouplist(&name, gid).ok());
-    (all.unwrap_or_else(|| gid.into_iter().collect()), gid)
 }
 
 /// Has a command run as somebody else, with the groups of that user, where it is said who.

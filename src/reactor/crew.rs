@@ -258,13 +258,17 @@ impl<J: Send> Crew<J> {
     fn find_leader(&self, looked: &mut Instant) {
         // Who leads next may have to wait for the GIL first.
         self.reactor.run_answered();
+        // What has been answered may have asked again, and a hand that has come by itself may be looking for
+        // events by now.
+        if self.lead.read().holder().is_some() {
+            return self.reactor.kick();
+        }
         if self.wake_idle() {
             return;
         }
         if self.lead.take(WATCHER, false) {
             self.lead_as_watcher(looked);
         } else {
-            // A hand has come by itself. What has been answered may have asked again.
             self.reactor.kick();
         }
     }

@@ -346,3 +346,26 @@ fn who_takes_the_lead_from_a_long_job_answers_what_its_round_has_left() {
         });
     }
 }
+
+#[test]
+fn a_round_whose_jobs_take_longer_than_those_before_ends_in_time() {
+    let told = Arc::new(Told::default());
+    with_crew(1, |crew| {
+        crew.pace.mean_nanos.store(100_000, Relaxed);
+        let (theirs, tells) = (Arc::clone(crew), Arc::clone(&told));
+        submit(crew, move || {
+            for name in ["a", "b", "c", "d", "e"] {
+                ask(&theirs, &tells, name, |_| {
+                    let began = Instant::now();
+                    while began.elapsed() < ROUND * 3 / 4 {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+        });
+        told.wait("e is answered");
+    });
+    let all = told.all.lock().unwrap();
+    let at = |what| all.iter().position(|told| told == what);
+    assert!(at("a is answered") < at("e ran"), "{all:?}");
+}

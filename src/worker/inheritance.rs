@@ -238,6 +238,8 @@ fn native_threads(known: &BTreeSet<i32>, python: usize) -> Vec<String> {
     let has_openblas =
         fs::read_to_string("/proc/self/maps").is_ok_and(|maps| maps.contains("openblas"));
     let foreign = tasks().filter(|number| !known.contains(number)).map(name_of);
+    // It waits for a command that cannot be ended, and for nothing else.
+    let foreign = foreign.filter(|name| name != rwsgi_core::hooks::THREAD);
     let (mut nameless, mut named): (Vec<_>, Vec<_>) = foreign.partition(|name| *name == process);
     nameless.truncate(nameless.len().saturating_sub((python + 1).saturating_sub(known.len())));
     if !has_openblas {

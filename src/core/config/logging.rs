@@ -271,7 +271,7 @@ fn file(settings: &Settings<'_>, context: &Context, findings: &mut Findings) -> 
         mode: settings.small("logfile-chmod").unwrap_or(default.mode),
         owner: match settings.value("logfile-chown") {
             Some(Value::Owner(user, group)) => Some((user, group)),
-            Some(Value::Switch(false)) => None,
+            Some(Value::Switch(false)) => settings.small("uid").map(|_| (0, Some(0))),
             // Workers open it, too, when they are that user already.
             _ => settings.small("uid").map(|user| (user, settings.small("gid"))),
         },

@@ -1662,8 +1662,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         .at_start()
         .example("www-data:adm")
         .doc(
-            "Owner and group of a log file that is made; `true`, as by default: `uid` and `gid`, `false`: who \
-             starts rwsgi. Root may give files away.",
+            "Owner and group of a log file that is made; `true`, as by default: `uid` and `gid`, `false`: root. Root may give files away.",
         ),
     option("log-maxsize", Group::Log, Kind::Bytes { min: 0, max: MANY })
         .at_start()

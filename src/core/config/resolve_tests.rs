@@ -377,7 +377,7 @@ fn a_log_file_is_of_who_serves_or_of_whom_it_is_given_to() {
     };
     let who_serves = Some((33, Some(34)));
     assert_eq!([owner(""), owner("logfile-chown"), owner("logfile-chown=1")], [who_serves; 3]);
-    assert_eq!(owner("logfile-chown=false"), None);
+    assert_eq!(owner("logfile-chown=false"), Some((0, Some(0))));
     assert_eq!(owner("logfile-chown=35"), Some((35, None)));
 }
 

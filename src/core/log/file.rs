@@ -11,12 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::Mode;
-use nix::unistd::{Gid, Uid, getegid, geteuid, setfsgid, setfsuid};
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::unistd::geteuid;
 
 use super::stream::Stream;
-use super::{Entry, Event, clock};
+use super::{Entry, Event, clock, guard};
 use crate::config::logging::LogFile;
 
 /// An open log file.
@@ -158,12 +157,12 @@ fn is_locked(error: &io::Error) -> bool {
 /// # Errors
 /// Those of open(2); ENXIO for a FIFO that nobody reads.
 pub(super) fn open(path: &Path, rules: &LogFile) -> io::Result<File> {
-    let opened = match open_as(path, rules, OFlag::O_APPEND) {
+    let opened = match guard::open(path, rules, OFlag::O_APPEND) {
         Err(Errno::ENOENT) => make(path, rules),
         opened => opened,
     };
     match opened {
-        Err(Errno::EACCES) if is_given_by_root(rules) && !is_roots(path) => Err(io::Error::new(
+        Err(Errno::EACCES) if guard::is_needed(path, rules) => Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             "the user whom it is given to may not open it, and root follows no symbolic link where other users \
              can make some",
@@ -172,56 +171,18 @@ pub(super) fn open(path: &Path, rules: &LogFile) -> io::Result<File> {
     }
 }
 
-/// As open(2). Where other users can change where the path leads to, root opens it with the rights of the one
-/// who gets it, and with its own only what no symbolic link leads to.
-fn open_as(path: &Path, rules: &LogFile, flags: OFlag) -> nix::Result<File> {
-    // A FIFO that nobody reads is an error, and keeps nobody waiting.
-    let flags = flags | OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let mode = Mode::from_bits_truncate(rules.mode);
-    let plainly = || nix::fcntl::open(path, flags, mode).map(File::from);
-    let Some((user, group)) = rules.owner.filter(|_| is_given_by_root(rules) && !is_roots(path))
-    else {
-        return plainly();
-    };
-    let (own_user, own_group) = (geteuid(), getegid());
-    setfsgid(group.map_or(own_group, Gid::from_raw));
-    setfsuid(Uid::from_raw(user));
-    let opened = plainly();
-    setfsuid(own_user);
-    setfsgid(own_group);
-    if opened.as_ref().err() != Some(&Errno::EACCES) {
-        return opened;
-    }
-    let mode = if flags.contains(OFlag::O_CREAT) { mode } else { Mode::empty() };
-    let how = OpenHow::new().flags(flags).mode(mode).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    match openat2(AT_FDCWD, path, how) {
-        Err(Errno::ELOOP | Errno::ENOSYS | Errno::EPERM) => opened,
-        file => file.map(File::from),
-    }
-}
-
-fn is_given_by_root(rules: &LogFile) -> bool {
-    rules.owner.is_some_and(|(user, _)| user != 0) && geteuid().is_root()
-}
-
-/// Whether nobody but root can change where the path leads to.
-fn is_roots(path: &Path) -> bool {
-    let is_roots = |directory: &Path| {
-        directory.metadata().is_ok_and(|there| there.uid() == 0 && there.mode() & 0o022 == 0)
-    };
-    let all_are = |path: &Path| path.ancestors().all(is_roots);
-    let Some(directory) = path.parent() else { return false };
-    all_are(directory) && directory.canonicalize().is_ok_and(|real| all_are(&real))
-}
-
 /// What root gives away is a file that was not there, not one that the user who serves has a symbolic link
 /// to in his directory.
 fn make(path: &Path, rules: &LogFile) -> nix::Result<File> {
-    let file = match open_as(path, rules, OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_EXCL) {
+    let file = match guard::open(path, rules, OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_EXCL) {
         // A link to what is not there yet, or another process has just made it.
         Err(Errno::EEXIST) => {
-            let flags = if is_given_by_root(rules) { OFlag::empty() } else { OFlag::O_CREAT };
-            return open_as(path, rules, OFlag::O_APPEND | flags);
+            let flags = if rules.owner.is_some() && geteuid().is_root() {
+                OFlag::empty()
+            } else {
+                OFlag::O_CREAT
+            };
+            return guard::open(path, rules, OFlag::O_APPEND | flags);
         }
         made => made?,
     };
@@ -237,7 +198,7 @@ fn make(path: &Path, rules: &LogFile) -> nix::Result<File> {
 
 /// Discards what is in the file, at the start of the instance (`log-truncate`).
 pub(super) fn truncate(path: &Path, rules: &LogFile) -> io::Result<()> {
-    match open_as(path, rules, OFlag::O_TRUNC) {
+    match guard::open(path, rules, OFlag::O_TRUNC) {
         Err(Errno::ENOENT) => Ok(()),
         opened => Ok(opened.map(drop)?),
     }
@@ -288,7 +249,7 @@ mod tests {
     fn a_fifo_without_a_reader_is_an_error_and_one_with_a_reader_is_written() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("fifo");
-        nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let rules = LogFile::default();
         assert!(LogStream::open(&path, &rules, None).is_err() && truncate(&path, &rules).is_err());
         let reader = OpenOptions::new()

@@ -19,6 +19,7 @@ mod fields;
 mod file;
 mod fork;
 mod format;
+mod guard;
 mod journal;
 mod loss;
 mod outlets;

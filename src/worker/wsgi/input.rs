@@ -150,8 +150,10 @@ impl Reader {
 
     /// Waits for more, with the GIL and the lead given up.
     fn wait(&self, py: Python<'_>) {
-        self.worker.crew().step_aside(self.hand);
-        py.detach(|| self.exchange.wait_readable());
+        py.detach(|| {
+            self.worker.crew().step_aside(self.hand);
+            self.exchange.wait_readable();
+        });
     }
 }
 
