@@ -30,7 +30,7 @@ struct Case {
     verdict: Arc<Verdict>,
 }
 
-/// Whether the password is right; `None`: it was not looked at.
+/// Whether the password is right, or what is wrong with its file; `None`: it was not looked at.
 type Told = Option<io::Result<bool>>;
 
 /// What has turned out, and who waits for it.
@@ -38,19 +38,18 @@ type Told = Option<io::Result<bool>>;
 struct Verdict(Mutex<(Option<Told>, Option<Waker>)>);
 
 impl Porter {
-    /// Whether the password is right; `None`: too many others want to know that.
+    /// Whether the password is right, or what is wrong with its file; `None`: too many others want to know
+    /// that.
     ///
     /// # Errors
-    /// Those of the file, and of starting a thread; the next one to ask tries again.
-    pub(crate) async fn ask(&self, doubt: Doubt) -> Told {
+    /// Those of starting a thread; the next one to ask tries again.
+    pub(crate) async fn ask(&self, doubt: Doubt) -> io::Result<Told> {
         let verdict = Arc::new(Verdict::default());
         let case = Case { doubt, since: Instant::now(), verdict: Arc::clone(&verdict) };
-        match self.hand_over(case) {
-            Ok(true) => {}
-            Ok(false) => return None,
-            Err(error) => return Some(Err(error)),
+        if !self.hand_over(case)? {
+            return Ok(None);
         }
-        poll_fn(move |cx| {
+        let told = poll_fn(move |cx| {
             let mut state = verdict.state();
             match state.0.take() {
                 Some(told) => Poll::Ready(told),
@@ -59,8 +58,8 @@ impl Porter {
                     Poll::Pending
                 }
             }
-        })
-        .await
+        });
+        Ok(told.await)
     }
 
     /// `false`: too many are in front.

@@ -125,25 +125,29 @@ pub(crate) async fn settle(
     loop {
         let Stop { at, doubt } = stop;
         let file = doubt.path().to_owned();
-        let passes = match worker.porter.ask(doubt).await {
-            Some(Ok(passes)) => passes,
-            Some(Err(error)) => {
-                complain_of(worker, &file, &error);
-                false
+        let (event, why) = match worker.porter.ask(doubt).await {
+            Ok(Some(told)) => {
+                let passes = told.unwrap_or_else(|error| {
+                    complain_of(worker, &file, &error);
+                    false
+                });
+                match route_from(at, Some((file, passes)), worker, connection, request) {
+                    Ok(routed) => return routed,
+                    Err(next) => stop = next,
+                }
+                continue;
             }
-            None => {
-                let message = "basicauth: answered with 503, as too many passwords wait to be hashed; \
-                               somebody tries them";
-                worker.complain("", log::error(Event::Overload, message.to_owned()));
-                let method = request.method.clone();
-                let later = Answer::Later(at);
-                return Some(answered(worker, request, later, &method, &request.fields()));
+            Ok(None) => {
+                let why = "too many passwords wait to be hashed; somebody tries them";
+                (Event::Overload, why.to_owned())
             }
+            Err(error) => (Event::SystemError, error.to_string()),
         };
-        match route_from(at, Some((file, passes)), worker, connection, request) {
-            Ok(routed) => return routed,
-            Err(next) => stop = next,
-        }
+        let message = format!("basicauth: answered with 503, as {why}");
+        worker.complain("", log::error(event, message));
+        let method = request.method.clone();
+        let later = Answer::Later(at);
+        return Some(answered(worker, request, later, &method, &request.fields()));
     }
 }
 
@@ -398,7 +402,7 @@ struct Scene<'a> {
     /// Of its mount; rules see the path below it.
     prefix: &'a str,
     figures: Figures,
-    /// Whether a password has turned out to be right; `None`: none was asked for yet.
+    /// The verdict on a password, and the file that it is of; `None`: there is none, or it was used.
     passes: Option<(PathBuf, bool)>,
     /// The password that is to be hashed.
     doubt: Option<Doubt>,
