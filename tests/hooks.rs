@@ -1,12 +1,13 @@
 //! Hooks: `hook-…`, `exec-…`.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
 use crate::support::server::Server;
-use crate::support::setup::{Ended, Setup};
+use crate::support::setup::{Ended, Setup, python};
 use crate::support::upgrade::{replaceable, upgrade};
 use crate::support::uwsgi::Uwsgi;
 use crate::support::wait;
@@ -222,6 +223,28 @@ fn stopped_in(stage: &str, lines: &str) -> Server {
     server.wait_for_log(": begun", 1);
     server.stop();
     server
+}
+
+#[test]
+fn root_looks_for_no_program_in_the_environment_of_another_user() {
+    if !geteuid().is_root() {
+        return;
+    }
+    // It ends the start, so that nothing has to be served.
+    let path_of = |lines: &str| {
+        let lines =
+            format!("virtualenv = %d/venv\nhook-asap = exec:echo path=$PATH.; exit 3\n{lines}");
+        let setup = setup(&lines);
+        let venv = setup.place.join("venv");
+        let made = Command::new(python()).args(["-m", "venv", "--without-pip"]).arg(&venv).status();
+        assert!(made.unwrap().success());
+        let ended = setup.run();
+        assert!(ended.stderr.contains("path="), "{}", ended.stderr);
+        ended.stderr.contains(&format!("path={}/bin:", venv.display()))
+    };
+    assert!(!path_of("uid = nobody\ngid = 1"));
+    assert!(path_of(""));
+    assert!(!path_of("uid = nobody\ngid = 1\nenv = PATH=/bin"));
 }
 
 #[test]

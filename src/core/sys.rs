@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::MsgFlags;
+use nix::unistd::Gid;
 use socket2::{SockAddr, SockAddrStorage};
 
 /// Takes ownership of a descriptor that the kernel has just created for this process.
@@ -70,6 +71,17 @@ pub fn adopt(fds: &[RawFd]) -> io::Result<BTreeMap<RawFd, OwnedFd>> {
         Ok((fd, own_fd(fd)))
     };
     distinct.into_iter().map(adopt).collect()
+}
+
+/// The groups of this thread alone: those of libc's setgroups(2) are of all threads.
+///
+/// # Errors
+/// EPERM without CAP_SETGID.
+pub fn set_own_groups(groups: &[Gid]) -> nix::Result<()> {
+    let groups: Vec<libc::gid_t> = groups.iter().map(|group| group.as_raw()).collect();
+    // SAFETY: the kernel reads so many numbers from there, and keeps no pointer.
+    let done = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
+    Errno::result(done).map(drop)
 }
 
 /// Has all descriptors from number `first` on be closed in programs that this process executes. What
@@ -361,8 +373,8 @@ pub fn ignore_terminal_signals(command: &mut std::process::Command) {
 /// Has `command` run as somebody else, with no other rights than `groups`, `gid` and `uid` have. Only root can.
 pub fn run_as(
     command: &mut std::process::Command,
-    groups: Vec<nix::unistd::Gid>,
-    gid: Option<nix::unistd::Gid>,
+    groups: Vec<Gid>,
+    gid: Option<Gid>,
     uid: Option<nix::unistd::Uid>,
 ) {
     use std::os::unix::process::CommandExt as _;

@@ -40,10 +40,11 @@ struct Idle<'a> {
 impl Host for Idle<'_> {
     fn equip(&self, hook: &Hook, command: &mut Command) {
         spawn::set_environment(command, &self.config.application);
-        // Root looks for programs where another user may put some only if it is told so.
+        // Root looks for programs where another user may put some (`virtualenv`) only if it is told so.
         let application = &self.config.application;
-        let is_said = application.env.iter().any(|(name, _)| name == "PATH");
-        if geteuid().is_root() && self.config.process.uid.is_some_and(|uid| uid != 0) && !is_said {
+        let mut said = application.env.iter().map(|(name, _)| name).chain(&application.unset);
+        let is_another = self.config.process.uid.is_some_and(|uid| uid != 0);
+        if geteuid().is_root() && is_another && !said.any(|name| name == "PATH") {
             match std::env::var_os("PATH") {
                 Some(path) => command.env("PATH", path),
                 None => command.env_remove("PATH"),

@@ -379,6 +379,16 @@ mod tests {
     }
 
     #[test]
+    fn who_becomes_a_user_without_groups_has_to_say_one() {
+        let daemon = |text| pairs_of(text).and_then(|daemon| check(daemon, None, &[]));
+        let found = daemon("cmd=x,uid=3999999999");
+        let is_refused = found.is_err_and(|found| found.problem.contains("who has no group"));
+        assert_eq!(is_refused, geteuid().is_root());
+        assert!(daemon("cmd=x,uid=3999999999,gid=1").is_ok());
+        assert!(daemon("cmd=x,uid=0").is_ok());
+    }
+
+    #[test]
     fn a_pidfile_comes_first_and_its_time_with_it() {
         let daemon = smart("/run/m.pid,3 memcached -d -P /run/m.pid", false).unwrap();
         assert_eq!(

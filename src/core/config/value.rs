@@ -239,7 +239,7 @@ impl Kind {
             Self::User => "a user's name or number".to_owned(),
             Self::Group => "a group's name or number".to_owned(),
             Self::Owner => "`user` or `user:group`".to_owned(),
-            Self::OwnerOrSwitch => "`true`, `user` or `user:group`".to_owned(),
+            Self::OwnerOrSwitch => "`true`, `false`, `user` or `user:group`".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Address => {
                 "`127.0.0.1:8000`, `:8000`, `[::1]:8000`, a path such as `/run/app.sock`, \

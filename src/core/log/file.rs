@@ -164,8 +164,8 @@ pub(super) fn open(path: &Path, rules: &LogFile) -> io::Result<File> {
     match opened {
         Err(Errno::EACCES) if guard::is_needed(path, rules) => Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
-            "the user whom it is given to may not open it, and root follows no symbolic link where other users \
-             can make some",
+            "root follows no symbolic link where other users can make some, and takes no file that has several \
+             names there, and the user whom the log is given to (`logfile-chown`, `uid`) may not open it himself",
         )),
         opened => Ok(opened?),
     }
@@ -329,6 +329,10 @@ mod tests {
         assert_eq!(at("roots/log").exists(), !is_root);
         assert_eq!(truncate(&at("log"), &given).is_err(), is_root);
         assert_eq!(std::fs::read(at("target")).unwrap().is_empty(), !is_root);
+        // Another name for a file of root is no log, either.
+        std::fs::hard_link(at("target"), at("name")).unwrap();
+        assert_eq!(LogStream::open(&at("name"), &given, None).is_err(), is_root);
+        std::fs::remove_file(at("name")).unwrap();
         // What is there without a link is written, whosever it is; and so is what that user may write.
         drop(LogStream::open(&at("target"), &given, None).unwrap());
         if is_root {

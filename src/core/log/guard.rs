@@ -7,15 +7,15 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open as open_plainly, openat};
 use nix::sys::stat::Mode;
-use nix::unistd::{Uid, getegid, geteuid, getgroups, setfsgid, setfsuid, setgroups};
+use nix::unistd::{Uid, ftruncate, getegid, geteuid, getgroups, setfsgid, setfsuid};
 
 use crate::config::logging::LogFile;
-use crate::identity;
+use crate::{identity, sys};
 
 /// As open(2), without waiting for who reads a FIFO.
 pub(super) fn open(path: &Path, rules: &LogFile, flags: OFlag) -> nix::Result<File> {
@@ -31,9 +31,8 @@ pub(super) fn open(path: &Path, rules: &LogFile, flags: OFlag) -> nix::Result<Fi
             Errno::ELOOP | Errno::ENOTDIR => Errno::EACCES,
             error => error,
         }),
-        opened => opened,
+        opened => opened.map(File::from),
     }
-    .map(File::from)
 }
 
 /// Whether this is root, and others can change what the path leads to.
@@ -51,13 +50,13 @@ fn is_roots(directory: &Path) -> bool {
     all_are(directory) && directory.canonicalize().is_ok_and(|real| all_are(&real))
 }
 
-/// Does `act` with the rights of that user; `None`: this process cannot have them, or they are root's.
+/// Does `act` with the rights of that user, on this thread alone; `None`: this process cannot have them, or they are root's.
 fn as_user<T>(user: u32, group: Option<u32>, act: impl FnOnce() -> T) -> Option<T> {
     let user = Uid::from_raw(user);
     let (groups, group) = identity::groups(user.as_raw(), group);
     let own = (getgroups().ok()?, getegid(), geteuid());
     let group = group.filter(|_| !user.is_root())?;
-    setgroups(&groups).ok()?;
+    sys::set_own_groups(&groups).ok()?;
     setfsgid(group);
     setfsuid(user);
     // What is no user changes nothing, and tells who it is.
@@ -65,17 +64,30 @@ fn as_user<T>(user: u32, group: Option<u32>, act: impl FnOnce() -> T) -> Option<
     setfsuid(own.2);
     setfsgid(own.1);
     // They were these.
-    let _ = setgroups(&own.0);
+    let _ = sys::set_own_groups(&own.0);
     done
 }
 
-/// As open(2), but of the links on the way only those are followed that nobody but root can have made.
-fn without_links(path: &Path, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
-    let start = path.ancestors().skip(1).find(|start| is_roots(start)).unwrap_or(Path::new("/"));
+/// As open(2), but of the links on the way only those are followed that nobody but root can have made, and
+/// what has several names is none of a log.
+fn without_links(path: &Path, flags: OFlag, mode: Mode) -> nix::Result<File> {
+    let file = File::from(walk(path, flags.difference(OFlag::O_TRUNC), mode)?);
+    let there = file.metadata().map_err(|_| Errno::EACCES)?;
+    if there.is_file() && there.nlink() > 1 {
+        return Err(Errno::EACCES);
+    }
+    if flags.contains(OFlag::O_TRUNC) && there.is_file() {
+        ftruncate(&file, 0)?;
+    }
+    Ok(file)
+}
+
+fn walk(path: &Path, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
+    let start = path.ancestors().skip(1).find(|start| is_roots(start)).ok_or(Errno::EACCES)?;
     let rest = path.strip_prefix(start).unwrap_or(path);
     let way = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut directory = open_plainly(start, way, Mode::empty())?;
-    let mut names = rest.components().filter(|part| !matches!(part, Component::RootDir)).peekable();
+    let mut names = rest.components().peekable();
     while let Some(name) = names.next() {
         let name: &Path = name.as_ref();
         if names.peek().is_none() {
