@@ -19,7 +19,6 @@ from server import Failed
 ROUNDS, SECONDS = 1, 1
 
 FEW, MANY = 50, 1050
-ATTEMPTS = 3
 UNITS = {
     "instructions": "a request, one connection", "system calls": "a request, one connection", "the GIL taken": "a request, one connection",
     "context switches": f"a request, {load.CONNECTIONS} connections"}
@@ -54,12 +53,14 @@ def cost_of(kind, counters):
 
 
 def of_callgrind(kind):
-    for _ in range(ATTEMPTS):
+    for _ in range(counting.ATTEMPTS):
         few, many = (total(kind, counting.under_callgrind, count, counting.read_counts) for count in (FEW, MANY))
-        # A process that was killed before it had written its count is in neither run, or in both.
+        # One that was killed before it had written its count is in neither run; if that is the worker, the rest costs nothing.
         if len(few) == len(many) > 0:
-            return [(sum(many) - sum(few)) / (MANY - FEW)
-                    for few, many in zip(zip(*map(measured, few)), zip(*map(measured, many)))]
+            costs = [(sum(many) - sum(few)) / (MANY - FEW)
+                     for few, many in zip(zip(*map(measured, few)), zip(*map(measured, many)))]
+            if costs[0] > counting.LEAST:
+                return costs
     raise Failed(f"{kind().name}: not all of its processes have been counted")
 
 

@@ -17,9 +17,6 @@ from server import Failed, Server, free_port
 ROUNDS, SECONDS = 1, 1
 
 FEW, MANY = 50, 350
-ATTEMPTS = 3
-# No request can cost rwsgi fewer instructions.
-LEAST = 1_000
 
 # Limits for instructions of rwsgi itself, without Python and libc, and for allocations by it, with room for another
 # compiler; and the most system calls from one response to the next, on a connection that is alone, or on one after the other.
@@ -61,10 +58,10 @@ def run(_rounds, _seconds):
 
 def cost_of(row):
     """Of the process with the most instructions, which is the worker, unless that was killed before it had written its count."""
-    for _ in range(ATTEMPTS):
+    for _ in range(counting.ATTEMPTS):
         few, many = (instructions(row, count) for count in (FEW, MANY))
         cost = Cost(*((after - before) / (MANY - FEW) for before, after in zip(few, many)))
-        if few.own and cost.own > LEAST:
+        if few.own and cost.own > counting.LEAST:
             return cost
     raise Failed(f"{row.request.name}: the worker has not been counted")
 

@@ -6,6 +6,11 @@ import socket
 
 import probe
 
+# How often it is counted until the worker's count is whole.
+ATTEMPTS = 3
+# No request costs fewer instructions.
+LEAST = 1_000
+
 Cost = collections.namedtuple("Cost", "all own allocations gil")
 
 # Each ends with the lock of Python in the hands of the thread that calls it.

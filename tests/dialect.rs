@@ -134,8 +134,9 @@ fn plugins_that_rwsgi_has_nothing_for_are_named() {
 #[test]
 fn every_option_that_uwsgi_prints_is_known_by_name() {
     let [debian, pypi] = Flavour::both();
-    let plugins = fs::read_dir("/usr/lib/uwsgi/plugins").into_iter().flatten().flatten();
+    let plugins = fs::read_dir("/usr/lib/uwsgi/plugins").unwrap().flatten();
     let plugins: Vec<_> = plugins.map(|entry| entry.path().display().to_string()).collect();
+    assert!(!plugins.is_empty(), "uwsgi-plugin-python3 is missing");
     let mut unknown = BTreeSet::new();
     for (program, plugins) in [(pypi.program, String::new()), (debian.program, plugins.join(","))] {
         let mut command = Command::new(&program);

@@ -49,8 +49,9 @@ impl Hasher for Quick {
             Some(last) => u64::from_le_bytes(*last),
             None => rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
         };
-        // The length, too: bytes that are 0 count.
-        self.fold(rest ^ (bytes.len() as u64) << 56);
+        self.fold(rest);
+        // Bytes that are 0 count.
+        self.fold(bytes.len() as u64);
     }
 
     fn write_u8(&mut self, number: u8) {

@@ -2,6 +2,8 @@
 
 use http::header::{HeaderName, HeaderValue};
 
+use crate::word;
+
 /// The environ's key for a client's field; `None` when the field must not reach the application.
 ///
 /// A name with `_` would be taken for the one with `-` (`X_Forwarded_For`), and `Proxy` would
@@ -95,20 +97,9 @@ pub fn response_name(name: &[u8]) -> Result<HeaderName, BadField> {
 /// those HTTP allows tabs; PEP 3333 allows none, not even around the value.
 pub fn plain_value(value: &[u8]) -> Option<&[u8]> {
     let (words, rest) = value.as_chunks();
-    let any = words.iter().fold(0, |any, word| any | controls(u64::from_le_bytes(*word)));
+    let any = words.iter().fold(0, |any, word| any | word::controls(u64::from_le_bytes(*word)));
     let is_plain = any == 0 && !rest.iter().any(u8::is_ascii_control);
     is_plain.then(|| trim(value))
-}
-
-/// Flags the bytes of a word that are control characters, by their highest bits. A borrow can flag a
-/// byte in error only above one that is flagged rightly, so the lowest flag is true.
-pub(crate) fn controls(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGHS: u64 = ONES << 7;
-    let low = word.wrapping_sub(ONES * 0x20) & !word;
-    let delete = word ^ (ONES * 0x7f);
-    let delete = delete.wrapping_sub(ONES) & !delete;
-    (low | delete) & HIGHS
 }
 
 /// The value of the field `name` of an application's response.

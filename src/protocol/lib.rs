@@ -33,3 +33,4 @@ pub mod response;
 pub mod scheme;
 pub mod status;
 pub mod uwsgi;
+mod word;

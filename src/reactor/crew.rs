@@ -30,12 +30,10 @@ use std::time::{Duration, Instant};
 use crate::doors::Doors;
 use crate::ladder::LOOK;
 use crate::lead::{Id, Lead, Word};
-use crate::pace::{Pace, ROUND};
+use crate::pace::{Pace, ROUND, TICK, sooner};
 use crate::queue::{Bounds, Queue};
 use crate::reactor::{Found, Reactor, Token};
 
-/// How often the watcher looks while there is work. A job counts as long after one to two of it.
-pub(crate) const TICK: Duration = Duration::from_millis(2);
 /// Ticks without a job after which the watcher sleeps until the next one.
 const QUIET_TICKS: u32 = 10;
 /// While all hands are busy, how often it is seen whether new work waits that nobody else takes.
@@ -408,10 +406,9 @@ impl<J: Send> Crew<J> {
     /// `before` is the time of the last turn or job, as it returns that of this one: nothing but tasks
     /// has been polled since.
     fn turn(&self, found: &mut Found, at_most: Option<Duration>, before: Instant) -> Instant {
-        let timeout = match (self.duty.timeout(before), at_most) {
-            (Some(due), Some(at_most)) => Some(due.min(at_most)),
-            (due, at_most) => due.or(at_most),
-        };
+        // Who has had to wait for the GIL meanwhile does not know what time it is.
+        let before = if at_most.is_none() { Instant::now() } else { before };
+        let timeout = sooner(self.duty.timeout(before), at_most);
         // An error here (EBADF, EINVAL) cannot come from outside; the next turn is as good as any.
         let _ = self.reactor.wait(timeout, found);
         let now = Instant::now();

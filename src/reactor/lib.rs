@@ -23,6 +23,7 @@ mod source;
 pub use crew::{Crew, Duty, Hands};
 pub use ladder::{Job, LOOK, Ladder, Reached};
 pub use lead::Id;
+pub use pace::sooner;
 pub use queue::Bounds;
 pub use reactor::{Found, Reactor, Token, yield_now};
 pub use source::{Direction, Source};

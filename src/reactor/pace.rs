@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::crew::TICK;
-
+/// How often the watcher looks while there is work. A job counts as long after one to two of it.
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 /// Mean duration from which on it is measured whether jobs block.
 const MAY_BLOCK: Duration = Duration::from_micros(500);
 /// How long the first response of a round waits, and no longer than for the job that then runs.
@@ -15,6 +15,14 @@ pub(crate) const ROUND: Duration = Duration::from_millis(2);
 const MOST: u64 = 32;
 /// Mean duration of jobs from which on there are rounds: with shorter ones clients stay awake.
 const WORTH_A_ROUND: Duration = Duration::from_micros(20);
+
+/// The lesser of two times, if there are any; spelled out, since each look asks.
+pub fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
 
 /// How long jobs take, as far as it decides who leads.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use rwsgi_core::config::QueueLimits;
 use rwsgi_core::ipc::{Received, ToWorker};
 use rwsgi_core::log::{self, Event};
 use rwsgi_core::shortage;
-use rwsgi_reactor::{Bounds, Duty, Token};
+use rwsgi_reactor::{Bounds, Duty, Token, sooner};
 
 use crate::accept::{Accepted, RECOVERY};
 use crate::connection::{self, Connection};
@@ -35,10 +35,7 @@ pub(crate) struct Post {
 
 impl Duty<Call> for Post {
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        match (self.worker.deadlines.timeout(now), self.worker.relay.timeout()) {
-            (Some(due), Some(decided)) => Some(due.min(decided)),
-            (due, decided) => due.or(decided),
-        }
+        sooner(self.worker.deadlines.timeout(now), self.worker.relay.timeout())
     }
 
     fn on_time(&self, now: Instant) {

@@ -32,6 +32,8 @@ pub(super) const UNNEEDED: &[Known] = &[
             "disable-sendfile",
             "print-sym",
             "print-symbol",
+            "rsyslog-split-messages",
+            "notfound-log",
         ],
         Ignored("it makes no difference to what is served"),
     ),
@@ -39,12 +41,7 @@ pub(super) const UNNEEDED: &[Known] = &[
         &["cheaper-busyness-verbose"],
         Ignored("the log says in numbers why there are more workers, or fewer"),
     ),
-    flag(
-        &["rsyslog-split-messages", "notfound-log"],
-        Ignored("it makes no difference to what is served"),
-    ),
     flag(&["autoload"], Ignored("Python and HTTP are built in")),
-    valued(&["rsyslog-packet-size"], Ignored("rwsgi needs no such setting")),
     valued(
         &["hook-post-jail", "exec-post-jail"],
         Ignored(
@@ -59,6 +56,7 @@ pub(super) const UNNEEDED: &[Known] = &[
     valued(
         &[
             "backtrace-depth",
+            "rsyslog-packet-size",
             "lock-engine",
             "ftok",
             "clock",
@@ -298,12 +296,18 @@ pub(super) const MISSED: &[Known] = &[
     )
     .instead(MESSAGE_IDS),
     valued(
-        &["metric", "metric-dir", "metrics-dir", "metric-threshold", "snmp", "snmp-community"],
-        NotYet("there are no metrics"),
-    )
-    .instead(FIGURES),
-    valued(
-        &["rrdtool", "rrdtool-freq", "rrdtool-lib", "zabbix-template"],
+        &[
+            "metric",
+            "metric-dir",
+            "metrics-dir",
+            "metric-threshold",
+            "snmp",
+            "snmp-community",
+            "rrdtool",
+            "rrdtool-freq",
+            "rrdtool-lib",
+            "zabbix-template",
+        ],
         NotYet("there are no metrics"),
     )
     .instead(FIGURES),

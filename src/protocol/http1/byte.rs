@@ -1,6 +1,6 @@
 //! What a byte may be part of (RFC 9110, section 5.6; RFC 3986, section 3), and how far such bytes go.
 
-use crate::header::controls;
+use crate::word::{controls, first, outside_of_names};
 
 /// A token (RFC 9110, section 5.6.2).
 pub(super) const TOKEN: u8 = 1;
@@ -70,23 +70,6 @@ pub(super) fn span_token(bytes: &[u8], start: usize) -> usize {
         }
     }
     span(bytes, at, TOKEN)
-}
-
-/// The lowest byte that is flagged by its highest bit.
-fn first(flags: u64) -> Option<usize> {
-    (flags != 0).then(|| flags.trailing_zeros() as usize / 8)
-}
-
-/// Flags the bytes that are neither letters nor hyphens. Sums of seven bits have no carry.
-fn outside_of_names(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGHS: u64 = ONES << 7;
-    let low = word & !HIGHS;
-    let lower = low | (ONES * 0x20);
-    let from_a = lower + ONES * (0x80 - 0x61);
-    let beyond_z = lower + ONES * (0x80 - 0x7b);
-    let no_hyphen = (low ^ (ONES * 0x2d)) + ONES * 0x7f;
-    (((!from_a | beyond_z) & no_hyphen) | word) & HIGHS
 }
 
 /// Bytes that are looked at together, without a branch: the compiler takes 16 or more for one.

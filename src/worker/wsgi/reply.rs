@@ -257,7 +257,7 @@ impl Reply {
     pub(crate) fn is_over(&self) -> bool {
         let state = self.lock();
         let over = match state.framing {
-            _ if state.timed_out => true,
+            _ if state.timed_out || state.ended => true,
             Some(Framing::Nothing) => true,
             Some(Framing::Length(length)) => state.excess > 0 && state.bytes >= length,
             Some(Framing::Open) | None => false,
