@@ -84,3 +84,34 @@ fn newcomers_at_each_listener_get_their_share_beside_busy_keep_alive_connections
 fn counted_by(probe: &mut Client) -> usize {
     probe.get("/").expect(200).text().parse().unwrap()
 }
+
+#[test]
+fn no_newcomer_waits_behind_a_long_request_while_another_worker_is_idle() {
+    let app = "
+import os, time
+def application(environ, start_response):
+    if environ['QUERY_STRING']:
+        open('entered-g', 'w').write('')
+        while not os.path.exists('open-g'):
+            time.sleep(0.002)
+    start_response('200 OK', [])
+    return [b'%d' % os.getpid()]
+";
+    let server = Setup::new("processes=2").app(app).start();
+    let mut kept = server.connect();
+    let busy: i32 = kept.get("/").expect(200).text().parse().unwrap();
+    let workers = server.workers();
+    let send = |signal: Signal, pid: i32| kill(Pid::from_raw(pid), signal).unwrap();
+    workers.iter().for_each(|&pid| send(Signal::SIGSTOP, pid));
+    kept.send("GET /?long HTTP/1.1\r\nHost: test\r\n\r\n");
+    // Each worker is told of some of them.
+    let mut newcomers: Vec<_> = (0..8).map(|_| server.connect_and_send("/")).collect();
+    send(Signal::SIGCONT, busy);
+    server.place.wait_for_gate("g");
+    workers.iter().filter(|&&pid| pid != busy).for_each(|&pid| send(Signal::SIGCONT, pid));
+    for newcomer in &mut newcomers {
+        newcomer.response().expect(200);
+    }
+    server.place.open_gate("g");
+    kept.response().expect(200);
+}

@@ -307,7 +307,7 @@ impl<J: Send> Crew<J> {
         // Jobs that wait.
         let mut line = self.jobs().len();
         while !self.is_stopped() {
-            let round = self.pace.round();
+            let round = self.pace.round(doors.are_crowded());
             let mut read = 0;
             while read < round
                 && doors.advance(

@@ -21,6 +21,10 @@ const CROWD: usize = 15;
 /// Looks, at most, that have to find a door ready before it is tried again whether a crowd waits there.
 const DOUBT: usize = 63;
 
+/// Jobs and tasks of others, beside those in line, after which a newcomer comes in although jobs wait:
+/// more than a round has.
+const ENDLESS: usize = 128;
+
 /// The doors that were found ready.
 #[derive(Debug, Default)]
 pub(crate) struct Doors {
@@ -50,6 +54,10 @@ impl Doors {
     /// Another look has found newcomers at `doors`; what an older one has found is forgotten.
     pub(crate) fn find(&mut self, doors: impl Iterator<Item = Token>) {
         let all_came = self.left == 0 && !self.again.is_empty();
+        if self.are_empty() {
+            // What was done before anybody waited keeps nobody waiting.
+            self.others = self.others.min(2);
+        }
         self.fresh.clear();
         self.again.clear();
         self.fresh.extend(doors);
@@ -67,19 +75,24 @@ impl Doors {
         self.others += 1;
     }
 
+    /// Whether newcomers wait who should not be kept waiting for a round of many.
+    pub(crate) fn are_crowded(&self) -> bool {
+        !self.sole && !self.are_empty()
+    }
+
     /// Gives one of the two a turn: `admit` lets a newcomer in by a door, `poll` polls a task; both
-    /// say whether there was one. `false`: neither, it is time to look. `line`: how many jobs wait.
-    /// Where others have these doors, too, so many have to be done, and one more, before the job of the
-    /// last newcomer is: should one of them be long, there is one newcomer here that an idle worker
-    /// could have had, or, where a round of short jobs is read, four at most.
+    /// say whether there was one. `false`: neither, it is time to look, or to run jobs. `line`: how many
+    /// wait. Where others have these doors, too, a newcomer comes in when none does, so that its job is the
+    /// next to be run: behind one that turns out long it would wait although another worker is idle. Where
+    /// the line never ends it comes in all the same.
     pub(crate) fn advance(
         &mut self,
         line: usize,
         mut admit: impl FnMut(Token) -> bool,
         poll: impl FnOnce() -> bool,
     ) -> bool {
-        let line = if self.sole { 0 } else { line };
-        if self.others > line.max(1) {
+        let open = self.sole || line == 0;
+        if self.others > if open { 1 } else { line + ENDLESS } {
             while let Some(door) = self.fresh.pop_front().or_else(|| self.again.pop_front()) {
                 if self.let_in(door, &mut admit) {
                     return true;
@@ -89,6 +102,9 @@ impl Doors {
         if poll() {
             self.others += 2;
             return true;
+        }
+        if !open {
+            return false;
         }
         while let Some(door) = self.fresh.pop_front() {
             if self.let_in(door, &mut admit) {
@@ -110,6 +126,10 @@ impl Doors {
             }
         }
         false
+    }
+
+    fn are_empty(&self) -> bool {
+        self.fresh.is_empty() && self.again.is_empty()
     }
 
     fn let_in(&mut self, door: Token, admit: &mut impl FnMut(Token) -> bool) -> bool {
@@ -176,6 +196,50 @@ mod tests {
     #[test]
     fn a_door_that_somebody_else_has_emptied_costs_no_turn() {
         assert_eq!(turns(&[0, 1], 2), ("t1t".into(), vec![0, 0]));
+    }
+
+    /// Rounds of tasks that submit a job each, of which as many are run as a round has: with how many in
+    /// line the newcomers at a door came in.
+    fn lines(sole: bool, line: usize, rounds: usize) -> Vec<usize> {
+        const ROUND: usize = 8;
+        let mut doors = Doors::new(sole);
+        (0..300).for_each(|_| doors.count_job());
+        doors.find([0].into_iter());
+        let (mut line, mut came) = (line, Vec::new());
+        for _ in 0..rounds {
+            let mut read = 0;
+            while read < ROUND {
+                let mut came_in = false;
+                let admit = |_| {
+                    came_in = true;
+                    true
+                };
+                if !doors.advance(line + read, admit, || true) {
+                    break;
+                }
+                if came_in {
+                    came.push(line + read);
+                }
+                read += 1;
+            }
+            line += read;
+            let ran = line.min(ROUND);
+            (0..ran).for_each(|_| doors.count_job());
+            line -= ran;
+        }
+        came
+    }
+
+    #[test]
+    fn who_others_could_let_in_is_the_next_whose_job_is_run() {
+        assert_eq!(lines(false, 0, 100), [0; 100]);
+        assert!(lines(true, 0, 100).len() > 100);
+    }
+
+    #[test]
+    fn a_line_without_end_keeps_no_newcomer_out() {
+        let came = lines(false, 20, 100);
+        assert!((5..20).contains(&came.len()), "{came:?}");
     }
 
     /// At a door where so many wait before each look: how many were let in until the next one, and tried.

@@ -13,6 +13,8 @@ const MAY_BLOCK: Duration = Duration::from_micros(500);
 pub(crate) const ROUND: Duration = Duration::from_millis(2);
 /// Requests of a round at most.
 const MOST: u64 = 32;
+/// The same where newcomers wait who come in between two rounds, one by one.
+const BESIDE_NEWCOMERS: u64 = 8;
 /// Mean duration of jobs from which on there are rounds: with shorter ones clients stay awake.
 const WORTH_A_ROUND: Duration = Duration::from_micros(20);
 
@@ -37,13 +39,14 @@ impl Pace {
         self.mean_nanos.load(Relaxed) < TICK.as_nanos() as u64
     }
 
-    /// How many requests make a round.
-    pub(crate) fn round(&self) -> usize {
+    /// How many requests make a round, beside newcomers or not.
+    pub(crate) fn round(&self, crowded: bool) -> usize {
         let mean = self.mean_nanos.load(Relaxed);
         if mean < WORTH_A_ROUND.as_nanos() as u64 {
             return 1;
         }
-        (ROUND.as_nanos() as u64 / mean).clamp(1, MOST) as usize
+        (ROUND.as_nanos() as u64 / mean).clamp(1, if crowded { BESIDE_NEWCOMERS } else { MOST })
+            as usize
     }
 
     /// Returns when the job ended.
