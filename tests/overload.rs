@@ -1,5 +1,8 @@
 //! Requests for which no thread is free: how many wait, for how long, and what the others are told.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::support::client::{Client, Response};
 use crate::support::packet::{self, Packet};
 use crate::support::server::Server;
@@ -95,6 +98,32 @@ fn more_than_may_wait_get_503_at_once() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 503, 503, 503]);
     kept.iter_mut().for_each(|client| drop(client.get("/ok").expect(200)));
+}
+
+#[test]
+fn more_than_may_wait_for_short_requests_get_503_too() {
+    let app = "
+import time
+def application(environ, start_response):
+    end = time.perf_counter() + 0.001
+    while time.perf_counter() < end:
+        pass
+    start_response('200 OK', [])
+    return []
+";
+    let server = Setup::new("max-queue=5").app(app).start();
+    let mut kept: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    kept.iter_mut().for_each(|client| drop(client.get("/").expect(200)));
+    let worker = Pid::from_raw(server.workers()[0]);
+    kill(worker, Signal::SIGSTOP).unwrap();
+    kept.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n"));
+    kill(worker, Signal::SIGCONT).unwrap();
+    let statuses: Vec<_> = kept.iter_mut().map(|client| client.response().status).collect();
+    let count = |status| statuses.iter().filter(|one| **one == status).count();
+    // Most are refused once the first have waited for 10 ms; five of them and what ran before are not.
+    assert!(count(503) > 50 && count(200) >= 6, "{statuses:?}");
+    assert_eq!(count(503) + count(200), kept.len());
+    kept.iter_mut().for_each(|client| drop(client.get("/").expect(200)));
 }
 
 #[test]

@@ -28,6 +28,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::doors::Doors;
+use crate::hopeless::{self, Hopeless, Place};
 use crate::ladder::LOOK;
 use crate::lead::{Id, Lead, Word};
 use crate::pace::{Pace, ROUND, TICK, sooner};
@@ -41,6 +42,8 @@ const PATIENCE: Duration = Duration::from_millis(10);
 /// Tasks and jobs in succession after which it is looked for new events, although there is work: as
 /// many as one look can bring, so that it costs nothing where no client is greedy.
 const STREAK: usize = 64;
+/// Time after which it is looked for them in any case.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 const WATCHER: Id = Id::MAX;
 
 thread_local! {
@@ -69,10 +72,9 @@ pub trait Duty<J>: Send + Sync {
     /// All hands have been busy for another while, and new work is not taken in: what has waited
     /// since the last time is to be taken in all the same, or it would wait for ever.
     fn overdue(&self);
-    /// How many jobs may wait, and for how long.
+    /// How many jobs may wait, and for how long. Asked once.
     fn bounds(&self) -> Bounds;
-    /// All hands are busy, and a job has waited for so long, or (`None`) too many wait already: it
-    /// will not be run.
+    /// A job has waited for so long, or (`None`) too many wait: it will not be run.
     fn turn_away(&self, job: J, waited: Option<Duration>);
     /// So many jobs wait. Called now and then while all hands are busy, and with 0 thereafter.
     fn waiting(&self, count: usize);
@@ -95,6 +97,7 @@ pub trait Hands<J> {
 pub struct Crew<J> {
     reactor: Arc<Reactor>,
     duty: Box<dyn Duty<J>>,
+    bounds: Bounds,
     lead: Lead,
     jobs: Mutex<Queue<J>>,
     /// Whether there may be any, without a lock: for the leader, whose tasks submit most.
@@ -117,10 +120,12 @@ impl<J: Send> Crew<J> {
     /// A crew without threads.
     pub fn new(reactor: Arc<Reactor>, duty: Box<dyn Duty<J>>) -> Self {
         let watches = duty.watches();
-        let jobs = Mutex::new(Queue::new(duty.bounds()));
+        let bounds = duty.bounds();
+        let jobs = Mutex::new(Queue::new(bounds));
         Self {
             reactor,
             duty,
+            bounds,
             lead: Lead::default(),
             jobs,
             any_job: AtomicBool::new(false),
@@ -145,20 +150,19 @@ impl<J: Send> Crew<J> {
     /// job next, if it is a hand.
     pub fn submit(&self, job: J) {
         if !self.is_crowded() {
-            let mut jobs = self.jobs();
-            jobs.push(job);
-            return self.any_job.store(true, Relaxed);
+            match hopeless::place() {
+                Place::Good => {
+                    self.jobs().push(job);
+                    self.any_job.store(true, Relaxed);
+                }
+                Place::Crowded => self.duty.turn_away(job, None),
+                Place::Late(waited) => self.duty.turn_away(job, Some(waited)),
+            }
+            return;
         }
-        let free = self.idle().len();
-        let pushed = {
-            let mut jobs = self.jobs();
-            self.any_job.store(true, Relaxed);
-            jobs.push_waiting(job, free, Instant::now())
-        };
-        match pushed {
-            Ok(()) => drop(self.wake_idle()),
-            Err(job) => self.duty.turn_away(job, None),
-        }
+        self.jobs().push_waiting(job, Instant::now());
+        self.any_job.store(true, Relaxed);
+        self.wake_idle();
     }
 
     /// Whether all hands are in jobs, and have been for a tick or two.
@@ -304,8 +308,10 @@ impl<J: Send> Crew<J> {
         let mut doors = Doors::new(self.duty.is_sole());
         // It is looked soon: what the last leader knew of the doors is forgotten.
         let mut streak = STREAK;
+        let mut looked = now;
         // Jobs that wait.
         let mut line = self.jobs().len();
+        let mut hopeless = Hopeless::default();
         while !self.is_stopped() {
             let round = self.pace.round(doors.are_crowded());
             let mut read = 0;
@@ -313,7 +319,7 @@ impl<J: Send> Crew<J> {
                 && doors.advance(
                     line + read,
                     |door| self.duty.admit(door),
-                    || self.reactor.run_one(),
+                    || hopeless.mark(|| self.reactor.run_one()),
                 )
             {
                 read += 1;
@@ -340,13 +346,14 @@ impl<J: Send> Crew<J> {
             }
             let worked = read + ran > 0;
             streak += read.max(ran);
-            if worked && streak < STREAK {
+            if worked && streak < STREAK && now < looked + LOOK_AGAIN {
                 continue;
             }
             let at_most = worked.then_some(Duration::ZERO);
             hands.wait(&mut || now = self.turn(&mut found, at_most, now));
             doors.find(found.tokens.drain(..));
-            streak = 0;
+            hopeless = Hopeless::find(&self.reactor, self.bounds, found.waiting, line);
+            (streak, looked) = (0, now);
         }
     }
 
@@ -392,14 +399,17 @@ impl<J: Send> Crew<J> {
         self.wake_idle();
     }
 
-    /// Has those turned away that have waited for too long.
+    /// Has those turned away that have waited for too long, or that are too many.
     fn look_at_queue(&self) {
-        let (late, count) = {
+        let free = self.idle().len();
+        let (late, surplus, count) = {
             let mut jobs = self.jobs();
-            (jobs.look(Instant::now()), jobs.len())
+            let now = Instant::now();
+            (jobs.look(now), jobs.surplus(now, free), jobs.len())
         };
         self.duty.waiting(count);
         late.into_iter().for_each(|(job, waited)| self.duty.turn_away(job, Some(waited)));
+        surplus.into_iter().for_each(|job| self.duty.turn_away(job, None));
     }
 
     /// Waits for events once, `at_most` that long, and does what they ask for; leaves the doors.
@@ -409,9 +419,7 @@ impl<J: Send> Crew<J> {
         // Who has had to wait for the GIL meanwhile does not know what time it is.
         let before = if at_most.is_none() { Instant::now() } else { before };
         let timeout = sooner(self.duty.timeout(before), at_most);
-        // An error here (EBADF, EINVAL) cannot come from outside; the next turn is as good as any.
-        let _ = self.reactor.wait(timeout, found);
-        let now = Instant::now();
+        let now = self.reactor.wait(timeout, found);
         self.duty.on_time(now);
         found.tokens.retain(|token| {
             let is_door = self.duty.is_door(*token);

@@ -31,7 +31,7 @@ impl Duty<Job> for Looks {
     fn take_in(&self, _: bool) {}
     fn overdue(&self) {}
     fn bounds(&self) -> Bounds {
-        Bounds { most: usize::MAX, timeout: None }
+        Bounds { most: usize::MAX, patience: Duration::ZERO, timeout: None }
     }
     fn turn_away(&self, _: Job, _: Option<Duration>) {}
     fn waiting(&self, _: usize) {}

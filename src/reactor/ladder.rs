@@ -8,12 +8,11 @@
 
 use std::time::Duration;
 
+use crate::ages::JUMP;
 use crate::lead::Id;
 
 /// Time between two looks while a job runs.
 pub const LOOK: Duration = Duration::from_millis(250);
-/// A time between two looks that says that nobody ran meanwhile. A busy machine is slow by less.
-const JUMP: Duration = Duration::from_secs(1);
 
 /// A job that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

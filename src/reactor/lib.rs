@@ -11,8 +11,10 @@
 //! thread, so that one long call would stop every connection of the worker, and a hand-off for each
 //! request costs more than the request (`docs/performance.md`).
 
+mod ages;
 mod crew;
 mod doors;
+mod hopeless;
 mod ladder;
 mod lead;
 mod pace;

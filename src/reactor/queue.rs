@@ -1,22 +1,23 @@
 //! Jobs that wait for a hand: how many may, and for how long.
 //!
-//! While a hand leads, a job waits for no longer than the task that submitted it takes to be polled:
-//! the clock is not read for it. Time begins when all hands are busy, which the watcher knows.
+//! While a hand leads, it is the task that waits, to be polled: what it submits is run at once, and the
+//! clock is not read for it. Time begins here when all hands are busy, which the watcher knows.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use crate::ages::JUMP;
 
 /// What may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Jobs that wait while all hands are busy.
     pub most: usize,
+    /// How long the first of more than these has waited, at least, when the others are turned away.
+    pub patience: Duration,
     /// How long each; `None`: as long as it takes.
     pub timeout: Option<Duration>,
 }
-
-/// A time between two looks that says that this process was stopped: nobody waited meanwhile.
-const JUMP: Duration = Duration::from_secs(1);
 
 /// The jobs, the oldest first.
 #[derive(Debug)]
@@ -31,6 +32,12 @@ struct Waiting<J> {
     job: J,
     /// Since when all hands are busy, as far as it has waited for that long.
     since: Option<Instant>,
+}
+
+impl<J> Waiting<J> {
+    fn age(&self, now: Instant) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now - since)
+    }
 }
 
 impl<J> Queue<J> {
@@ -51,17 +58,9 @@ impl<J> Queue<J> {
         self.jobs.push_back(Waiting { job, since: None });
     }
 
-    /// A job that has to wait, but for `free` hands.
-    ///
-    /// # Errors
-    /// The job, if so many wait already.
-    pub(crate) fn push_waiting(&mut self, job: J, free: usize, now: Instant) -> Result<(), J> {
-        if self.jobs.len() >= self.bounds.most.saturating_add(free) {
-            return Err(job);
-        }
-        let since = self.bounds.timeout.map(|_| now);
-        self.jobs.push_back(Waiting { job, since });
-        Ok(())
+    /// A job that has to wait.
+    pub(crate) fn push_waiting(&mut self, job: J, now: Instant) {
+        self.jobs.push_back(Waiting { job, since: Some(now) });
     }
 
     /// Whether another job may wait.
@@ -81,13 +80,29 @@ impl<J> Queue<J> {
 
     /// All hands are still busy: the jobs that have waited for too long, and for how long.
     pub(crate) fn look(&mut self, now: Instant) -> Vec<(J, Duration)> {
-        let Some(timeout) = self.bounds.timeout else { return Vec::new() };
         let passed = self.looked.replace(now).map_or(Duration::ZERO, |last| now - last);
         let forgiven = if passed > JUMP { passed } else { Duration::ZERO };
         self.stamp(now, forgiven);
-        let age = |since: &Option<Instant>| since.map_or(Duration::ZERO, |since| now - since);
-        let late = self.jobs.iter().take_while(|waiting| age(&waiting.since) >= timeout).count();
-        self.jobs.drain(..late).map(|Waiting { job, since }| (job, age(&since))).collect()
+        let Some(timeout) = self.bounds.timeout else { return Vec::new() };
+        let late = self.jobs.iter().take_while(|waiting| waiting.age(now) >= timeout).count();
+        self.jobs
+            .drain(..late)
+            .map(|late| {
+                let age = late.age(now);
+                (late.job, age)
+            })
+            .collect()
+    }
+
+    /// The last of those that are too many, but for `free` hands.
+    pub(crate) fn surplus(&mut self, now: Instant, free: usize) -> Vec<J> {
+        let most = self.bounds.most.saturating_add(free);
+        let is_patient =
+            self.jobs.front().is_none_or(|first| first.age(now) < self.bounds.patience);
+        if is_patient || self.jobs.len() <= most {
+            return Vec::new();
+        }
+        self.jobs.drain(most..).map(|waiting| waiting.job).collect()
     }
 
     /// Who waits since an unknown moment waits since now; the others, for `forgiven` less.
@@ -107,9 +122,14 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    fn queue(most: usize, timeout: u64) -> (Queue<u32>, Instant) {
+    /// With `timeout` and `patience` in milliseconds.
+    fn patient(most: usize, patience: u64, timeout: u64) -> (Queue<u32>, Instant) {
         let timeout = (timeout > 0).then_some(millis(timeout));
-        (Queue::new(Bounds { most, timeout }), Instant::now())
+        (Queue::new(Bounds { most, patience: millis(patience), timeout }), Instant::now())
+    }
+
+    fn queue(most: usize, timeout: u64) -> (Queue<u32>, Instant) {
+        patient(most, 0, timeout)
     }
 
     fn jobs(late: Vec<(u32, Duration)>) -> Vec<u32> {
@@ -117,28 +137,42 @@ mod tests {
     }
 
     #[test]
-    fn at_the_bound_a_job_is_handed_back() {
+    fn beyond_the_bound_the_last_are_handed_back() {
         let (mut queue, now) = queue(1, 0);
-        assert_eq!(queue.push_waiting(1, 0, now), Ok(()));
+        queue.push_waiting(1, now);
         assert!(!queue.has_room());
-        assert_eq!(queue.push_waiting(2, 0, now), Err(2));
+        assert_eq!(queue.surplus(now, 0), []);
+        (2..5).for_each(|job| queue.push_waiting(job, now));
+        assert_eq!(queue.surplus(now, 0), [2, 3, 4]);
         assert_eq!(queue.pop(), Some(1));
-        assert_eq!(queue.push_waiting(3, 0, now), Ok(()));
+        queue.push_waiting(5, now);
+        assert_eq!(queue.surplus(now, 0), []);
+    }
+
+    #[test]
+    fn nobody_is_handed_back_before_somebody_has_waited_for_a_while() {
+        let (mut queue, start) = patient(1, 100, 0);
+        (1..4).for_each(|job| queue.push_waiting(job, start));
+        assert_eq!(queue.surplus(start + millis(99), 0), []);
+        assert_eq!(queue.pop(), Some(1));
+        queue.push_waiting(4, start + millis(99));
+        assert_eq!(queue.surplus(start + millis(100), 0), [3, 4]);
     }
 
     #[test]
     fn a_free_hand_makes_room_even_where_none_may_wait() {
         let (mut queue, now) = queue(0, 0);
-        assert_eq!(queue.push_waiting(1, 1, now), Ok(()));
-        assert_eq!(queue.push_waiting(2, 1, now), Err(2));
+        (1..3).for_each(|job| queue.push_waiting(job, now));
+        assert_eq!(queue.surplus(now, 1), [2]);
+        assert_eq!(queue.surplus(now, 0), [1]);
     }
 
     #[test]
     fn who_has_waited_for_too_long_leaves_in_order() {
         let (mut queue, start) = queue(9, 500);
         queue.begin(start);
-        queue.push_waiting(1, 0, start).unwrap();
-        queue.push_waiting(2, 0, start + millis(100)).unwrap();
+        queue.push_waiting(1, start);
+        queue.push_waiting(2, start + millis(100));
         assert_eq!(queue.look(start + millis(499)), []);
         assert_eq!(queue.look(start + millis(500)), [(1, millis(500))]);
         assert_eq!(queue.look(start + millis(610)), [(2, millis(510))]);
@@ -157,7 +191,7 @@ mod tests {
     #[test]
     fn without_a_timeout_nobody_leaves() {
         let (mut queue, start) = queue(9, 0);
-        queue.push_waiting(1, 0, start).unwrap();
+        queue.push_waiting(1, start);
         assert_eq!(queue.look(start + Duration::from_secs(86_400)), []);
         assert_eq!(queue.len(), 1);
     }
@@ -166,7 +200,7 @@ mod tests {
     fn the_time_of_a_stopped_process_does_not_count() {
         let (mut queue, start) = queue(9, 500);
         queue.begin(start);
-        queue.push_waiting(1, 0, start).unwrap();
+        queue.push_waiting(1, start);
         assert_eq!(queue.look(start + millis(300)), []);
         let awake = start + Duration::from_secs(3600);
         assert_eq!(queue.look(awake), []);
@@ -184,11 +218,12 @@ mod tests {
                 now += millis(pause);
                 match step {
                     0 | 1 => {
-                        let full = queue.len() >= 5;
-                        let pushed = queue.push_waiting(next, 0, now);
-                        proptest::prop_assert_eq!(pushed.is_err(), full);
-                        if pushed.is_ok() {
+                        queue.push_waiting(next, now);
+                        let refused = queue.surplus(now, 0);
+                        if refused.is_empty() {
                             begun.push((next, now));
+                        } else {
+                            proptest::prop_assert_eq!((refused, queue.len()), (vec![next], 5));
                         }
                         next += 1;
                     }

@@ -5,17 +5,17 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_task::Runnable;
-use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use slab::Slab;
 
+use crate::ages::Ages;
 use crate::source::Entry;
 
 /// Names a descriptor that is watched level-triggered: a listener, a channel.
@@ -33,11 +33,13 @@ pub struct Found {
     events: [EpollEvent; BATCH],
     /// The watched descriptors that are ready.
     pub tokens: Vec<Token>,
+    /// Tasks that wait to be polled since then, or for longer; at most.
+    pub(crate) waiting: usize,
 }
 
 impl Default for Found {
     fn default() -> Self {
-        Self { events: [EpollEvent::empty(); BATCH], tokens: Vec::new() }
+        Self { events: [EpollEvent::empty(); BATCH], tokens: Vec::new(), waiting: 0 }
     }
 }
 
@@ -52,6 +54,9 @@ pub struct Reactor {
     any_ready: AtomicBool,
     /// The leader is in epoll_wait(2), or about to be: who adds to `ready` has to kick it.
     waiting: AtomicBool,
+    start: Instant,
+    /// When it was last looked for events, in nanoseconds since `start`.
+    looked: AtomicU64,
 }
 
 /// Tasks to be polled.
@@ -60,15 +65,32 @@ struct Ready {
     /// Those that have only to say what is there, before all others.
     answered: VecDeque<Runnable>,
     others: VecDeque<Runnable>,
+    /// Of the others.
+    ages: Ages,
 }
 
 impl Ready {
     fn pop(&mut self) -> Option<Runnable> {
-        self.answered.pop_front().or_else(|| self.others.pop_front())
+        self.answered.pop_front().or_else(|| self.pop_other())
+    }
+
+    fn pop_other(&mut self) -> Option<Runnable> {
+        let task = self.others.pop_front()?;
+        self.ages.pop();
+        Some(task)
+    }
+
+    fn push_other(&mut self, task: Runnable, looked: Duration) {
+        self.others.push_back(task);
+        self.ages.push(looked);
     }
 
     fn is_empty(&self) -> bool {
-        self.answered.is_empty() && self.others.is_empty()
+        self.len() == 0
+    }
+
+    fn len(&self) -> usize {
+        self.answered.len() + self.others.len()
     }
 }
 
@@ -120,6 +142,8 @@ impl Reactor {
             ready: Mutex::default(),
             any_ready: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
+            start: Instant::now(),
+            looked: AtomicU64::new(0),
         }))
     }
 
@@ -200,16 +224,19 @@ impl Reactor {
         }
     }
 
+    /// How many of the tasks that wait to be polled do so for `time` or longer, and for how long the
+    /// first has.
+    pub(crate) fn have_waited(&self, time: Duration) -> (usize, Duration) {
+        self.ready().ages.have_waited(self.start.elapsed(), time)
+    }
+
     /// Waits for events, `timeout` at most, and wakes the tasks that they concern. Appends to the
-    /// tokens of `found`.
-    ///
-    /// # Errors
-    /// Those of epoll_wait(2), other than EINTR.
-    pub fn wait(&self, timeout: Option<Duration>, found: &mut Found) -> io::Result<()> {
-        let Found { events, tokens } = found;
+    /// tokens of `found`. Returns when that was.
+    pub fn wait(&self, timeout: Option<Duration>, found: &mut Found) -> Instant {
         self.waiting.store(true, SeqCst);
+        found.waiting = self.ready().len();
         let timeout = match timeout {
-            _ if !self.ready().is_empty() => EpollTimeout::ZERO,
+            _ if found.waiting > 0 => EpollTimeout::ZERO,
             None => EpollTimeout::NONE,
             Some(time) => {
                 let part = u64::from(time.subsec_nanos().div_ceil(1_000_000));
@@ -220,19 +247,41 @@ impl Reactor {
                     .unwrap_or(EpollTimeout::MAX)
             }
         };
-        let count = self.epoll.wait(events, timeout);
+        let mut count = self.collect(timeout, found);
+        let now = Instant::now();
+        let looked = now - self.start;
+        let last = Duration::from_nanos(self.looked.swap(looked.as_nanos() as u64, Relaxed));
+        if found.waiting > 0 {
+            self.ready().ages.look(last, looked);
+        }
         self.waiting.store(false, SeqCst);
-        let count = match count {
-            Ok(count) => count,
-            Err(Errno::EINTR) => 0,
-            Err(error) => return Err(error.into()),
-        };
+        while self.wake(count, found) == BATCH {
+            count = self.collect(EpollTimeout::ZERO, found);
+        }
+        now
+    }
+
+    /// Asks once for events.
+    fn collect(&self, timeout: EpollTimeout, found: &mut Found) -> usize {
+        // An error here (EINTR, EBADF, EINVAL) cannot come from outside; the next look is as good as any.
+        self.epoll.wait(&mut found.events, timeout).unwrap_or(0)
+    }
+
+    /// Wakes the tasks that the first `count` events concern; returns `count`.
+    fn wake(&self, count: usize, found: &mut Found) -> usize {
+        found.waiting += count;
+        let Found { events, tokens, .. } = found;
         for event in &events[..count] {
             match event.data() {
                 KICK => {
                     let _ = self.kick.read();
                 }
-                number if number & IS_TOKEN != 0 => tokens.push(number as Token),
+                number if number & IS_TOKEN != 0 => {
+                    // Level-triggered: there may have been two looks.
+                    if !tokens.contains(&(number as Token)) {
+                        tokens.push(number as Token);
+                    }
+                }
                 number => {
                     // The table is free again before anybody is woken.
                     let entry = self.sources().get(number as usize).map(Arc::clone);
@@ -242,7 +291,7 @@ impl Reactor {
                 }
             }
         }
-        Ok(())
+        count
     }
 
     /// Makes a `wait` that is going on return.
@@ -277,10 +326,11 @@ impl Reactor {
             return;
         }
         {
+            let looked = Duration::from_nanos(self.looked.load(Relaxed));
             let mut ready = self.ready();
             match by {
                 By::LeaderFirst => ready.answered.push_back(task),
-                By::Leader | By::Here => ready.others.push_back(task),
+                By::Leader | By::Here => ready.push_other(task, looked),
             }
             self.any_ready.store(true, Relaxed);
         }

@@ -105,8 +105,8 @@ impl Duty<Call> for Post {
     }
 
     fn bounds(&self) -> Bounds {
-        let QueueLimits { most, timeout } = self.worker.config.queue;
-        Bounds { most: most as usize, timeout }
+        let QueueLimits { most, patience, timeout } = self.worker.config.queue;
+        Bounds { most: most as usize, patience, timeout }
     }
 
     fn turn_away(&self, call: Call, waited: Option<Duration>) {

@@ -369,6 +369,9 @@ pub struct Harakiri {
 pub struct QueueLimits {
     /// How many, in each worker (`max-queue`).
     pub most: u32,
+    /// How long one of more than these has waited, at least, when others are refused: a moment where the
+    /// number was chosen, so that no pause of the machine counts.
+    pub patience: Duration,
     /// How long each (`queue-timeout`).
     pub timeout: Option<Duration>,
 }

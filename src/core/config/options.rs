@@ -853,7 +853,9 @@ pub static OPTIONS: &[OptionSpec] = &[
     .example("50")
     .doc(
         "Requests that may wait in a worker while all of its threads are busy and no other worker is \
-         idle. The next one is answered at once with 503 and `Retry-After`. \
+         idle. What is too many is answered with 503 and `Retry-After`, as soon as one of them has waited \
+         for 10 ms; where the number is not given, for a second, so that neither a crowd that is served \
+         soon nor a pause of the machine costs anybody an answer. \
          Connections that no worker has accepted yet wait in the kernel, see `listen`, and are not \
          accepted by a worker at this number. Only rwsgi has this option.",
     ),
