@@ -114,7 +114,8 @@ impl Watchdog {
 
     /// A worker has answered.
     pub(crate) fn hear(&mut self, key: Key, part: Part) {
-        let Some(watched) = self.watched.get_mut(&key) else { return };
+        // The first answer may come before the first look.
+        let watched = self.watched.entry(key).or_default();
         match part {
             Part::Loop => watched.of_loop = 0,
             Part::Python => (watched.of_python, watched.dumps) = (0, true),

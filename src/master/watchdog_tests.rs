@@ -124,3 +124,11 @@ fn what_waits_for_stacks_comes_when_they_are_written() {
     assert_eq!(dog.take_due(seconds(1)), [Sentence::Kill(1, "x".into())]);
     assert_eq!((dog.due(), dog.take_due(seconds(1))), (Some(seconds(2)), vec![]));
 }
+
+#[test]
+fn who_has_answered_before_the_first_look_can_say_where_it_hangs() {
+    let mut dog = watchdog();
+    both(1).into_iter().for_each(|(key, part)| dog.hear(key, part));
+    dog.look(STEP, seconds(0), &[1], MISSES);
+    assert!(dog.watched.get(&1).is_some_and(|watched| watched.dumps));
+}
