@@ -178,7 +178,7 @@ impl Drop for Running {
         if self.child.try_wait().is_ok_and(|status| status.is_none()) {
             // Its workers end with it.
             self.signal(Signal::SIGINT);
-            if wait::within(Duration::from_secs(5), || self.child.try_wait().unwrap()).is_none() {
+            if wait::within(wait::DEADLINE, || self.child.try_wait().unwrap()).is_none() {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
             }

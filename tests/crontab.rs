@@ -28,7 +28,7 @@ fn when_the_minute_comes_commands_run_and_their_ends_are_told() {
     let mut server = shortly_before(6, setup(lines)).start();
     let begun = status(&server);
     assert_eq!(begun["crons"].as_array().unwrap().len(), 4);
-    let limit = Duration::from_secs(90);
+    let limit = Duration::from_secs(180);
     let ended = wait::within(limit, || {
         let log = server.log();
         let told = "cron sleep: has not ended within 1 s (cron-harakiri";
@@ -72,7 +72,7 @@ fn a_takeover_and_a_reload_before_the_minute_leave_out_nothing() {
         .write("app.ini", &ini.replace("echo not any more", "echo instead; exec sleep 613"));
     tell(&server, &["reload"]);
     server.wait_for_log(" has taken over from ", 1);
-    let out = wait::within(Duration::from_secs(90), || {
+    let out = wait::within(Duration::from_secs(180), || {
         let out = server.place.read("out");
         (out.lines().count() >= 100).then_some(out)
     });

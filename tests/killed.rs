@@ -1,7 +1,5 @@
 //! SIGKILL for whichever process in whichever state: what is lost is what that process itself had.
 
-use std::time::Duration;
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -57,7 +55,7 @@ fn master_killed(mut server: Server, reach: impl FnOnce(&Server) -> Option<Clien
     server.wait();
     server.place.open_gate("g");
     client.into_iter().for_each(|mut client| drop(client.response().expect(200)));
-    assert!(server.place.is_deserted_within(Duration::from_secs(10)), "{}", server.log());
+    assert!(server.place.is_deserted_within(wait::DEADLINE), "{}", server.log());
     let at = |name: &str| server.place.join(name).display().to_string();
     let mut next = Setup::classic(&format!(
         "[rwsgi]\nhttp = {}\nhttp = {}\npidfile = {}\nchdir = %d\nwsgi-file = app.py\n",

@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -31,7 +30,7 @@ fn kill(server: &mut Server) {
 }
 
 fn is_deserted(server: &Server) {
-    assert!(server.place.is_deserted_within(Duration::from_secs(10)), "{}", server.log());
+    assert!(server.place.is_deserted_within(wait::DEADLINE), "{}", server.log());
 }
 
 /// A request that waits at the gate `g`.
@@ -48,7 +47,7 @@ fn workers_and_template_leave_by_themselves() {
     server.connect().get("/ok").expect(200);
     server.signal(Signal::SIGKILL);
     server.wait();
-    assert!(server.place.is_deserted_within(Duration::from_secs(10)), "{}", server.log());
+    assert!(server.place.is_deserted_within(wait::DEADLINE), "{}", server.log());
 }
 
 #[test]
@@ -73,7 +72,7 @@ fn a_request_in_flight_is_finished() {
     wait::until("only the busy worker", alone);
     server.place.open_gate("g");
     client.response().expect(200);
-    assert!(server.place.is_deserted_within(Duration::from_secs(10)), "{}", server.log());
+    assert!(server.place.is_deserted_within(wait::DEADLINE), "{}", server.log());
 }
 
 #[test]
@@ -83,7 +82,7 @@ fn a_start_that_is_killed_leaves_nothing() {
     server.place.wait_for_gate("import");
     server.signal(Signal::SIGKILL);
     server.wait();
-    assert!(server.place.is_deserted_within(Duration::from_secs(10)), "{}", server.log());
+    assert!(server.place.is_deserted_within(wait::DEADLINE), "{}", server.log());
 }
 
 #[test]
@@ -162,7 +161,7 @@ fn who_waits_outside_is_answered_and_who_comes_later_is_refused() {
     wait::until("nobody listens", || Client::try_connect(address).is_err().then_some(()));
     ["g", "h"].iter().for_each(|name| place.open_gate(name));
     clients.iter_mut().for_each(|client| drop(client.response().expect(200)));
-    assert!(place.is_deserted_within(Duration::from_secs(10)), "{}", place.read("stderr"));
+    assert!(place.is_deserted_within(wait::DEADLINE), "{}", place.read("stderr"));
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn how_many_bad_requests_were_not_told_is_told_in_time() {
     }
     let told =
         || server.log().contains("15 more bad requests or shortages within 10 s").then_some(());
-    assert!(wait::within(2 * wait::DEADLINE, told).is_some(), "{}", server.log());
+    assert!(wait::within(wait::DEADLINE, told).is_some(), "{}", server.log());
 }
 
 #[test]

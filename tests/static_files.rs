@@ -192,7 +192,7 @@ fn a_reader_that_dawdles_gets_the_right_bytes() {
     let server = site("static-map=/static=files");
     let mut client = server.connect();
     client.send("GET /static/large.bin HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-    assert!(!client.is_silent_for(Duration::from_secs(5)));
+    assert!(!client.is_silent_for(wait::DEADLINE));
     let others: Vec<_> = (0..3).map(|_| ask(&server, "GET /static/a.txt", "")).collect();
     assert!(others.iter().all(|response| response.status == 200));
     assert!(client.response().expect(200).text() == large());

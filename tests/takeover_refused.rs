@@ -1,7 +1,5 @@
 //! Programs that cannot take over: what serves goes on.
 
-use std::time::Duration;
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -98,7 +96,7 @@ fn one_that_never_answers_is_ended() {
     assert_eq!(server.place.processes().len(), 5);
     server.get("/ok").expect(200);
     let refused = || server.log().contains("it does not answer within 10 s").then_some(());
-    wait::within(Duration::from_secs(30), refused).expect("it is not waited for for ever");
+    wait::within(wait::DEADLINE, refused).expect("it is not waited for for ever");
     server.get("/ok").expect(200);
     assert_eq!(server.place.processes().len(), 4);
 }

@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use super::wait;
 
 /// How long a response may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = wait::DEADLINE;
 
 trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}

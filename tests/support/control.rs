@@ -36,7 +36,7 @@ pub fn tell(server: &Server, words: &[&str]) -> String {
 /// A connection to the control socket.
 pub fn connect(server: &Server) -> UnixStream {
     let stream = UnixStream::connect(server.place.join("control")).unwrap();
-    stream.set_read_timeout(Some(wait::DEADLINE * 2)).unwrap();
+    stream.set_read_timeout(Some(wait::DEADLINE)).unwrap();
     stream
 }
 

@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
@@ -138,7 +137,7 @@ impl Drop for Front {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         let _ = kill(pid, Signal::SIGTERM);
         let child = &mut self.child;
-        let ended = wait::within(Duration::from_secs(10), || child.try_wait().unwrap()).is_some();
+        let ended = wait::within(wait::DEADLINE, || child.try_wait().unwrap()).is_some();
         if !ended {
             let _ = self.child.kill();
             let _ = self.child.wait();

@@ -6,7 +6,6 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use nix::cmsg_space;
 use nix::sys::signal::{Signal, kill};
@@ -211,7 +210,7 @@ impl Drop for Service {
         if let Some(mut child) = self.child.take() {
             let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
             let _ = kill(pid, Signal::SIGTERM);
-            let ended = wait::within(Duration::from_secs(10), || child.try_wait().ok().flatten());
+            let ended = wait::within(wait::DEADLINE, || child.try_wait().ok().flatten());
             if ended.is_none() {
                 let _ = child.kill();
                 let _ = child.wait();

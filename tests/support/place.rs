@@ -93,8 +93,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let limit = if std::thread::panicking() { 0 } else { 3 };
-        if self.is_deserted_within(Duration::from_secs(limit)) {
+        let limit = if std::thread::panicking() { Duration::ZERO } else { wait::DEADLINE };
+        if self.is_deserted_within(limit) {
             return;
         }
         let left = self.processes();

@@ -5,7 +5,6 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -166,8 +165,7 @@ impl Drop for Server {
         }
         self.signal(Signal::SIGTERM);
         let child = &mut self.child;
-        let ended =
-            wait::within(Duration::from_secs(10), || child.try_wait().ok().flatten()).is_some();
+        let ended = wait::within(wait::DEADLINE, || child.try_wait().ok().flatten()).is_some();
         if !ended {
             let _ = self.child.kill();
             let _ = self.child.wait();

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take before the test fails.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+/// How long anything may take before the test fails: far longer than on a machine that is busy.
+pub const DEADLINE: Duration = Duration::from_secs(40);
 
 /// Returns what `look` finds, as soon as it finds it.
 pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
