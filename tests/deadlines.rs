@@ -4,7 +4,7 @@ use crate::support::server::Server;
 
 #[test]
 fn the_second_head_of_a_connection_has_a_deadline_too() {
-    let server = Server::new("http-headers-timeout=1");
+    let server = Server::new("http-headers-timeout=4");
     let begun = "GET /ok HTTP/1.1\r\nHo";
     let mut apart = server.connect();
     apart.get("/ok").expect(200);
@@ -21,7 +21,7 @@ fn the_second_head_of_a_connection_has_a_deadline_too() {
 
 #[test]
 fn empty_lines_are_no_head_that_has_begun() {
-    let server = Server::new("http-headers-timeout=1\nhttp-keepalive=3");
+    let server = Server::new("http-headers-timeout=3\nhttp-keepalive=10");
     let mut clients: Vec<_> = ["\r\n", "\r", "\r\n\r\n"]
         .into_iter()
         .map(|line| {
@@ -51,7 +51,7 @@ fn a_connection_that_sends_nothing_is_closed_without_an_answer() {
 
 #[test]
 fn the_time_of_the_application_is_not_the_clients() {
-    let server = Server::new("http-headers-timeout=1\nhttp-timeout=1\nhttp-keepalive=1");
+    let server = Server::new("http-headers-timeout=3\nhttp-timeout=1\nhttp-keepalive=1");
     let mut client = server.connect();
     client.send("POST /gated_echo?g HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc");
     server.place.wait_for_gate("g");

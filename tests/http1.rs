@@ -165,7 +165,7 @@ fn an_idle_connection_is_closed() {
 
 #[test]
 fn a_head_that_does_not_end_is_given_up() {
-    let server = Server::new("http-headers-timeout=1");
+    let server = Server::new("http-headers-timeout=3");
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost:");
     client.response().expect(408);

@@ -48,8 +48,8 @@ fn an_exception_ends_the_reload_and_its_traceback_is_in_the_log() {
 
 #[test]
 fn no_answer_ends_the_reload_with_the_stack() {
-    let reason = "GET /healthz (reload-probe) is not answered after 1 s\n    MainThread:\n";
-    refuses("hang", "reload-probe-timeout=1", reason);
+    let reason = "GET /healthz (reload-probe) is not answered after 5 s\n    MainThread:\n";
+    refuses("hang", "reload-probe-timeout=5", reason);
 }
 
 #[test]

@@ -230,7 +230,7 @@ fn a_malformed_header_is_closed_without_an_answer_and_told() {
 
 #[test]
 fn a_header_that_does_not_end_is_given_up() {
-    let server = serve("http-headers-timeout=1");
+    let server = serve("http-headers-timeout=3");
     let mut clients = web(&server);
     clients.iter_mut().for_each(|client| client.send("PROXY TCP4"));
     for client in &mut clients {

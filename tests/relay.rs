@@ -171,7 +171,7 @@ fn what_nobody_can_take_is_answered_by_who_is_free_first() {
 
 #[test]
 fn an_idle_client_of_a_busy_worker_keeps_its_connection() {
-    let server = Server::new("processes=2\nhttp-keepalive=2");
+    let server = Server::new("processes=2\nhttp-keepalive=6");
     let mut kept: Vec<_> = (0..8).map(|_| server.connect()).collect();
     kept.iter_mut().for_each(|client| drop(client.get("/ok").expect(200)));
     let busy = occupy(&server, 2);

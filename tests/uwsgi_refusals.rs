@@ -77,7 +77,7 @@ fn a_packet_that_ends_too_early_is_told() {
 
 #[test]
 fn a_packet_that_does_not_end_is_given_up() {
-    let server = serve("http-headers-timeout=1");
+    let server = serve("http-headers-timeout=3");
     let whole = Packet::get("/ok").bytes();
     let mut clients = both(&server);
     clients.iter_mut().for_each(|client| client.send(&whole[..whole.len() - 1]));
@@ -87,7 +87,7 @@ fn a_packet_that_does_not_end_is_given_up() {
 
 #[test]
 fn a_connection_that_says_nothing_is_closed_in_silence() {
-    let server = serve("http-headers-timeout=1");
+    let server = serve("http-headers-timeout=3");
     let mut client = connect(&server);
     assert!(client.is_closed());
     drop(connect(&server));

@@ -95,8 +95,8 @@ fn what_goes_wrong_is_a_warning() {
 
 #[test]
 fn one_that_does_not_end_is_an_import_that_does_not() {
-    let ended = setup("warm-up=/hangs\nimport-timeout=1").run();
-    ended.refuses(70, &["not imported after 1 s (import-timeout)", "in application"]);
+    let ended = setup("warm-up=/hangs\nimport-timeout=4").run();
+    ended.refuses(70, &["not imported after 4 s (import-timeout)", "in application"]);
 }
 
 #[test]
