@@ -7,7 +7,7 @@
 RATE is a second's, with pauses as chance has them (the same for all servers). SHARE of them ask for the path LONG, the others
 for SHORT. What a request took counts from when it was to be sent, so a server that holds up its clients does not get fewer
 requests. Written as JSON: the milliseconds of each SHORT one that was answered with 200, how many there were of both, how many
-were answered with 503, and how many failed.
+were answered with 503, how many failed, and the seconds from the first to the last answer.
 """
 import collections
 import json
@@ -36,8 +36,10 @@ def main(port, kind, rate, seconds, share, long, short):
     due = len(schedule)
     if kind == "pooled":
         clients.warm()
+    began = time.perf_counter()
     clients.run(schedule)
-    json.dump({"short": clients.took, "due": due, "refused": clients.refused, "failed": clients.failed}, sys.stdout)
+    elapsed = time.perf_counter() - began
+    json.dump({"short": clients.took, "due": due, "refused": clients.refused, "failed": clients.failed, "seconds": elapsed}, sys.stdout)
 
 
 class Clients:

@@ -90,4 +90,5 @@ def arrive(server, kind, rate, seconds, short, long="/", share=0, may_refuse=Fal
     if not ordered:
         server.fail(f"has answered no {short}")
     at = lambda part: ordered[math.ceil(part * len(ordered)) - 1]
-    return Figure(at(0.5), at(0.99), at(0.999), ordered[-1], done["failed"], done["refused"], done["due"], len(ordered) / seconds)
+    return Figure(at(0.5), at(0.99), at(0.999), ordered[-1], done["failed"], done["refused"], done["due"],
+                  len(ordered) / done["seconds"])
