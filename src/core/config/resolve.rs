@@ -156,10 +156,10 @@ fn harakiri(settings: &Settings<'_>, findings: &mut Findings) -> Harakiri {
 }
 
 fn queue(settings: &Settings<'_>) -> QueueLimits {
-    let most = settings.small("max-queue");
+    let is_chosen = settings.last("max-queue").is_some();
     QueueLimits {
-        most: most.unwrap_or(1000),
-        patience: Duration::from_millis(if most.is_some() { 10 } else { 1000 }),
+        most: settings.small("max-queue").unwrap_or(1000),
+        patience: Duration::from_millis(if is_chosen { 10 } else { 1000 }),
         timeout: seconds(settings, "queue-timeout").filter(|time| !time.is_zero()),
     }
 }

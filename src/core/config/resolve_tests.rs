@@ -124,6 +124,15 @@ fn what_is_not_written_has_its_default() {
 }
 
 #[test]
+fn a_queue_whose_length_was_not_chosen_is_patient() {
+    let project = Project::new("queue");
+    let default = project.config(BASE).queue;
+    assert_eq!((default.most, default.patience), (1000, Duration::from_secs(1)));
+    let chosen = project.config(&with("max-queue = 1000\n")).queue;
+    assert_eq!((chosen.most, chosen.patience), (1000, Duration::from_millis(10)));
+}
+
+#[test]
 fn every_option_arrives() {
     let project = Project::new("arrives");
     let config = project.config(&with(
