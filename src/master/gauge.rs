@@ -142,10 +142,16 @@ impl Master {
         }
     }
 
+    /// Nobody has rested before all serve: a start may take longer than `idle`.
+    pub(crate) fn begin_rest(&mut self) {
+        let now = self.now();
+        self.gauge.rest.end(now);
+    }
+
     /// Somebody connects while all sleep.
     pub(crate) fn on_knock(&mut self) {
         if self.state.is_asleep() {
-            self.gauge.rest.end(self.now());
+            self.begin_rest();
             let why = "somebody connects".to_owned();
             self.queue.push_back(Event::Want(self.state.initial(), why));
         }

@@ -113,6 +113,7 @@ impl Master {
 
     fn ready(&mut self) {
         log::notice(Said::Ready, format!("ready: {}", self.summary())).send();
+        self.begin_rest();
         self.store();
         self.instance.supervisor.tell(&[NotifyState::Ready]);
         if let Some(caller) = self.instance.caller.take() {
