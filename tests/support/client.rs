@@ -125,7 +125,12 @@ impl Client {
     pub fn is_silent_for(&mut self, limit: Duration) -> bool {
         let tcp = self.tcp.as_ref().unwrap();
         tcp.set_read_timeout(Some(limit)).unwrap();
-        let got = tcp.peek(&mut [0]);
+        let got = loop {
+            match tcp.peek(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                got => break got,
+            }
+        };
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         got.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -289,9 +294,12 @@ impl Client {
     fn fill(&mut self, length: usize) -> io::Result<()> {
         let mut block = vec![0; 65536];
         while self.buffer.len() < length {
-            match self.stream.read(&mut block)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => self.buffer.extend(&block[..count]),
+            match self.stream.read(&mut block) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => self.buffer.extend(&block[..count]),
+                // This process was stopped and goes on: a read with a timeout is not begun again.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
