@@ -70,7 +70,8 @@ impl Place {
 
     /// Whether all processes leave by themselves in time.
     pub fn is_deserted_within(&self, limit: Duration) -> bool {
-        wait::within(limit, || self.processes().is_empty().then_some(())).is_some()
+        let deserted = || (self.processes().is_empty() && !somebody_exits()).then_some(());
+        wait::within(limit, deserted).is_some()
     }
 
     /// Waits until the application waits at the gate `name`.
@@ -89,6 +90,18 @@ impl Place {
     pub fn open_gate(&self, name: &str) {
         self.write(&format!("open-{name}"), "");
     }
+}
+
+/// Whether any process is about to end: it may have sockets open when its environment is gone.
+fn somebody_exits() -> bool {
+    const PF_EXITING: u64 = 4;
+    let stats = fs::read_dir("/proc").unwrap().flatten();
+    let mut stats = stats.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
+    stats.any(|stat| {
+        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+        let flags = fields.split(' ').nth(6).and_then(|flags| flags.parse::<u64>().ok());
+        !fields.starts_with(['Z', 'X']) && flags.is_some_and(|flags| flags & PF_EXITING != 0)
+    })
 }
 
 impl Drop for Place {
