@@ -119,7 +119,7 @@ fn clients_of_different_addresses_are_not_mixed_up_on_kept_connections() {
 fn health_checks_are_answered() {
     let server = Server::new("proxy-protocol=true\nprocesses=2");
     let checks = "option httpchk GET /ok\n\
-        default-server check inter 100ms fall 1 rise 1 send-proxy-v2 check-send-proxy";
+        default-server check inter 500ms fall 9 rise 1 send-proxy-v2 check-send-proxy";
     let backend = format!("{checks}\nserver one {}", server.address());
     let front = Front::haproxy(&server.place, HTTP, &backend);
     server.wait_for_log("127.0.0.1 \"GET /ok HTTP/1.0\" 200", 3);

@@ -60,8 +60,8 @@ impl Front {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let text = format!(
-            "global\nmaxconn 200\ndefaults\ntimeout connect 5s\ntimeout client 30s\n\
-            timeout server 30s\n{defaults}\nfrontend front\nbind fd@0\ndefault_backend rwsgi\n\
+            "global\nmaxconn 200\ndefaults\ntimeout connect 40s\ntimeout client 40s\n\
+            timeout server 40s\ntimeout check 40s\n{defaults}\nfrontend front\nbind fd@0\ndefault_backend rwsgi\n\
             backend rwsgi\n{lines}\n"
         );
         fs::write(directory.join("front.conf"), text).unwrap();
