@@ -23,7 +23,7 @@ def note(what):
 
 def meet(path, count):
     open('%s-met-%d' % (path, os.getpid()), 'w').close()
-    deadline = time.time() + 30
+    deadline = time.time() + 120
     while sum(name.startswith(path + '-met-') for name in os.listdir('.')) < count:
         assert time.time() < deadline
         time.sleep(0.005)

@@ -14,7 +14,7 @@ fn after_suspend(server: &Server) -> Client {
     let pid = Pid::from_raw(server.place.pid_at_gate("a"));
     server.wait_for_log("GET /gate has been running for ", 1);
     kill(pid, Signal::SIGSTOP).unwrap();
-    let silent = client.is_silent_for(Duration::from_secs(20));
+    let silent = client.is_silent_for(Duration::from_secs(12));
     kill(pid, Signal::SIGCONT).unwrap();
     assert!(silent);
     client
@@ -35,9 +35,9 @@ fn who_was_stopped_has_no_more_than_its_time() {
     let server = Server::new("harakiri=6\nharakiri-warn=1");
     after_suspend(&server).response().expect(504);
     server.wait_for_log("it is interrupted", 1);
-    // The twenty seconds are not in it.
+    // The twelve seconds are not in it.
     let log = server.log();
     let line = log.lines().find(|line| line.contains("it is interrupted")).unwrap();
     let seconds = line.split_once("has been running for ").unwrap().1.split_once(' ').unwrap().0;
-    assert!(seconds.parse::<f64>().unwrap() < 20.0, "{line}");
+    assert!(seconds.parse::<f64>().unwrap() < 12.0, "{line}");
 }

@@ -15,7 +15,7 @@ const LAZY: &str = "\
 import os, time
 def gate(name):
     open('entered-' + name, 'w').close()
-    deadline = time.time() + 30
+    deadline = time.time() + 120
     while not os.path.exists('open-' + name) and time.time() < deadline:
         time.sleep(0.005)
 if os.path.exists('on-import'):

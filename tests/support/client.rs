@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rwsgi_core::sys;
 use socket2::{Domain, Socket, Type};
@@ -124,8 +124,10 @@ impl Client {
     /// Whether nothing has arrived within `limit`.
     pub fn is_silent_for(&mut self, limit: Duration) -> bool {
         let tcp = self.tcp.as_ref().unwrap();
-        tcp.set_read_timeout(Some(limit)).unwrap();
+        let began = Instant::now();
         let got = loop {
+            let rest = limit.saturating_sub(began.elapsed()).max(Duration::from_millis(1));
+            tcp.set_read_timeout(Some(rest)).unwrap();
             match tcp.peek(&mut [0]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 got => break got,

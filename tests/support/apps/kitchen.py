@@ -25,7 +25,7 @@ def gate(name):
     with open('entering-' + name, 'w') as file:
         file.write(str(os.getpid()))
     os.rename('entering-' + name, 'entered-' + name)
-    deadline = time.time() + 30
+    deadline = time.time() + 120
     while not os.path.exists('open-' + name):
         if time.time() > deadline:
             raise RuntimeError('nobody opened the gate ' + name)

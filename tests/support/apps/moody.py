@@ -11,7 +11,7 @@ def mood(kind):
 
 def gate(name):
     open('entered-' + name, 'w').close()
-    deadline = time.time() + 60
+    deadline = time.time() + 120
     while not os.path.exists('open-' + name) and time.time() < deadline:
         time.sleep(0.005)
 
