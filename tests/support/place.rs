@@ -70,8 +70,16 @@ impl Place {
 
     /// Whether all processes leave by themselves in time.
     pub fn is_deserted_within(&self, limit: Duration) -> bool {
-        let deserted = || (self.processes().is_empty() && !somebody_exits()).then_some(());
-        wait::within(limit, deserted).is_some()
+        let deserted = || self.processes().is_empty().then_some(());
+        let is_deserted = wait::within(limit, deserted).is_some();
+        if is_deserted {
+            // Who is about to end may have sockets open when its environment is gone. Whoever is so later
+            // than now was not one of these.
+            let others: Vec<_> = exiting().collect();
+            let gone = || (!exiting().any(|pid| others.contains(&pid))).then_some(());
+            wait::within(limit, gone);
+        }
+        is_deserted
     }
 
     /// Waits until the application waits at the gate `name`.
@@ -92,15 +100,15 @@ impl Place {
     }
 }
 
-/// Whether any process is about to end: it may have sockets open when its environment is gone.
-fn somebody_exits() -> bool {
+/// All processes that are about to end.
+fn exiting() -> impl Iterator<Item = i32> {
     const PF_EXITING: u64 = 4;
-    let stats = fs::read_dir("/proc").unwrap().flatten();
-    let mut stats = stats.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
-    stats.any(|stat| {
-        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-        let flags = fields.split(' ').nth(6).and_then(|flags| flags.parse::<u64>().ok());
-        !fields.starts_with(['Z', 'X']) && flags.is_some_and(|flags| flags & PF_EXITING != 0)
+    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (before, fields) = stat.rsplit_once(") ")?;
+        let flags: u64 = fields.split(' ').nth(6)?.parse().ok()?;
+        let exits = !fields.starts_with(['Z', 'X']) && flags & PF_EXITING != 0;
+        exits.then(|| before.split(' ').next()?.parse().ok()).flatten()
     })
 }
 
