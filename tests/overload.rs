@@ -9,6 +9,17 @@ use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::wait;
 
+/// A millisecond of the processor for each request, answered with the worker that had it.
+const SHORT: &str = "
+import os, time
+def application(environ, start_response):
+    end = time.perf_counter() + 0.001
+    while time.perf_counter() < end:
+        pass
+    start_response('200 OK', [])
+    return [b'%d' % os.getpid()]
+";
+
 fn occupy(server: &Server) -> Client {
     let mut client = server.connect();
     client.send("GET /gate?g HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -102,16 +113,7 @@ fn more_than_may_wait_get_503_at_once() {
 
 #[test]
 fn more_than_may_wait_for_short_requests_get_503_too() {
-    let app = "
-import time
-def application(environ, start_response):
-    end = time.perf_counter() + 0.001
-    while time.perf_counter() < end:
-        pass
-    start_response('200 OK', [])
-    return []
-";
-    let server = Setup::new("max-queue=5").app(app).start();
+    let server = Setup::new("max-queue=5").app(SHORT).start();
     let mut kept: Vec<_> = (0..100).map(|_| server.connect()).collect();
     kept.iter_mut().for_each(|client| drop(client.get("/").expect(200)));
     let worker = Pid::from_raw(server.workers()[0]);
@@ -124,6 +126,25 @@ def application(environ, start_response):
     assert!(count(503) > 50 && count(200) >= 6, "{statuses:?}");
     assert_eq!(count(503) + count(200), kept.len());
     kept.iter_mut().for_each(|client| drop(client.get("/").expect(200)));
+}
+
+#[test]
+fn short_requests_that_are_too_many_go_to_a_worker_that_is_idle() {
+    let server = Setup::new("processes=2\nmax-queue=5").app(SHORT).start();
+    let signal = |pid: i32, signal| kill(Pid::from_raw(pid), signal).unwrap();
+    let [idle, busy] = server.workers()[..] else { panic!("two workers") };
+    signal(idle, Signal::SIGSTOP);
+    let mut kept: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    let busy_has = |client: &mut Client| client.get("/").expect(200).text() == busy.to_string();
+    assert!(kept.iter_mut().all(busy_has));
+    signal(idle, Signal::SIGCONT);
+    signal(busy, Signal::SIGSTOP);
+    kept.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n"));
+    signal(busy, Signal::SIGCONT);
+    let answers: Vec<_> = kept.iter_mut().map(Client::response).collect();
+    // Those that wait too long are offered to the other one, which has had nothing to do.
+    let theirs = |answer: &&Response| answer.text() == idle.to_string();
+    assert!(answers.iter().filter(theirs).count() > 0, "{answers:?}");
 }
 
 #[test]

@@ -100,6 +100,8 @@ pub struct Crew<J> {
     bounds: Bounds,
     lead: Lead,
     jobs: Mutex<Queue<J>>,
+    /// Whether there are tasks with a place that is not good.
+    any_hopeless: AtomicBool,
     /// Whether there may be any, without a lock: for the leader, whose tasks submit most.
     any_job: AtomicBool,
     idle: Mutex<Vec<(Id, Thread)>>,
@@ -128,6 +130,7 @@ impl<J: Send> Crew<J> {
             bounds,
             lead: Lead::default(),
             jobs,
+            any_hopeless: AtomicBool::new(false),
             any_job: AtomicBool::new(false),
             idle: Mutex::default(),
             pace: Pace::default(),
@@ -150,7 +153,11 @@ impl<J: Send> Crew<J> {
     /// job next, if it is a hand.
     pub fn submit(&self, job: J) {
         if !self.is_crowded() {
-            match hopeless::place() {
+            let place = match self.any_hopeless.load(Relaxed) {
+                true => hopeless::take_place(),
+                false => Place::Good,
+            };
+            match place {
                 Place::Good => {
                     self.jobs().push(job);
                     self.any_job.store(true, Relaxed);
@@ -168,6 +175,12 @@ impl<J: Send> Crew<J> {
     /// Whether all hands are in jobs, and have been for a tick or two.
     pub fn is_crowded(&self) -> bool {
         self.lead.read().holder() == Some(WATCHER)
+    }
+
+    /// Whether the task that is polled, by this thread, waits among too many, or for too long, to have a job
+    /// run: the next that it submits is turned away.
+    pub fn turns_away(&self) -> bool {
+        self.any_hopeless.load(Relaxed) && hopeless::place() != Place::Good
     }
 
     /// Whether another job may wait.
@@ -315,7 +328,8 @@ impl<J: Send> Crew<J> {
         while !self.is_stopped() {
             let round = self.pace.round(doors.are_crowded());
             let mut read = 0;
-            while read < round
+            // Tasks wait with their age, jobs in line without: these first.
+            while read < round.saturating_sub(line).max(1)
                 && doors.advance(
                     line + read,
                     |door| self.duty.admit(door),
@@ -352,7 +366,11 @@ impl<J: Send> Crew<J> {
             let at_most = worked.then_some(Duration::ZERO);
             hands.wait(&mut || now = self.turn(&mut found, at_most, now));
             doors.find(found.tokens.drain(..));
+            if line > 0 {
+                line = self.turn_away_hopeless();
+            }
             hopeless = Hopeless::find(&self.reactor, self.bounds, found.waiting, line);
+            self.any_hopeless.store(!hopeless.is_empty(), Relaxed);
             (streak, looked) = (0, now);
         }
     }
@@ -388,7 +406,7 @@ impl<J: Send> Crew<J> {
             // Doors are not watched; one may have been found ready before.
             found.tokens.clear();
             if looked.elapsed() >= PATIENCE {
-                self.look_at_queue();
+                self.duty.waiting(self.turn_away_hopeless());
                 self.duty.overdue();
                 looked = Instant::now();
             }
@@ -399,17 +417,17 @@ impl<J: Send> Crew<J> {
         self.wake_idle();
     }
 
-    /// Has those turned away that have waited for too long, or that are too many.
-    fn look_at_queue(&self) {
+    /// Turns those jobs away that have waited for too long, or that are too many; how many are left.
+    fn turn_away_hopeless(&self) -> usize {
         let free = self.idle().len();
         let (late, surplus, count) = {
             let mut jobs = self.jobs();
             let now = Instant::now();
             (jobs.look(now), jobs.surplus(now, free), jobs.len())
         };
-        self.duty.waiting(count);
         late.into_iter().for_each(|(job, waited)| self.duty.turn_away(job, Some(waited)));
         surplus.into_iter().for_each(|job| self.duty.turn_away(job, None));
+        count
     }
 
     /// Waits for events once, `at_most` that long, and does what they ask for; leaves the doors.

@@ -28,6 +28,11 @@ pub(crate) fn place() -> Place {
     PLACE.get()
 }
 
+/// The same, for a job: another one of the task has not waited.
+pub(crate) fn take_place() -> Place {
+    PLACE.replace(Place::Good)
+}
+
 /// How many of the tasks that are polled next are to have no job run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hopeless {
@@ -39,12 +44,12 @@ pub(crate) struct Hopeless {
 }
 
 impl Hopeless {
-    /// Of so many tasks that wait, beside the jobs in `line`: the oldest of those that are too many.
+    /// Of so many tasks that may wait, beside the jobs in `line`: the oldest of those that are too many.
     pub(crate) fn find(reactor: &Reactor, bounds: Bounds, tasks: usize, line: usize) -> Self {
-        let surplus = (tasks + line).saturating_sub(bounds.most);
         let mut hopeless = Self::default();
-        if surplus > 0 && reactor.have_waited(bounds.patience).0 > 0 {
-            hopeless.crowded = surplus.min(tasks);
+        if tasks + line > bounds.most && reactor.have_waited(bounds.patience).0 > 0 {
+            let tasks = reactor.have_waited(Duration::ZERO).0;
+            hopeless.crowded = (tasks + line).saturating_sub(bounds.most).min(tasks);
         }
         // One has just come.
         if let Some(timeout) = bounds.timeout.filter(|_| tasks > 1) {
@@ -53,9 +58,13 @@ impl Hopeless {
         hopeless
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.late.max(self.crowded) == 0
+    }
+
     /// Polls a task by `poll`, which says whether there was one, as one of those or not.
     pub(crate) fn mark(&mut self, poll: impl FnOnce() -> bool) -> bool {
-        if self.late.max(self.crowded) == 0 {
+        if self.is_empty() {
             return poll();
         }
         PLACE.set(if self.late > 0 { Place::Late(self.waited) } else { Place::Crowded });
@@ -84,6 +93,13 @@ mod tests {
         }
         assert_eq!(places, [Place::Late(waited), Place::Crowded, Place::Good]);
         assert_eq!(place(), Place::Good);
+        hopeless.crowded = 1;
+        let mut jobs = Vec::new();
+        hopeless.mark(|| {
+            jobs.extend([take_place(), take_place()]);
+            true
+        });
+        assert_eq!(jobs, [Place::Crowded, Place::Good]);
     }
 
     #[test]

@@ -32,6 +32,8 @@ struct Waiting<J> {
     job: J,
     /// Since when all hands are busy, as far as it has waited for that long.
     since: Option<Instant>,
+    /// A hand was free, or about to be: it does not count how many wait.
+    is_admitted: bool,
 }
 
 impl<J> Waiting<J> {
@@ -55,12 +57,12 @@ impl<J> Queue<J> {
 
     /// A job for a hand that is about to take it.
     pub(crate) fn push(&mut self, job: J) {
-        self.jobs.push_back(Waiting { job, since: None });
+        self.jobs.push_back(Waiting { job, since: None, is_admitted: true });
     }
 
     /// A job that has to wait.
     pub(crate) fn push_waiting(&mut self, job: J, now: Instant) {
-        self.jobs.push_back(Waiting { job, since: Some(now) });
+        self.jobs.push_back(Waiting { job, since: Some(now), is_admitted: false });
     }
 
     /// Whether another job may wait.
@@ -102,7 +104,11 @@ impl<J> Queue<J> {
         if is_patient || self.jobs.len() <= most {
             return Vec::new();
         }
-        self.jobs.drain(most..).map(|waiting| waiting.job).collect()
+        let beyond = self.jobs.split_off(most).into_iter();
+        let (mut admitted, surplus): (VecDeque<_>, VecDeque<_>) =
+            beyond.partition(|waiting| waiting.is_admitted);
+        self.jobs.append(&mut admitted);
+        surplus.into_iter().map(|waiting| waiting.job).collect()
     }
 
     /// Who waits since an unknown moment waits since now; the others, for `forgiven` less.
@@ -157,6 +163,17 @@ mod tests {
         assert_eq!(queue.pop(), Some(1));
         queue.push_waiting(4, start + millis(99));
         assert_eq!(queue.surplus(start + millis(100), 0), [3, 4]);
+    }
+
+    #[test]
+    fn who_was_to_be_run_is_not_handed_back() {
+        let (mut queue, now) = queue(1, 0);
+        queue.push_waiting(1, now);
+        queue.push(2);
+        queue.push_waiting(3, now);
+        queue.begin(now);
+        assert_eq!(queue.surplus(now, 0), [3]);
+        assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some(1), Some(2), None));
     }
 
     #[test]

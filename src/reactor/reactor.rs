@@ -80,7 +80,7 @@ impl Ready {
         Some(task)
     }
 
-    fn push_other(&mut self, task: Runnable, looked: Duration) {
+    fn push_other(&mut self, task: Runnable, looked: u64) {
         self.others.push_back(task);
         self.ages.push(looked);
     }
@@ -227,7 +227,7 @@ impl Reactor {
     /// How many of the tasks that wait to be polled do so for `time` or longer, and for how long the
     /// first has.
     pub(crate) fn have_waited(&self, time: Duration) -> (usize, Duration) {
-        self.ready().ages.have_waited(self.start.elapsed(), time)
+        self.ready().ages.have_waited(self.since_start(Instant::now()), time)
     }
 
     /// Waits for events, `timeout` at most, and wakes the tasks that they concern. Appends to the
@@ -249,16 +249,21 @@ impl Reactor {
         };
         let mut count = self.collect(timeout, found);
         let now = Instant::now();
-        let looked = now - self.start;
-        let last = Duration::from_nanos(self.looked.swap(looked.as_nanos() as u64, Relaxed));
+        let (last, looked) = (self.looked.load(Relaxed), self.since_start(now));
+        self.looked.store(looked, Relaxed);
         if found.waiting > 0 {
             self.ready().ages.look(last, looked);
         }
         self.waiting.store(false, SeqCst);
-        while self.wake(count, found) == BATCH {
+        // A batch without sources has what is level-triggered, and so would the next.
+        while self.wake(count, found) && count == BATCH {
             count = self.collect(EpollTimeout::ZERO, found);
         }
         now
+    }
+
+    fn since_start(&self, now: Instant) -> u64 {
+        (now - self.start).as_nanos() as u64
     }
 
     /// Asks once for events.
@@ -267,8 +272,9 @@ impl Reactor {
         self.epoll.wait(&mut found.events, timeout).unwrap_or(0)
     }
 
-    /// Wakes the tasks that the first `count` events concern; returns `count`.
-    fn wake(&self, count: usize, found: &mut Found) -> usize {
+    /// Wakes the tasks that the first `count` events concern; whether there were any.
+    fn wake(&self, count: usize, found: &mut Found) -> bool {
+        let mut has_woken = false;
         found.waiting += count;
         let Found { events, tokens, .. } = found;
         for event in &events[..count] {
@@ -287,11 +293,12 @@ impl Reactor {
                     let entry = self.sources().get(number as usize).map(Arc::clone);
                     if let Some(entry) = entry {
                         entry.on_event(event.events());
+                        has_woken = true;
                     }
                 }
             }
         }
-        count
+        has_woken
     }
 
     /// Makes a `wait` that is going on return.
@@ -326,7 +333,11 @@ impl Reactor {
             return;
         }
         {
-            let looked = Duration::from_nanos(self.looked.load(Relaxed));
+            // The last look may be long ago.
+            let looked = match self.waiting.load(Relaxed) {
+                true => self.since_start(Instant::now()),
+                false => self.looked.load(Relaxed),
+            };
             let mut ready = self.ready();
             match by {
                 By::LeaderFirst => ready.answered.push_back(task),

@@ -183,7 +183,8 @@ impl AsFd for Relay {
 impl Connection {
     /// Whether what has come is better served by another worker.
     pub(crate) fn course(&self, worker: &Worker, intake: &Intake, waker: &Waker) -> Course {
-        if !worker.crew().is_crowded() {
+        let is_crowded = worker.crew().is_crowded();
+        if !is_crowded && !worker.crew().turns_away() {
             return Course::Stay;
         }
         let may_leave = self.is_idle()
@@ -196,6 +197,8 @@ impl Connection {
         let (team, threads) = (worker.relay.team, u64::from(worker.config.threads));
         let (course, after) = if worker.scoreboard.has_idle(team, threads) {
             (Course::Leave, 0)
+        } else if !is_crowded {
+            (Course::Stay, 0)
         } else if worker.scoreboard.has_idle(team, u64::MAX) {
             (Course::Leave, MOMENTS)
         } else {

@@ -371,9 +371,15 @@ pub struct QueueLimits {
     pub most: u32,
     /// How long one of more than these has waited, at least, when others are refused: a moment where the
     /// number was chosen, so that no pause of the machine counts.
+    #[serde(default = "long_patience")]
     pub patience: Duration,
     /// How long each (`queue-timeout`).
     pub timeout: Option<Duration>,
+}
+
+/// Where the number was not chosen.
+const fn long_patience() -> Duration {
+    Duration::from_secs(1)
 }
 
 /// Limits and timeouts of HTTP connections.

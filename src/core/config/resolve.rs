@@ -159,7 +159,7 @@ fn queue(settings: &Settings<'_>) -> QueueLimits {
     let is_chosen = settings.last("max-queue").is_some();
     QueueLimits {
         most: settings.small("max-queue").unwrap_or(1000),
-        patience: Duration::from_millis(if is_chosen { 10 } else { 1000 }),
+        patience: if is_chosen { Duration::from_millis(10) } else { super::long_patience() },
         timeout: seconds(settings, "queue-timeout").filter(|time| !time.is_zero()),
     }
 }
