@@ -148,6 +148,22 @@ fn short_requests_that_are_too_many_go_to_a_worker_that_is_idle() {
 }
 
 #[test]
+fn short_requests_that_are_too_many_for_all_workers_get_503() {
+    let server = Setup::new("processes=2\nmax-queue=5").app(SHORT).start();
+    let mut kept: Vec<_> = (0..200).map(|_| server.connect()).collect();
+    kept.iter_mut().for_each(|client| drop(client.get("/").expect(200)));
+    let signal = |signal| {
+        server.workers().iter().for_each(|&pid| kill(Pid::from_raw(pid), signal).unwrap());
+    };
+    signal(Signal::SIGSTOP);
+    kept.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n"));
+    signal(Signal::SIGCONT);
+    let statuses: Vec<_> = kept.iter_mut().map(|client| client.response().status).collect();
+    let refused = statuses.iter().filter(|status| **status == 503).count();
+    assert!(refused > 50, "{statuses:?}");
+}
+
+#[test]
 fn at_the_bound_free_threads_are_used_and_newcomers_wait_in_the_kernel() {
     let server = Server::new("max-queue=1\nthreads=2");
     let (mut kept, mut other) = (server.connect(), server.connect());

@@ -101,10 +101,14 @@ impl Scoreboard {
         self.words.words()[self.words.words().len() - SLOT_WORDS].store(number, SeqCst);
     }
 
-    /// Whether a worker of `team` takes newcomers and runs fewer requests than it has `threads`.
-    pub fn has_idle(&self, team: u64, threads: u64) -> bool {
+    /// Whether a worker of `team`, other than that of `own`, takes newcomers, has nobody wait and runs fewer
+    /// requests than it has `threads`.
+    pub fn has_idle_beside(&self, own: &Slot, team: u64, threads: u64) -> bool {
         (0..self.slots).filter_map(|index| self.slot(index)).any(|slot| {
-            slot.word(TEAM).load(Relaxed) == team && slot.word(RUNNING).load(Relaxed) < threads
+            slot.start != own.start
+                && slot.word(WAITING).load(Relaxed) == 0
+                && slot.word(TEAM).load(Relaxed) == team
+                && slot.word(RUNNING).load(Relaxed) < threads
         })
     }
 
@@ -313,15 +317,19 @@ mod tests {
     #[test]
     fn a_worker_is_idle_that_takes_newcomers_of_the_team_and_has_a_thread() {
         let board = Scoreboard::create(3).unwrap();
-        assert!(!board.has_idle(7, 1));
         let slots: Vec<_> = (0..3).filter_map(|index| board.slot(index)).collect();
+        let other = &slots[1];
+        assert!(!board.has_idle_beside(other, 7, 1));
         slots[0].set_team(8);
         slots[2].set_team(7);
-        assert!(board.has_idle(7, 1));
+        assert!(board.has_idle_beside(other, 7, 1) && !board.has_idle_beside(&slots[2], 7, 1));
+        slots[2].set_waiting(1);
+        assert!(!board.has_idle_beside(other, 7, u64::MAX));
+        slots[2].set_waiting(0);
         slots[2].begin_request(1, &ID, "GET", "/");
-        assert!(!board.has_idle(7, 1) && board.has_idle(7, 2));
+        assert!(!board.has_idle_beside(other, 7, 1) && board.has_idle_beside(other, 7, 2));
         slots[2].take(7);
-        assert!(!board.has_idle(7, 2));
+        assert!(!board.has_idle_beside(other, 7, 2));
     }
 
     #[test]

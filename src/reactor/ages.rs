@@ -46,7 +46,7 @@ impl Ages {
     pub(crate) fn look(&mut self, looked: u64, now: u64) {
         let passed = now.saturating_sub(looked);
         if Duration::from_nanos(passed) > JUMP {
-            self.looks.iter_mut().for_each(|(when, _)| *when += passed);
+            self.looks.iter_mut().for_each(|(when, _)| *when = (*when + passed).min(now));
         }
     }
 }

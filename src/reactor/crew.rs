@@ -76,7 +76,8 @@ pub trait Duty<J>: Send + Sync {
     fn bounds(&self) -> Bounds;
     /// A job has waited for so long, or (`None`) too many wait: it will not be run.
     fn turn_away(&self, job: J, waited: Option<Duration>);
-    /// So many jobs wait. Called now and then while all hands are busy, and with 0 thereafter.
+    /// So many jobs wait. Called now and then while all hands are busy, or more than may wait, and with 0
+    /// thereafter.
     fn waiting(&self, count: usize);
     /// Whether jobs have deadlines, so that `look` is wanted while one runs. Asked once; see
     /// [`Crew::watch_job`].
@@ -322,18 +323,22 @@ impl<J: Send> Crew<J> {
         // It is looked soon: what the last leader knew of the doors is forgotten.
         let mut streak = STREAK;
         let mut looked = now;
+        let mut is_odd = false;
         // Jobs that wait.
         let mut line = self.jobs().len();
         let mut hopeless = Hopeless::default();
+        let mut told = None;
         while !self.is_stopped() {
             let round = self.pace.round(doors.are_crowded());
             let mut read = 0;
-            // Tasks wait with their age, jobs in line without: these first.
-            while read < round.saturating_sub(line).max(1)
+            // A long line gets shorter: who waits to be read has an age, and makes room for newcomers.
+            is_odd = !is_odd;
+            let most = if line < round { round - line } else { usize::from(is_odd) };
+            while (read < most || !hopeless.is_empty())
                 && doors.advance(
                     line + read,
                     |door| self.duty.admit(door),
-                    || hopeless.mark(|| self.reactor.run_one()),
+                    || hopeless.mark(&self.reactor, || self.reactor.run_one()),
                 )
             {
                 read += 1;
@@ -371,6 +376,11 @@ impl<J: Send> Crew<J> {
             }
             hopeless = Hopeless::find(&self.reactor, self.bounds, found.waiting, line);
             self.any_hopeless.store(!hopeless.is_empty(), Relaxed);
+            let all = found.waiting + line;
+            let waiting = if all > self.bounds.most { all } else { 0 };
+            if told.replace(waiting) != Some(waiting) {
+                self.duty.waiting(waiting);
+            }
             (streak, looked) = (0, now);
         }
     }
@@ -425,8 +435,11 @@ impl<J: Send> Crew<J> {
             let now = Instant::now();
             (jobs.look(now), jobs.surplus(now, free), jobs.len())
         };
-        late.into_iter().for_each(|(job, waited)| self.duty.turn_away(job, Some(waited)));
-        surplus.into_iter().for_each(|job| self.duty.turn_away(job, None));
+        // The refusals are sent at once.
+        self.reactor.run_here(|| {
+            late.into_iter().for_each(|(job, waited)| self.duty.turn_away(job, Some(waited)));
+            surplus.into_iter().for_each(|job| self.duty.turn_away(job, None));
+        });
         count
     }
 

@@ -62,14 +62,19 @@ impl Hopeless {
         self.late.max(self.crowded) == 0
     }
 
-    /// Polls a task by `poll`, which says whether there was one, as one of those or not.
-    pub(crate) fn mark(&mut self, poll: impl FnOnce() -> bool) -> bool {
+    /// Polls a task by `poll`, which says whether there was one, as one of those or not. Those have their
+    /// refusals sent at once.
+    pub(crate) fn mark(&mut self, reactor: &Reactor, poll: impl FnOnce() -> bool) -> bool {
         if self.is_empty() {
             return poll();
         }
-        PLACE.set(if self.late > 0 { Place::Late(self.waited) } else { Place::Crowded });
-        let polled = poll();
-        PLACE.set(Place::Good);
+        let place = if self.late > 0 { Place::Late(self.waited) } else { Place::Crowded };
+        let mut polled = false;
+        reactor.run_here(|| {
+            PLACE.set(place);
+            polled = poll();
+            PLACE.set(Place::Good);
+        });
         self.late = self.late.saturating_sub(1);
         self.crowded = self.crowded.saturating_sub(1);
         polled
@@ -82,11 +87,12 @@ mod tests {
 
     #[test]
     fn the_oldest_are_marked_and_then_nobody() {
+        let reactor = Reactor::new().unwrap();
         let waited = Duration::from_secs(2);
         let mut hopeless = Hopeless { late: 1, waited, crowded: 2 };
         let mut places = Vec::new();
         for _ in 0..3 {
-            hopeless.mark(|| {
+            hopeless.mark(&reactor, || {
                 places.push(place());
                 true
             });
@@ -95,7 +101,7 @@ mod tests {
         assert_eq!(place(), Place::Good);
         hopeless.crowded = 1;
         let mut jobs = Vec::new();
-        hopeless.mark(|| {
+        hopeless.mark(&reactor, || {
             jobs.extend([take_place(), take_place()]);
             true
         });

@@ -76,15 +76,12 @@ impl<J> Queue<J> {
 
     /// All hands have become busy.
     pub(crate) fn begin(&mut self, now: Instant) {
-        self.looked = Some(now);
-        self.stamp(now, Duration::ZERO);
+        self.stamp(now);
     }
 
-    /// All hands are still busy: the jobs that have waited for too long, and for how long.
+    /// The jobs that have waited for too long, and for how long.
     pub(crate) fn look(&mut self, now: Instant) -> Vec<(J, Duration)> {
-        let passed = self.looked.replace(now).map_or(Duration::ZERO, |last| now - last);
-        let forgiven = if passed > JUMP { passed } else { Duration::ZERO };
-        self.stamp(now, forgiven);
+        self.stamp(now);
         let Some(timeout) = self.bounds.timeout else { return Vec::new() };
         let late = self.jobs.iter().take_while(|waiting| waiting.age(now) >= timeout).count();
         self.jobs
@@ -111,8 +108,10 @@ impl<J> Queue<J> {
         surplus.into_iter().map(|waiting| waiting.job).collect()
     }
 
-    /// Who waits since an unknown moment waits since now; the others, for `forgiven` less.
-    fn stamp(&mut self, now: Instant, forgiven: Duration) {
+    /// Who waits since an unknown moment waits since now; who was stopped with this process, for less.
+    fn stamp(&mut self, now: Instant) {
+        let passed = self.looked.replace(now).map_or(Duration::ZERO, |last| now - last);
+        let forgiven = if passed > JUMP { passed } else { Duration::ZERO };
         for waiting in &mut self.jobs {
             let since = waiting.since.get_or_insert(now);
             *since = (*since + forgiven).min(now);

@@ -195,7 +195,7 @@ impl Worker {
     pub(crate) fn pass_on(&self) {
         let waits = || self.listeners.iter().any(|listener| listener.has_newcomer());
         if self.config.processes > 1
-            && self.scoreboard.has_idle(self.relay.team, u64::MAX)
+            && self.scoreboard.has_idle_beside(&self.slot, self.relay.team, u64::MAX)
             && waits()
         {
             self.relay.knock();

@@ -146,8 +146,11 @@ impl Relay {
         if !self.hesitates.load(Relaxed) {
             return;
         }
-        let Hesitating { wakers, .. } = std::mem::take(&mut *self.hesitating());
-        self.hesitates.store(false, SeqCst);
+        let Hesitating { wakers, .. } = {
+            let mut hesitating = self.hesitating();
+            self.hesitates.store(false, SeqCst);
+            std::mem::take(&mut *hesitating)
+        };
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -195,11 +198,11 @@ impl Connection {
             return Course::Stay;
         }
         let (team, threads) = (worker.relay.team, u64::from(worker.config.threads));
-        let (course, after) = if worker.scoreboard.has_idle(team, threads) {
+        let (course, after) = if worker.scoreboard.has_idle_beside(&worker.slot, team, threads) {
             (Course::Leave, 0)
         } else if !is_crowded {
             (Course::Stay, 0)
-        } else if worker.scoreboard.has_idle(team, u64::MAX) {
+        } else if worker.scoreboard.has_idle_beside(&worker.slot, team, u64::MAX) {
             (Course::Leave, MOMENTS)
         } else {
             (Course::Stay, WHILE)
