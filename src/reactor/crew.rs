@@ -101,8 +101,6 @@ pub struct Crew<J> {
     bounds: Bounds,
     lead: Lead,
     jobs: Mutex<Queue<J>>,
-    /// Whether there are tasks with a place that is not good.
-    any_hopeless: AtomicBool,
     /// Whether there may be any, without a lock: for the leader, whose tasks submit most.
     any_job: AtomicBool,
     idle: Mutex<Vec<(Id, Thread)>>,
@@ -131,7 +129,6 @@ impl<J: Send> Crew<J> {
             bounds,
             lead: Lead::default(),
             jobs,
-            any_hopeless: AtomicBool::new(false),
             any_job: AtomicBool::new(false),
             idle: Mutex::default(),
             pace: Pace::default(),
@@ -154,11 +151,7 @@ impl<J: Send> Crew<J> {
     /// job next, if it is a hand.
     pub fn submit(&self, job: J) {
         if !self.is_crowded() {
-            let place = match self.any_hopeless.load(Relaxed) {
-                true => hopeless::take_place(),
-                false => Place::Good,
-            };
-            match place {
+            match hopeless::take_place() {
                 Place::Good => {
                     self.jobs().push(job);
                     self.any_job.store(true, Relaxed);
@@ -181,7 +174,7 @@ impl<J: Send> Crew<J> {
     /// Whether the task that is polled, by this thread, waits among too many, or for too long, to have a job
     /// run: the next that it submits is turned away.
     pub fn turns_away(&self) -> bool {
-        self.any_hopeless.load(Relaxed) && hopeless::place() != Place::Good
+        hopeless::place() != Place::Good
     }
 
     /// Whether another job may wait.
@@ -375,7 +368,6 @@ impl<J: Send> Crew<J> {
                 line = self.turn_away_hopeless();
             }
             hopeless = Hopeless::find(&self.reactor, self.bounds, found.waiting, line);
-            self.any_hopeless.store(!hopeless.is_empty(), Relaxed);
             let all = found.waiting + line;
             let waiting = if all > self.bounds.most { all } else { 0 };
             if told.replace(waiting) != Some(waiting) {

@@ -856,8 +856,8 @@ pub static OPTIONS: &[OptionSpec] = &[
          idle. What is too many is answered with 503 and `Retry-After`, as soon as one of them has waited \
          for 10 ms; where the number is not given, for a second, so that neither a crowd that is served \
          soon nor a pause of the machine costs anybody an answer. \
-         Connections that no worker has accepted yet wait in the kernel, see `listen`, and are not \
-         accepted by a worker whose threads are all busy at this number. Only rwsgi has this option.",
+         Connections that no worker has accepted yet wait in the kernel, see `listen`; a worker \
+         whose threads are all busy does not accept them at this number. Only rwsgi has this option.",
     ),
     option("queue-timeout", Group::Workers, Kind::Seconds { min: 0, max: DAY })
         .default("0")
