@@ -12,6 +12,9 @@ use super::*;
 struct Looks {
     look: Option<mpsc::Sender<()>>,
     from_the_start: bool,
+    /// How many jobs may wait, if not all.
+    most: Option<usize>,
+    turned_away: Arc<AtomicUsize>,
 }
 impl Duty<Job> for Looks {
     fn timeout(&self, _: Instant) -> Option<Duration> {
@@ -31,9 +34,12 @@ impl Duty<Job> for Looks {
     fn take_in(&self, _: bool) {}
     fn overdue(&self) {}
     fn bounds(&self) -> Bounds {
-        Bounds { most: usize::MAX, patience: Duration::ZERO, timeout: None }
+        let most = self.most.unwrap_or(usize::MAX);
+        Bounds { most, patience: Duration::from_millis(10), timeout: None }
     }
-    fn turn_away(&self, _: Job, _: Option<Duration>) {}
+    fn turn_away(&self, _: Job, _: Option<Duration>) {
+        self.turned_away.fetch_add(1, SeqCst);
+    }
     fn waiting(&self, _: usize) {}
     fn watches(&self) -> bool {
         self.from_the_start
@@ -88,6 +94,30 @@ fn one_hand_runs_every_job() {
         got.sort_unstable();
         assert_eq!(got, (0..1000).collect::<Vec<_>>());
     });
+}
+
+#[test]
+fn behind_short_jobs_too_many_are_turned_away() {
+    const ALL: usize = 200;
+    let (ran, turned_away) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let duty = Looks { most: Some(5), turned_away: Arc::clone(&turned_away), ..Looks::default() };
+    let crew = Arc::new(Crew::<Job>::new(Reactor::new().unwrap(), Box::new(duty)));
+    for _ in 0..ALL {
+        let (ran, turned_away, theirs) =
+            (Arc::clone(&ran), Arc::clone(&turned_away), Arc::clone(&crew));
+        submit(&crew, move || {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(1) {}
+            if ran.fetch_add(1, SeqCst) + 1 + turned_away.load(SeqCst) == ALL {
+                theirs.stop();
+            }
+        });
+    }
+    // There is no watcher who could take the lead: it is the hand that finds them.
+    crew.serve(1, &mut Plain);
+    assert_eq!(ran.load(SeqCst) + turned_away.load(SeqCst), ALL);
+    assert!(turned_away.load(SeqCst) > 100, "{turned_away:?}");
+    assert!(ran.load(SeqCst) >= 5, "{ran:?}");
 }
 
 #[test]
@@ -186,7 +216,7 @@ fn a_job_that_waits_for_the_leader_steps_aside() {
 #[test]
 fn jobs_are_looked_at_while_one_runs_and_no_longer() {
     let (look, looks) = mpsc::channel();
-    with_duty(3, Looks { look: Some(look), from_the_start: true }, |crew| {
+    with_duty(3, Looks { look: Some(look), from_the_start: true, ..Looks::default() }, |crew| {
         let (release, stuck) = mpsc::channel::<()>();
         submit(crew, move || {
             let _ = stuck.recv();
@@ -208,7 +238,7 @@ fn jobs_are_looked_at_while_one_runs_and_no_longer() {
 #[test]
 fn the_first_job_that_asks_for_it_is_looked_at_already() {
     let (look, looks) = mpsc::channel();
-    with_duty(2, Looks { look: Some(look), from_the_start: false }, |crew| {
+    with_duty(2, Looks { look: Some(look), from_the_start: false, ..Looks::default() }, |crew| {
         let (asks, asked) = mpsc::channel::<()>();
         let (release, stuck) = mpsc::channel::<()>();
         let theirs = Arc::clone(crew);
