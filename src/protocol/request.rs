@@ -2,7 +2,7 @@
 //! need of it. A new protocol adds one kind of [`Head`].
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method};
@@ -25,7 +25,8 @@ pub struct Request {
     pub origin: Origin<'static>,
     /// What a trusted proxy calls it.
     pub given_id: Option<Box<str>>,
-    number: OnceLock<u64>,
+    /// 0: nobody has asked for it.
+    number: AtomicU64,
     /// What the application notes of it for the log.
     pub notes: Notes,
     /// What rules have made of it, if any have.
@@ -90,15 +91,22 @@ impl Request {
             head,
             origin: Origin::default(),
             given_id: None,
-            number: OnceLock::new(),
+            number: AtomicU64::new(0),
             notes: Notes::default(),
             changes: None,
         }
     }
 
-    /// Its number among those of its worker; `draw` gives one to who asks first.
+    /// Its number among those of its worker; `draw` gives one to who asks first, and is not 0.
     pub fn number(&self, draw: impl FnOnce() -> u64) -> u64 {
-        *self.number.get_or_init(draw)
+        match self.number.load(Relaxed) {
+            0 => {
+                let drawn = draw();
+                let first = self.number.compare_exchange(0, drawn, Relaxed, Relaxed);
+                first.map_or_else(|first| first, |_| drawn)
+            }
+            number => number,
+        }
     }
 
     /// The value of a field that occurs once.

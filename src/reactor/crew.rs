@@ -31,6 +31,7 @@ use crate::doors::Doors;
 use crate::hopeless::{self, Hopeless, Place};
 use crate::ladder::LOOK;
 use crate::lead::{Id, Lead, Word};
+use crate::moment::Moment;
 use crate::pace::{Pace, ROUND, TICK, sooner};
 use crate::queue::{Bounds, Queue};
 use crate::reactor::{Found, Reactor, Token};
@@ -56,9 +57,9 @@ thread_local! {
 /// What the leader does beside polling tasks and running jobs.
 pub trait Duty<J>: Send + Sync {
     /// Time until `on_time` wants to be called; `None`: never.
-    fn timeout(&self, now: Instant) -> Option<Duration>;
+    fn timeout(&self, now: Moment) -> Option<Duration>;
     /// That time has come, or something else has happened.
-    fn on_time(&self, now: Instant);
+    fn on_time(&self, now: Moment);
     /// A watched descriptor is ready. It is called on every turn until that is dealt with.
     fn on_token(&self, token: Token);
     /// Whether newcomers come by this descriptor: then `admit` is called for it, when it is their turn.
@@ -250,7 +251,7 @@ impl<J: Send> Crew<J> {
         let _ = self.watcher.set(std::thread::current());
         let mut seen = self.lead.read();
         let mut quiet = 0;
-        let mut looked = Instant::now();
+        let mut looked = Moment::now();
         while !self.is_stopped() {
             self.pause(seen, &mut quiet);
             self.look(&mut looked);
@@ -264,7 +265,7 @@ impl<J: Send> Crew<J> {
     }
 
     /// For the watcher, when nobody leads.
-    fn find_leader(&self, looked: &mut Instant) {
+    fn find_leader(&self, looked: &mut Moment) {
         // Who leads next may have to wait for the GIL first.
         self.reactor.run_answered();
         // What has been answered may have asked again, and a hand that has come by itself may be looking for
@@ -300,9 +301,9 @@ impl<J: Send> Crew<J> {
     }
 
     /// Has the deadlines of jobs looked at, if it is time.
-    fn look(&self, looked: &mut Instant) {
+    fn look(&self, looked: &mut Moment) {
         if self.watches.load(Relaxed) && looked.elapsed() >= LOOK && self.running.load(SeqCst) > 0 {
-            *looked = Instant::now();
+            *looked = Moment::now();
             self.duty.look();
         }
     }
@@ -311,11 +312,13 @@ impl<J: Send> Crew<J> {
     fn lead_as_hand(&self, me: Id, hands: &mut dyn Hands<J>) {
         self.take_in(true);
         let mut found = Found::default();
-        let mut now = Instant::now();
+        let mut now = Moment::now();
         let mut doors = Doors::new(self.duty.is_sole());
         // It is looked soon: what the last leader knew of the doors is forgotten.
         let mut streak = STREAK;
         let mut looked = now;
+        // It is hardly later than `now`.
+        let mut knows_time = false;
         let mut is_odd = false;
         // Jobs that wait.
         let mut line = self.jobs().len();
@@ -356,12 +359,18 @@ impl<J: Send> Crew<J> {
             if round > 1 {
                 self.reactor.run_answered();
             }
+            // After a look the thread may have had to wait for the GIL, and tasks take their time, too.
+            knows_time = ran > 0 || (knows_time && read == 0);
             let worked = read + ran > 0;
             streak += read.max(ran);
             if worked && streak < STREAK && now < looked + LOOK_AGAIN {
                 continue;
             }
             let at_most = worked.then_some(Duration::ZERO);
+            if !(worked || knows_time) {
+                now = Moment::now();
+            }
+            knows_time = false;
             hands.wait(&mut || now = self.turn(&mut found, at_most, now));
             doors.find(found.tokens.drain(..));
             if line > 0 {
@@ -389,10 +398,10 @@ impl<J: Send> Crew<J> {
     }
 
     /// Leads, without running jobs, until a hand wants to.
-    fn lead_as_watcher(&self, jobs_looked: &mut Instant) {
+    fn lead_as_watcher(&self, jobs_looked: &mut Moment) {
         self.take_in(false);
-        let mut now = Instant::now();
-        self.jobs().begin(now);
+        let mut now = Moment::now();
+        self.jobs().begin(Instant::now());
         let mut found = Found::default();
         let mut looked = now;
         let mut streak = 0;
@@ -410,7 +419,7 @@ impl<J: Send> Crew<J> {
             if looked.elapsed() >= PATIENCE {
                 self.duty.waiting(self.turn_away_hopeless());
                 self.duty.overdue();
-                looked = Instant::now();
+                looked = Moment::now();
             }
             self.look(jobs_looked);
         }
@@ -438,9 +447,7 @@ impl<J: Send> Crew<J> {
     /// Waits for events once, `at_most` that long, and does what they ask for; leaves the doors.
     /// `before` is the time of the last turn or job, as it returns that of this one: nothing but tasks
     /// has been polled since.
-    fn turn(&self, found: &mut Found, at_most: Option<Duration>, before: Instant) -> Instant {
-        // Who has had to wait for the GIL meanwhile does not know what time it is.
-        let before = if at_most.is_none() { Instant::now() } else { before };
+    fn turn(&self, found: &mut Found, at_most: Option<Duration>, before: Moment) -> Moment {
         let timeout = sooner(self.duty.timeout(before), at_most);
         let now = self.reactor.wait(timeout, found);
         self.duty.on_time(now);
@@ -455,7 +462,7 @@ impl<J: Send> Crew<J> {
     }
 
     /// Runs one job; returns when it ended, and whether `me` leads afterwards.
-    fn run(&self, me: Id, hands: &mut dyn Hands<J>, job: J, leads: bool) -> (Instant, bool) {
+    fn run(&self, me: Id, hands: &mut dyn Hands<J>, job: J, leads: bool) -> (Moment, bool) {
         let watches = self.watches.load(Relaxed);
         if watches {
             COUNTED.set(true);

@@ -17,10 +17,10 @@ struct Looks {
     turned_away: Arc<AtomicUsize>,
 }
 impl Duty<Job> for Looks {
-    fn timeout(&self, _: Instant) -> Option<Duration> {
+    fn timeout(&self, _: Moment) -> Option<Duration> {
         None
     }
-    fn on_time(&self, _: Instant) {}
+    fn on_time(&self, _: Moment) {}
     fn on_token(&self, _: Token) {}
     fn is_door(&self, _: Token) -> bool {
         false

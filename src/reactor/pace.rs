@@ -1,9 +1,11 @@
 //! How long jobs take, and what follows from that.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
+
+use crate::moment::Moment;
 
 /// How often the watcher looks while there is work. A job counts as long after one to two of it.
 pub(crate) const TICK: Duration = Duration::from_millis(2);
@@ -50,17 +52,16 @@ impl Pace {
     }
 
     /// Returns when the job ended.
-    pub(crate) fn measure(&self, job: impl FnOnce()) -> Instant {
+    pub(crate) fn measure(&self, job: impl FnOnce()) -> Moment {
         let mean = self.mean_nanos.load(Relaxed);
         let may_block = mean > MAY_BLOCK.as_nanos() as u64;
         let cpu_before = if may_block { thread_cpu() } else { Duration::ZERO };
-        let began = Instant::now();
+        let began = Moment::now();
         job();
-        let ended = Instant::now();
-        let took = ended - began;
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let ended = Moment::now();
+        let nanos = ended.nanos().saturating_sub(began.nanos());
         self.mean_nanos.store(mean - mean / 8 + nanos / 8, Relaxed);
-        let blocks = may_block && thread_cpu().saturating_sub(cpu_before) * 2 < took;
+        let blocks = may_block && thread_cpu().saturating_sub(cpu_before) * 2 < ended - began;
         if blocks != self.blocks.load(Relaxed) {
             self.blocks.store(blocks, Relaxed);
         }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_task::Runnable;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -16,6 +16,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use slab::Slab;
 
 use crate::ages::Ages;
+use crate::moment::Moment;
 use crate::source::Entry;
 
 /// Names a descriptor that is watched level-triggered: a listener, a channel.
@@ -50,12 +51,11 @@ pub struct Reactor {
     kick: EventFd,
     sources: Mutex<Slab<Arc<Entry>>>,
     ready: Mutex<Ready>,
-    /// Whether there are any, without a lock; `wait` does not rely on it.
+    /// Whether there may be any, without a lock.
     any_ready: AtomicBool,
     /// The leader is in epoll_wait(2), or about to be: who adds to `ready` has to kick it.
     waiting: AtomicBool,
-    start: Instant,
-    /// When it was last looked for events, in nanoseconds since `start`.
+    /// When it was last looked for events, in nanoseconds of [`Moment`]'s clock.
     looked: AtomicU64,
 }
 
@@ -142,8 +142,7 @@ impl Reactor {
             ready: Mutex::default(),
             any_ready: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
-            start: Instant::now(),
-            looked: AtomicU64::new(0),
+            looked: AtomicU64::new(Moment::now().nanos()),
         }))
     }
 
@@ -227,14 +226,15 @@ impl Reactor {
     /// How many of the tasks that wait to be polled do so for `time` or longer, and for how long the
     /// first has.
     pub(crate) fn have_waited(&self, time: Duration) -> (usize, Duration) {
-        self.ready().ages.have_waited(self.since_start(Instant::now()), time)
+        self.ready().ages.have_waited(Moment::now().nanos(), time)
     }
 
     /// Waits for events, `timeout` at most, and wakes the tasks that they concern. Appends to the
     /// tokens of `found`. Returns when that was.
-    pub fn wait(&self, timeout: Option<Duration>, found: &mut Found) -> Instant {
+    pub fn wait(&self, timeout: Option<Duration>, found: &mut Found) -> Moment {
         self.waiting.store(true, SeqCst);
-        found.waiting = self.ready().len();
+        // Who adds one stores this first, and then looks whether somebody waits.
+        found.waiting = if self.any_ready.load(SeqCst) { self.ready().len() } else { 0 };
         let timeout = match timeout {
             _ if found.waiting > 0 => EpollTimeout::ZERO,
             None => EpollTimeout::NONE,
@@ -248,8 +248,8 @@ impl Reactor {
             }
         };
         let mut count = self.collect(timeout, found);
-        let now = Instant::now();
-        let (last, looked) = (self.looked.load(Relaxed), self.since_start(now));
+        let now = Moment::now();
+        let (last, looked) = (self.looked.load(Relaxed), now.nanos());
         self.looked.store(looked, Relaxed);
         if found.waiting > 0 {
             self.ready().ages.look(last, looked);
@@ -260,10 +260,6 @@ impl Reactor {
             count = self.collect(EpollTimeout::ZERO, found);
         }
         now
-    }
-
-    fn since_start(&self, now: Instant) -> u64 {
-        (now - self.start).as_nanos() as u64
     }
 
     /// Asks once for events.
@@ -335,7 +331,7 @@ impl Reactor {
         {
             // The last look may be long ago.
             let looked = match self.waiting.load(Relaxed) {
-                true => self.since_start(Instant::now()),
+                true => Moment::now().nanos(),
                 false => self.looked.load(Relaxed),
             };
             let mut ready = self.ready();
@@ -343,7 +339,7 @@ impl Reactor {
                 By::LeaderFirst => ready.answered.push_back(task),
                 By::Leader | By::Here => ready.push_other(task, looked),
             }
-            self.any_ready.store(true, Relaxed);
+            self.any_ready.store(true, SeqCst);
         }
         if self.waiting.load(SeqCst) {
             self.kick();

@@ -4,13 +4,13 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rwsgi_core::config::QueueLimits;
 use rwsgi_core::ipc::{Received, ToWorker};
 use rwsgi_core::log::{self, Event};
 use rwsgi_core::shortage;
-use rwsgi_reactor::{Bounds, Duty, Token, sooner};
+use rwsgi_reactor::{Bounds, Duty, Moment, Token, sooner};
 
 use crate::accept::{Accepted, RECOVERY};
 use crate::connection::{self, Connection};
@@ -34,11 +34,11 @@ pub(crate) struct Post {
 }
 
 impl Duty<Call> for Post {
-    fn timeout(&self, now: Instant) -> Option<Duration> {
+    fn timeout(&self, now: Moment) -> Option<Duration> {
         sooner(self.worker.deadlines.timeout(now), self.worker.relay.timeout())
     }
 
-    fn on_time(&self, now: Instant) {
+    fn on_time(&self, now: Moment) {
         self.worker.relay.on_time();
         let now = self.worker.deadlines.advance_to(now);
         if self.worker.deadlines.is_due(now) {

@@ -4,7 +4,9 @@
 //! thousand connections cost at most one look a second, and none without a deadline near.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rwsgi_reactor::Moment;
 
 /// No deadline.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -12,14 +14,14 @@ pub(crate) const NEVER: u64 = u64::MAX;
 /// The worker's clock, and the earliest deadline of all.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
-    start: Instant,
+    start: Moment,
     now: AtomicU64,
     next: AtomicU64,
 }
 
 impl Deadlines {
     pub(crate) fn new() -> Self {
-        Self { start: Instant::now(), now: AtomicU64::new(0), next: AtomicU64::new(NEVER) }
+        Self { start: Moment::now(), now: AtomicU64::new(0), next: AtomicU64::new(NEVER) }
     }
 
     /// The last reading of the clock.
@@ -29,19 +31,18 @@ impl Deadlines {
 
     /// Reads the clock. What else asks for the time until the next reading gets this one.
     pub(crate) fn advance(&self) -> u64 {
-        self.advance_to(Instant::now())
+        self.advance_to(Moment::now())
     }
 
     /// The same with a reading that somebody has made.
-    pub(crate) fn advance_to(&self, now: Instant) -> u64 {
+    pub(crate) fn advance_to(&self, now: Moment) -> u64 {
         let now = self.millis(now);
         self.now.store(now, Relaxed);
         now
     }
 
-    fn millis(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.start);
-        since.as_secs() * 1000 + u64::from(since.subsec_millis())
+    fn millis(&self, now: Moment) -> u64 {
+        now.millis_since(self.start)
     }
 
     /// The moment `after` now, as a deadline that is looked at in time.
@@ -77,7 +78,7 @@ impl Deadlines {
     }
 
     /// Time until the next look.
-    pub(crate) fn timeout(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn timeout(&self, now: Moment) -> Option<Duration> {
         let next = self.next.load(Relaxed);
         if next == NEVER {
             return None;

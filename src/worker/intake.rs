@@ -288,8 +288,10 @@ impl Connection {
         } else {
             BUFFER.with_borrow_mut(|buffer| {
                 let polled = self.poll_socket(cx, buffer);
-                if let Poll::Ready(Ok(count)) = polled {
-                    held.extend_from_slice(&buffer[..count]);
+                match polled {
+                    Poll::Ready(Ok(count)) if held.is_empty() => *held = buffer[..count].to_vec(),
+                    Poll::Ready(Ok(count)) => held.extend_from_slice(&buffer[..count]),
+                    _ => {}
                 }
                 polled
             })

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::header::{CONTENT_LENGTH, HOST, REFERER, USER_AGENT};
 use http::{HeaderName, Response};
@@ -11,6 +10,7 @@ use rwsgi_core::commons::Deed;
 use rwsgi_core::log::{Access, Asked, Header};
 use rwsgi_protocol::header::http_name;
 use rwsgi_protocol::request::{Changes, Head, Request};
+use rwsgi_reactor::Moment;
 
 use crate::commons;
 use crate::connection::{Connection, Phase};
@@ -42,7 +42,7 @@ pub(crate) struct Record {
     pub(crate) worker: Arc<Worker>,
     pub(crate) connection: Arc<Connection>,
     pub(crate) request: Arc<Request>,
-    began: Instant,
+    began: Moment,
     status: u16,
     fields: u32,
     head_bytes: u64,
@@ -64,7 +64,7 @@ impl Record {
             worker: Arc::clone(worker),
             connection: Arc::clone(connection),
             request: Arc::clone(request),
-            began: Instant::now(),
+            began: Moment::now(),
             status: CLIENT_CLOSED_REQUEST,
             fields: 0,
             head_bytes: 0,

@@ -50,8 +50,7 @@ pub struct Notes {
 impl Notes {
     /// A head whose fields begin at `next`.
     pub(super) fn begin(&mut self, next: usize) {
-        self.fields.clear();
-        self.fields.reserve(16);
+        self.fields = Vec::with_capacity(16);
         self.next = next;
     }
 
