@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -98,8 +98,9 @@ struct State {
 }
 
 impl Exchange {
-    /// An exchange whose request body begins with `incoming`.
-    pub(crate) fn new(incoming: Body, spill_limit: u64) -> Arc<Self> {
+    /// An exchange whose request body begins with `incoming`. The task of `connection` waits for the
+    /// answer.
+    pub(crate) fn new(incoming: Body, spill_limit: u64, connection: Waker) -> Self {
         let state = State {
             incoming,
             wanted: 0,
@@ -108,11 +109,11 @@ impl Exchange {
             queued: 0,
             spill: None,
             end: End::Open,
-            connection: None,
+            connection: Some(connection),
             gone: false,
             waiting: false,
         };
-        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new(), spill_limit })
+        Self { state: Mutex::new(state), changed: Condvar::new(), spill_limit }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

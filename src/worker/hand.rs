@@ -13,7 +13,6 @@ use crate::wsgi::application::Callables;
 use crate::wsgi::body::Failure;
 use crate::wsgi::environ::Environ;
 use crate::wsgi::input::Input;
-use crate::wsgi::reply::Reply;
 use crate::wsgi::start_response::StartResponse;
 
 /// What a Python thread needs to run requests. It holds the GIL for as long as it has work.
@@ -55,11 +54,7 @@ impl<'py> Hand<'py> {
     }
 
     /// Makes the environ and calls the application.
-    pub(crate) fn call_application(
-        &mut self,
-        call: &Call,
-        reply: &Arc<Reply>,
-    ) -> Result<Bound<'py, PyAny>, Failure> {
+    pub(crate) fn call_application(&mut self, call: &Call) -> Result<Bound<'py, PyAny>, Failure> {
         let input = match call.content {
             Content::None => None,
             Content::Exchange | Content::File(_) => {
@@ -75,7 +70,7 @@ impl<'py> Hand<'py> {
         if let Some(changes) = &call.request.changes {
             self.environ.change(changes, &environ)?;
         }
-        let start_response = Bound::new(self.py, StartResponse::new(Arc::clone(reply)))?;
+        let start_response = Bound::new(self.py, StartResponse::new(Arc::clone(&call.reply)))?;
         Ok(ffi::call2(application, environ.as_any(), start_response.as_any())?)
     }
 }

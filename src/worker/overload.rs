@@ -21,7 +21,7 @@ impl Worker {
         let (mut head, text) = self.error_pages.response(StatusCode::SERVICE_UNAVAILABLE);
         head.headers_mut().insert(RETRY_AFTER, seconds);
         let text = if call.request.method == Method::HEAD { Bytes::new() } else { text };
-        call.exchange.respond(head, Payload::Whole(text));
+        call.reply.exchange.respond(head, Payload::Whole(text));
     }
 
     /// Answers a request that the application will not see. `waited`: for how long it did; `None`:

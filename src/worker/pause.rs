@@ -110,7 +110,7 @@ impl Worker {
         // Whose client has left needs no answer.
         calls
             .into_iter()
-            .filter(|call| !call.exchange.is_gone())
+            .filter(|call| !call.reply.exchange.is_gone())
             .for_each(|call| self.submit(call));
         if self.leave_at.load(SeqCst) != NEVER {
             let mercy = u64::try_from(self.config.mercy.as_millis()).unwrap_or(NEVER / 2);

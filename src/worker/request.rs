@@ -41,7 +41,7 @@ use crate::wsgi::reply::Reply;
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) request: Arc<Request>,
-    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) reply: Arc<Reply>,
     pub(crate) connection: Arc<Connection>,
     pub(crate) content: Content,
 }
@@ -118,13 +118,20 @@ pub(crate) async fn answer(
     };
     let upload = (body.end() == End::Open)
         .then(|| Box::new(Upload::new(worker, connection, source, expects)));
-    let exchange = Exchange::new(body, worker.config.http.response_bytes);
-    let mut link = Link { exchange: Arc::clone(&exchange), upload, refusal: None };
+    let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+    let exchange = Exchange::new(body, worker.config.http.response_bytes, waker);
+    let reply = Reply::new(worker, &request, exchange);
+    let mut link = Link { reply: Arc::clone(&reply), upload, refusal: None };
     let (asked, connection) = (Arc::clone(&request), Arc::clone(connection));
-    worker.submit(Call { request: asked, exchange, connection, content });
+    worker.submit(Call { request: asked, reply, connection, content });
+    // Nothing can have come yet, and who answers has the waker.
+    let mut waits = link.upload.is_none();
     let answer = poll_fn(|cx| {
+        if std::mem::take(&mut waits) {
+            return Poll::Pending;
+        }
         link.pump(cx);
-        match (link.exchange.poll_head(cx), link.refusal) {
+        match (link.reply.exchange.poll_head(cx), link.refusal) {
             (Poll::Pending, Some(status)) => Poll::Ready(Err(status)),
             (answer, _) => answer.map(Ok),
         }
@@ -345,22 +352,22 @@ impl From<Response<Outgoing>> for Answered {
 
 thread_local! {
     /// What this thread works on, for who asks with nothing else in hand.
-    static CURRENT: RefCell<Option<(Call, Arc<Reply>)>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Call>> = const { RefCell::new(None) };
 }
 
 /// The request that this thread works on, and its response.
 pub(crate) fn current() -> Option<(Arc<Request>, Arc<Reply>)> {
     CURRENT.with_borrow(|current| {
-        let (call, reply) = current.as_ref()?;
-        Some((Arc::clone(&call.request), Arc::clone(reply)))
+        let call = current.as_ref()?;
+        Some((Arc::clone(&call.request), Arc::clone(&call.reply)))
     })
 }
 
 /// The name of the request that this thread works on, in the log.
 pub(crate) fn current_id() -> Option<RequestId> {
     CURRENT.with_borrow(|current| {
-        let (call, reply) = current.as_ref()?;
-        Some(reply.worker().request_id(&call.request))
+        let call = current.as_ref()?;
+        Some(call.reply.worker().request_id(&call.request))
     })
 }
 
@@ -372,24 +379,24 @@ pub(crate) fn run(hand: &mut Hand<'_>, call: Call) {
     hand.worker.slot.begin_request(hand.id, &id, request.method.as_str(), request.path_bytes());
     let call = if hand.worker.holds_requests() { hand.worker.hold(call) } else { Some(call) };
     if let Some(call) = call {
-        let reply = Reply::new(&hand.worker, hand.id, &call);
-        CURRENT.set(Some((call, reply)));
-        CURRENT.with_borrow(|current| {
-            if let Some((call, reply)) = current {
-                work(hand, call, reply);
+        call.reply.begin_work(hand.id);
+        CURRENT.with(|current| {
+            *current.borrow_mut() = Some(call);
+            if let Some(call) = &*current.borrow() {
+                work(hand, call);
             }
+            current.take();
         });
-        CURRENT.take();
     }
     let running = hand.worker.slot.end_request(hand.id);
     hand.worker.note_running(running);
 }
 
-fn work(hand: &mut Hand<'_>, call: &Call, reply: &Arc<Reply>) {
+fn work(hand: &mut Hand<'_>, call: &Call) {
+    let reply = &call.reply;
     hand.worker.desks.begin(hand.id, &call.request, reply);
-    let outcome = hand
-        .call_application(call, reply)
-        .and_then(|result| body::send(hand.py, call, reply, &result));
+    let outcome =
+        hand.call_application(call).and_then(|result| body::send(hand.py, call, reply, &result));
     hand.worker.desks.end(hand.py, hand.id);
     if let Err(failure) = outcome {
         hand.worker.slot.count_exception();

@@ -14,10 +14,11 @@ use rwsgi_protocol::body::End;
 use rwsgi_protocol::request::Request;
 
 use crate::connection::Connection;
-use crate::exchange::{Exchange, Next};
+use crate::exchange::Next;
 use crate::hole;
 use crate::record::Record;
 use crate::upload::{Progress, Upload};
+use crate::wsgi::reply::Reply;
 
 /// Files up to this many bytes are read and not sent by sendfile(2).
 const SMALL: u64 = 32 * 1024;
@@ -51,7 +52,7 @@ enum Content {
 
 /// The connection's hold on an exchange: when it goes, the application learns that.
 pub(crate) struct Link {
-    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) reply: Arc<Reply>,
     pub(crate) upload: Option<Box<Upload>>,
     /// Why the rest of the request body will not come.
     pub(crate) refusal: Option<StatusCode>,
@@ -61,7 +62,7 @@ impl Link {
     /// Brings more of the request body, if there is more.
     pub(crate) fn pump(&mut self, cx: &mut Context<'_>) {
         let Some(upload) = &mut self.upload else { return };
-        match upload.pump(&self.exchange, cx) {
+        match upload.pump(&self.reply.exchange, cx) {
             Progress::Open => return,
             Progress::Complete => {}
             Progress::Refused(status) => self.refusal = Some(status),
@@ -72,14 +73,14 @@ impl Link {
     /// Tells the application if the rest of the request body will not come.
     pub(crate) fn tell(&self) {
         if self.refusal.is_some() {
-            self.exchange.feed_end(End::Broken);
+            self.reply.exchange.feed_end(End::Broken);
         }
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.exchange.close();
+        self.reply.exchange.close();
     }
 }
 
@@ -206,7 +207,7 @@ impl Body for Outgoing {
             Content::Stream(link) => {
                 link.pump(cx);
                 link.tell();
-                ready!(link.exchange.poll_next(cx))
+                ready!(link.reply.exchange.poll_next(cx))
             }
             Content::File(body) => {
                 next_of(body, &this.record.connection).map_or(Next::End, Next::Chunk)

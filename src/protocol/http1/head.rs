@@ -18,6 +18,8 @@ pub struct RequestHead {
     /// What the spans are of.
     text: Bytes,
     target: Span,
+    /// The part of that before the question mark.
+    path: Span,
     /// That of an absolute target (RFC 9112, section 3.2.2).
     authority: Option<Span>,
     is_1_0: bool,
@@ -27,7 +29,7 @@ pub struct RequestHead {
 }
 
 /// Where something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Span {
     start: u32,
     end: u32,
@@ -39,17 +41,19 @@ struct Field {
     value: Span,
 }
 
-/// Where the fields of a head are, values with the blanks around them.
+/// Where the target and the fields of a head are, values with the blanks around them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Notes {
+    target: Span,
     fields: Vec<Field>,
     /// Where the next line begins.
     next: usize,
 }
 
 impl Notes {
-    /// A head whose fields begin at `next`.
-    pub(super) fn begin(&mut self, next: usize) {
+    /// A head with its target between `start` and `end`, and whose fields begin at `next`.
+    pub(super) fn begin(&mut self, (start, end): (usize, usize), next: usize) {
+        self.target = span(start, end);
         self.fields = Vec::with_capacity(16);
         self.next = next;
     }
@@ -101,19 +105,26 @@ fn span(start: usize, end: usize) -> Span {
     Span { start: start as u32, end: end as u32 }
 }
 
+/// The part of a target before its query.
+fn path_of(target: Span, text: &[u8]) -> Span {
+    let length = target.of(text).iter().position(|&byte| byte == b'?');
+    Span { end: length.map_or(target.end, |length| target.start + length as u32), ..target }
+}
+
 impl Outline {
     /// The request at the beginning of `passed`, which the guard has passed, with what it has noted of
     /// its head; `None` if it is not a common one.
     pub fn of(passed: &[u8], notes: Notes) -> Option<Self> {
-        let space = passed.iter().position(|&byte| byte == b' ')?;
-        let method = Method::from_bytes(&passed[..space]).ok()?;
+        let Span { start, end } = notes.target;
+        let method = match passed.get(..(start as usize).checked_sub(1)?)? {
+            b"GET" => Method::GET,
+            method => Method::from_bytes(method).ok()?,
+        };
         if method == Method::HEAD || method == Method::CONNECT {
             return None;
         }
-        let start = space + 1;
-        let rest = passed.get(start..).filter(|rest| rest.first() == Some(&b'/'))?;
-        let end = start + rest.iter().position(|&byte| byte == b' ')?;
-        if !passed[end..].starts_with(LINE_END) {
+        let is_path = passed.get(start as usize) == Some(&b'/');
+        if !is_path || !passed.get(end as usize..)?.starts_with(LINE_END) {
             return None;
         }
         let mut outline = Self {
@@ -121,7 +132,7 @@ impl Outline {
             head: notes.next + 2,
             body: 0,
             closes: false,
-            target: span(start, end),
+            target: notes.target,
             fields: notes.fields,
         };
         let Self { fields, body, closes, .. } = &mut outline;
@@ -140,9 +151,9 @@ impl Outline {
     /// With the text that it was made of.
     pub fn fill(self, text: Bytes) -> (Method, RequestHead) {
         let Self { method, target, fields, .. } = self;
-        let head =
-            RequestHead { text, target, authority: None, is_1_0: false, expects: false, fields };
-        (method, head)
+        let path = path_of(target, &text);
+        let (authority, is_1_0, expects) = (None, false, false);
+        (method, RequestHead { text, target, path, authority, is_1_0, expects, fields })
     }
 }
 
@@ -190,7 +201,8 @@ impl RequestHead {
         let fields = fields.iter().map(field).collect();
         let is_1_0 = parts.version == Version::HTTP_10;
         let expects = parts.headers.contains_key(EXPECT);
-        Self { text: text.into(), target, authority, is_1_0, expects, fields }
+        let path = path_of(target, &text);
+        Self { text: text.into(), target, path, authority, is_1_0, expects, fields }
     }
 
     /// All that came of a common request, its body too.
@@ -215,11 +227,8 @@ impl RequestHead {
 
     /// The path as it came, and the query without its question mark.
     pub fn path_and_query(&self) -> (&[u8], &[u8]) {
-        let target = self.target();
-        match target.iter().position(|&byte| byte == b'?') {
-            Some(at) => (&target[..at], &target[at + 1..]),
-            None => (target, b""),
-        }
+        let query = Span { start: self.path.end + 1, end: self.target.end };
+        (self.path.of(&self.text), query.of(&self.text))
     }
 
     /// For whom the request is, if its target says so.

@@ -53,6 +53,8 @@ enum Method {
 /// A complete request line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Complete {
+    /// Where the target is.
+    pub(super) target: (usize, usize),
     /// Where the fields begin.
     pub(super) end: usize,
     /// Whether the client speaks HTTP/1.1 or what has to be taken for it.
@@ -208,7 +210,8 @@ impl Line {
         if is_asterisk {
             return Err(&ASTERISK);
         }
-        Ok(Some(Complete { end: self.at + USUAL_END.len(), is_1_1: minor != b'0' }))
+        let target = (self.start, self.at - 1);
+        Ok(Some(Complete { target, end: self.at + USUAL_END.len(), is_1_1: minor != b'0' }))
     }
 }
 

@@ -198,7 +198,7 @@ impl Guard {
                 Some(line) => {
                     let (section, framing) = (Section::new(line.end), Framing::new(line.is_1_1));
                     self.phase = Phase::Fields(section, framing);
-                    notes.begin(line.end);
+                    notes.begin(line.target, line.end);
                 }
                 None if is_over => return Err(&LINE_LENGTH),
                 None => return Ok(Step::More),

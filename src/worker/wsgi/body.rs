@@ -52,11 +52,11 @@ pub(crate) fn send(
     let sent = iterate(py, call, reply, result);
     // The response is complete when the iteration is: `close` cannot damage it, nor delay it by more than a
     // round does.
-    if sent.is_ok() {
+    if matches!(sent, Ok(Sent::InPart)) {
         finish(call, reply);
     }
     match (sent, close(result)) {
-        (Ok(()), closed) => closed,
+        (Ok(_), closed) => closed,
         (Err(failure), closed) => {
             closed.unwrap_or_else(|second| tell(py, call, reply, &second));
             Err(failure)
@@ -64,15 +64,35 @@ pub(crate) fn send(
     }
 }
 
+/// How a response has left.
+enum Sent {
+    /// As a whole, with its end.
+    Whole,
+    /// Perhaps there is something to be said about its end.
+    InPart,
+}
+
 fn iterate(
     py: Python<'_>,
     call: &Call,
     reply: &Reply,
     result: &Bound<'_, PyAny>,
-) -> Result<(), Failure> {
+) -> Result<Sent, Failure> {
     if let Some(whole) = sequence(result)? {
-        return send_sequence(py, call, reply, whole);
+        return match reply.send_plain(whole) {
+            Some(whole) => send_sequence(py, call, reply, whole).map(|()| Sent::InPart),
+            None => Ok(Sent::Whole),
+        };
     }
+    iterate_slowly(py, call, reply, result).map(|()| Sent::InPart)
+}
+
+fn iterate_slowly(
+    py: Python<'_>,
+    call: &Call,
+    reply: &Reply,
+    result: &Bound<'_, PyAny>,
+) -> Result<(), Failure> {
     if !reply.is_sent()
         && let Some(file) = file_wrapper::file_of(result)?
     {

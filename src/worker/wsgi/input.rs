@@ -9,9 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use rwsgi_protocol::body::{Body, Read};
 
-use crate::exchange::Exchange;
 use crate::request::{Call, Content};
 use crate::worker::Worker;
+use crate::wsgi::reply::Reply;
 
 /// Bytes that are read ahead of a body in a file, for its lines.
 const BUFFER: usize = 64 * 1024;
@@ -65,7 +65,7 @@ impl Ask {
 struct Reader {
     worker: Arc<Worker>,
     hand: u16,
-    exchange: Arc<Exchange>,
+    reply: Arc<Reply>,
 }
 
 impl Input {
@@ -78,7 +78,7 @@ impl Input {
         let source = match &call.content {
             Content::None => Source::Empty,
             Content::Exchange => {
-                Source::Exchange(Reader { worker, hand, exchange: Arc::clone(&call.exchange) })
+                Source::Exchange(Reader { worker, hand, reply: Arc::clone(&call.reply) })
             }
             Content::File(file) => {
                 let reader = BufReader::with_capacity(BUFFER, Arc::clone(file));
@@ -142,7 +142,7 @@ impl Reader {
 
     /// Reads what is there; looks into the socket first when that is not enough.
     fn read(&self, ask: Ask) -> Read {
-        let read = || self.exchange.read(ask.enough(), |body| ask.read(body));
+        let read = || self.reply.exchange.read(ask.enough(), |body| ask.read(body));
         let mut got = Read::Wait;
         self.worker.reactor().run_here(|| got = read());
         if got == Read::Wait { read() } else { got }
@@ -152,7 +152,7 @@ impl Reader {
     fn wait(&self, py: Python<'_>) {
         py.detach(|| {
             self.worker.crew().step_aside(self.hand);
-            self.exchange.wait_readable();
+            self.reply.exchange.wait_readable();
         });
     }
 }

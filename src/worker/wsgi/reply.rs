@@ -1,6 +1,7 @@
 //! The response of one request as the application makes it: what `start_response` said, what has
 //! been sent, and whether that is what the head promised.
 
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -9,21 +10,22 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use pyo3::prelude::*;
 use rwsgi_files::FileBody;
 use rwsgi_protocol::header::content_length;
+use rwsgi_protocol::request::Request;
 use rwsgi_protocol::response::{Framing, framing};
 
 use rwsgi_core::log::{self, Event};
 
 use crate::exchange::{Exchange, Gone, Payload, Pushed};
-use crate::request::Call;
 use crate::worker::Worker;
-use crate::wsgi::lines::Head;
+use crate::wsgi::lines::{Head, Lines};
 
 /// The response of one request.
 #[derive(Debug)]
 pub(crate) struct Reply {
     worker: Arc<Worker>,
-    hand: u16,
-    exchange: Arc<Exchange>,
+    /// The number of its thread, once it has one.
+    hand: AtomicU16,
+    pub(crate) exchange: Exchange,
     method: Method,
     state: Mutex<State>,
 }
@@ -70,14 +72,19 @@ pub(crate) enum Mismatch {
 }
 
 impl Reply {
-    pub(crate) fn new(worker: &Arc<Worker>, hand: u16, call: &Call) -> Arc<Self> {
+    pub(crate) fn new(worker: &Arc<Worker>, request: &Request, exchange: Exchange) -> Arc<Self> {
         Arc::new(Self {
             worker: Arc::clone(worker),
-            hand,
-            exchange: Arc::clone(&call.exchange),
-            method: call.request.method.clone(),
+            hand: AtomicU16::new(0),
+            exchange,
+            method: request.method.clone(),
             state: Mutex::default(),
         })
+    }
+
+    /// Thread `hand` works on it.
+    pub(crate) fn begin_work(&self, hand: u16) {
+        self.hand.store(hand, Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -91,7 +98,7 @@ impl Reply {
 
     /// The number of its thread.
     pub(crate) fn hand(&self) -> u16 {
-        self.hand
+        self.hand.load(Relaxed)
     }
 
     /// Whether `start_response` has been called, even if what it was called with was refused.
@@ -109,21 +116,17 @@ impl Reply {
         self.lock().ended
     }
 
-    /// `start_response` is called, `again` if with an exception: what an earlier call has said does not
-    /// count any more, whatever comes of this one. `false`: it may not be called.
-    pub(crate) fn call(&self, again: bool) -> bool {
+    /// `start_response` is called and says `head`, unless that is no good; `again` if with an exception:
+    /// what an earlier call has said does not count any more, whatever comes of this one. `false`: it may
+    /// not be called.
+    pub(crate) fn call(&self, again: bool, head: Option<Head>) -> bool {
         let mut state = self.lock();
         let may = if again { !state.sent } else { !state.called };
         if may {
             state.called = true;
-            state.head = None;
+            state.head = head;
         }
         may
-    }
-
-    /// What `start_response` says.
-    pub(crate) fn set_head(&self, head: Head) {
-        self.lock().head = Some(head);
     }
 
     /// Takes the head to send it; `None` before `start_response` was called, and after it was sent.
@@ -134,6 +137,26 @@ impl Reply {
         head
     }
 
+    /// Sends a response that is there as a whole, if that is all that was said of it, and its head can
+    /// leave as it is; else gives it back.
+    pub(crate) fn send_plain(&self, whole: Bytes) -> Option<Bytes> {
+        let length = whole.len() as u64;
+        let mut state = self.lock();
+        let is_plain = |lines: &Lines| lines.length.unwrap_or(length) == length;
+        let is_plain = matches!(&state.head, Some(Head::Lines(lines)) if is_plain(lines));
+        if !is_plain || self.method == Method::HEAD || !state.respond() {
+            return Some(whole);
+        }
+        let head = state.head.take();
+        state.end_whole(length);
+        drop(state);
+        if let Some(head) = head {
+            let answer = || self.exchange.respond(head, Payload::Whole(whole));
+            self.worker.crew().respond(self.hand(), answer);
+        }
+        None
+    }
+
     /// Sends a response that is there as a whole.
     pub(crate) fn send_whole(&self, head: impl Into<Head>, whole: Bytes) {
         {
@@ -141,12 +164,10 @@ impl Reply {
             if !state.respond() {
                 return;
             }
-            state.framing = Some(Framing::Length(whole.len() as u64));
-            state.bytes = whole.len() as u64;
-            state.ended = true;
+            state.end_whole(whole.len() as u64);
         }
         let crew = self.worker.crew();
-        crew.respond(self.hand, || self.exchange.respond(head, Payload::Whole(whole)));
+        crew.respond(self.hand(), || self.exchange.respond(head, Payload::Whole(whole)));
     }
 
     /// Sends a response whose body is in a file.
@@ -156,9 +177,7 @@ impl Reply {
             if !state.respond() {
                 return;
             }
-            state.framing = Some(Framing::Length(length));
-            state.bytes = length;
-            state.ended = true;
+            state.end_whole(length);
         }
         self.worker.reactor().run_here(|| self.exchange.respond(head, Payload::File(body)));
     }
@@ -195,7 +214,7 @@ impl Reply {
     /// Without the GIL.
     fn write_slowly(&self, mut chunk: Bytes) -> Result<(), Gone> {
         // The client can catch up only if somebody else leads meanwhile.
-        self.worker.crew().step_aside(self.hand);
+        self.worker.crew().step_aside(self.hand());
         loop {
             chunk = match self.exchange.spill(chunk, &self.worker.spool)? {
                 Pushed::Taken => return Ok(()),
@@ -352,5 +371,12 @@ impl State {
         self.sent = true;
         self.responded |= !self.timed_out;
         !self.timed_out
+    }
+
+    /// All of it is there, `length` bytes.
+    fn end_whole(&mut self, length: u64) {
+        self.framing = Some(Framing::Length(length));
+        self.bytes = length;
+        self.ended = true;
     }
 }

@@ -45,7 +45,11 @@ impl StartResponse {
         fields: &Bound<'_, PyAny>,
         exc_info: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        if !self.reply.call(exc_info.is_some()) {
+        let (head, error) = match head(status, fields) {
+            Ok(head) => (Some(head), None),
+            Err(error) => (None, Some(error)),
+        };
+        if !self.reply.call(exc_info.is_some(), head) {
             return Err(match exc_info {
                 // PEP 3333: after the head is out, the exception goes on its way.
                 Some(exc_info) => raised(exc_info),
@@ -54,8 +58,7 @@ impl StartResponse {
                 ),
             });
         }
-        self.reply.set_head(head(status, fields)?);
-        Ok(())
+        error.map_or(Ok(()), Err)
     }
 
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -136,7 +139,8 @@ fn head(status: &Bound<'_, PyAny>, fields: &Bound<'_, PyAny>) -> PyResult<Head> 
 fn lines(mut lines: Lines, fields: &Bound<'_, PyAny>) -> Option<Lines> {
     let list = fields.cast_exact::<PyList>().ok()?;
     NAMES.with_borrow(|names| {
-        for item in list {
+        for index in 0..list.len() {
+            let item = list.get_item(index).ok()?;
             let pair = item.cast_exact::<PyTuple>().ok().filter(|pair| pair.len() == 2)?;
             let name = pair.get_borrowed_item(0).ok()?.cast_exact::<PyString>().ok()?;
             let value = pair.get_borrowed_item(1).ok()?.cast_exact::<PyString>().ok()?;
