@@ -249,7 +249,7 @@ fn now(clock: ClockId) -> Duration {
 
 fn micros(time: Duration) -> u64 {
     // 0 means that nothing runs.
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
+    (time.as_secs().wrapping_mul(1_000_000) + u64::from(time.subsec_micros())).max(1)
 }
 
 #[cfg(test)]

@@ -363,11 +363,12 @@ impl<J: Send> Crew<J> {
             knows_time = ran > 0 || (knows_time && read == 0);
             let worked = read + ran > 0;
             streak += read.max(ran);
-            if worked && streak < STREAK && now < looked + LOOK_AGAIN {
+            let goes_on = worked && (line > 0 || self.has_work(&doors, &hopeless));
+            if goes_on && streak < STREAK && now < looked + LOOK_AGAIN {
                 continue;
             }
-            let at_most = worked.then_some(Duration::ZERO);
-            if !(worked || knows_time) {
+            let at_most = goes_on.then_some(Duration::ZERO);
+            if !(goes_on || knows_time) {
                 now = Moment::now();
             }
             knows_time = false;
@@ -384,6 +385,12 @@ impl<J: Send> Crew<J> {
             }
             (streak, looked) = (0, now);
         }
+    }
+
+    /// For the leader: whether there may be something to do; where one client waits there mostly is not.
+    fn has_work(&self, doors: &Doors, hopeless: &Hopeless) -> bool {
+        let any_known = self.any_job.load(Relaxed) || self.reactor.has_ready();
+        any_known || !doors.are_empty() || !hopeless.is_empty()
     }
 
     /// For the leader: a job, and how many more wait.

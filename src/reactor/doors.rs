@@ -134,7 +134,8 @@ impl Doors {
         false
     }
 
-    fn are_empty(&self) -> bool {
+    /// Whether nobody is known to wait at any.
+    pub(crate) fn are_empty(&self) -> bool {
         self.fresh.is_empty() && self.again.is_empty()
     }
 

@@ -51,7 +51,7 @@ pub struct Reactor {
     kick: EventFd,
     sources: Mutex<Slab<Arc<Entry>>>,
     ready: Mutex<Ready>,
-    /// Whether there may be any, without a lock.
+    /// Whether there are any, without a lock; it is written with one.
     any_ready: AtomicBool,
     /// The leader is in epoll_wait(2), or about to be: who adds to `ready` has to kick it.
     waiting: AtomicBool,
@@ -183,16 +183,22 @@ impl Reactor {
 
     /// Polls one ready task; `false` when there is none.
     pub fn run_one(&self) -> bool {
-        if !self.any_ready.load(Relaxed) {
-            return false;
+        self.take(Ready::pop).map(Runnable::run).is_some()
+    }
+
+    /// Whether a task is ready.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.any_ready.load(SeqCst)
+    }
+
+    fn take(&self, pop: impl FnOnce(&mut Ready) -> Option<Runnable>) -> Option<Runnable> {
+        if !self.has_ready() {
+            return None;
         }
-        let task = {
-            let mut ready = self.ready();
-            let task = ready.pop();
-            self.any_ready.store(!ready.is_empty(), Relaxed);
-            task
-        };
-        task.map(Runnable::run).is_some()
+        let mut ready = self.ready();
+        let task = pop(&mut ready);
+        self.any_ready.store(!ready.is_empty(), Relaxed);
+        task
     }
 
     /// Does `act` and then polls the tasks that it woke, on this thread and at once: so a thread
@@ -217,8 +223,7 @@ impl Reactor {
 
     /// Polls those tasks, one after the other.
     pub(crate) fn run_answered(&self) {
-        let next = || self.ready().answered.pop_front();
-        while let Some(task) = next() {
+        while let Some(task) = self.take(|ready| ready.answered.pop_front()) {
             task.run();
         }
     }
@@ -234,7 +239,7 @@ impl Reactor {
     pub fn wait(&self, timeout: Option<Duration>, found: &mut Found) -> Moment {
         self.waiting.store(true, SeqCst);
         // Who adds one stores this first, and then looks whether somebody waits.
-        found.waiting = if self.any_ready.load(SeqCst) { self.ready().len() } else { 0 };
+        found.waiting = if self.has_ready() { self.ready().len() } else { 0 };
         let timeout = match timeout {
             _ if found.waiting > 0 => EpollTimeout::ZERO,
             None => EpollTimeout::NONE,

@@ -66,7 +66,7 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) ->
         head.close();
     }
     let closes = head.closes();
-    if !send(worker, connection, &head, body).await || closes {
+    if !send(worker, connection, &head, &body).await || closes {
         return Outcome::Ended;
     }
     connection.enter(worker, Phase::Idle);
@@ -118,9 +118,9 @@ fn is_common(head: &Head, length: u64) -> bool {
 }
 
 /// Sends a response; `false` when the connection is gone.
-async fn send(worker: &Worker, connection: &Connection, head: &Head, body: Bytes) -> bool {
-    // What the kernel does not take at once is all that is copied.
-    let rest = poll_fn(|cx| {
+async fn send(worker: &Worker, connection: &Connection, head: &Head, body: &Bytes) -> bool {
+    let mut rest = None;
+    let attempt = poll_fn(|cx| {
         OUT.with_borrow_mut(|out| {
             out.clear();
             match head {
@@ -128,25 +128,29 @@ async fn send(worker: &Worker, connection: &Connection, head: &Head, body: Bytes
                 Head::Map(head) => encode::encode_whole(head, body.len(), out),
             }
             let joins = out.len() + body.len() <= JOIN;
-            let apart = if joins {
-                out.extend_from_slice(&body);
-                Bytes::new()
-            } else {
-                body.clone()
-            };
-            let parts = [IoSlice::new(out), IoSlice::new(&apart)];
-            let parts = if joins { &parts[..1] } else { &parts[..] };
+            if joins {
+                out.extend_from_slice(body);
+            }
+            let parts = [IoSlice::new(out), IoSlice::new(body)];
+            let (parts, length) = if joins { (&parts[..1], 0) } else { (&parts[..], body.len()) };
             let sent = match connection.poll_send_parts(worker, cx, parts) {
                 Poll::Ready(Ok(sent)) => sent,
-                Poll::Ready(Err(_)) => return Poll::Ready(None),
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
                 Poll::Pending => 0,
             };
-            let first = out.get(sent..).map_or_else(Bytes::new, Bytes::copy_from_slice);
-            let mut second = apart;
-            second.advance(sent.saturating_sub(out.len()));
-            Poll::Ready(Some((first, second)))
+            if sent < out.len() + length {
+                // What the kernel does not take at once is all that is copied.
+                let first = out.get(sent..).map_or_else(Bytes::new, Bytes::copy_from_slice);
+                let mut second = if joins { Bytes::new() } else { body.clone() };
+                second.advance(sent.saturating_sub(out.len()));
+                rest = Some((first, second));
+            }
+            Poll::Ready(true)
         })
     });
-    let Some((first, second)) = rest.await else { return false };
-    connection.send(worker, first, second).await.is_ok()
+    let is_there = attempt.await;
+    match rest {
+        None => is_there,
+        Some((first, second)) => connection.send(worker, first, second).await.is_ok(),
+    }
 }

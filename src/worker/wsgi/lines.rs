@@ -16,7 +16,7 @@ use rwsgi_protocol::header;
 use crate::encode::{self, title_case};
 
 thread_local! {
-    /// The places of names in `Lines::seen`.
+    /// The places of names in `Draft::seen`.
     static PLACES: RefCell<HashMap<HeaderName, u32, Seed>> = RefCell::default();
 }
 
@@ -41,6 +41,12 @@ pub(crate) struct Lines {
     pub(crate) closes: bool,
     has_server: bool,
     has_date: bool,
+}
+
+/// One that is being made.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    lines: Lines,
     /// A bit for each name.
     seen: u128,
 }
@@ -52,7 +58,7 @@ pub(crate) struct Name {
     /// `Name: `.
     title: Box<[u8]>,
     kind: Kind,
-    /// Its bit in [`Lines::seen`]; none if it is one of too many, or may be looked up.
+    /// Its bit in [`Draft::seen`]; none if it is one of too many, or may be looked up.
     bit: u128,
 }
 
@@ -90,10 +96,10 @@ impl Name {
     }
 }
 
-impl Lines {
+impl Draft {
     /// Without fields; the reason is the usual one.
     pub(crate) fn new(status: StatusCode) -> Self {
-        Self {
+        let lines = Lines {
             status,
             text: Vec::with_capacity(256),
             count: 0,
@@ -101,8 +107,8 @@ impl Lines {
             closes: false,
             has_server: false,
             has_date: false,
-            seen: 0,
-        }
+        };
+        Self { lines, seen: 0 }
     }
 
     /// Adds a field of the application; `None` if that takes a map.
@@ -113,16 +119,23 @@ impl Lines {
         }
         self.seen |= name.bit;
         match name.kind {
-            Kind::Length => self.length = Some(header::number(value)?),
-            Kind::Server => self.has_server = true,
-            Kind::Date => self.has_date = true,
+            Kind::Length => self.lines.length = Some(header::number(value)?),
+            Kind::Server => self.lines.has_server = true,
+            Kind::Date => self.lines.has_date = true,
             Kind::Other => {}
         }
-        self.push(&name.title, value);
-        self.count += 1;
+        self.lines.push(&name.title, value);
+        self.lines.count += 1;
         Some(())
     }
 
+    /// Itself, when all fields have been added.
+    pub(crate) fn finish(self) -> Lines {
+        self.lines
+    }
+}
+
+impl Lines {
     fn push(&mut self, title: &[u8], value: &[u8]) {
         for part in [title, value, b"\r\n"] {
             self.text.extend_from_slice(part);

@@ -16,7 +16,7 @@ use rwsgi_protocol::{header, status};
 use crate::ffi::{ascii, to_latin1};
 use crate::wsgi::body::share;
 use crate::wsgi::known::Known;
-use crate::wsgi::lines::{Head, Lines, Name};
+use crate::wsgi::lines::{Draft, Head, Lines, Name};
 use crate::wsgi::reply::Reply;
 
 thread_local! {
@@ -119,7 +119,7 @@ fn head(status: &Bound<'_, PyAny>, fields: &Bound<'_, PyAny>) -> PyResult<Head> 
     let (code, reason) = parse_status(status)?;
     if !status_forbids_content(code)
         && reason.is_none()
-        && let Some(lines) = lines(Lines::new(code), fields)
+        && let Some(lines) = lines(code, fields)
     {
         return Ok(lines.into());
     }
@@ -136,17 +136,18 @@ fn head(status: &Bound<'_, PyAny>, fields: &Bound<'_, PyAny>) -> PyResult<Head> 
 }
 
 /// The fields as they are, where nothing is to be said about them.
-fn lines(mut lines: Lines, fields: &Bound<'_, PyAny>) -> Option<Lines> {
+fn lines(status: StatusCode, fields: &Bound<'_, PyAny>) -> Option<Lines> {
     let list = fields.cast_exact::<PyList>().ok()?;
+    let mut draft = Draft::new(status);
     NAMES.with_borrow(|names| {
         for index in 0..list.len() {
             let item = list.get_item(index).ok()?;
             let pair = item.cast_exact::<PyTuple>().ok().filter(|pair| pair.len() == 2)?;
             let name = pair.get_borrowed_item(0).ok()?.cast_exact::<PyString>().ok()?;
             let value = pair.get_borrowed_item(1).ok()?.cast_exact::<PyString>().ok()?;
-            lines.add(names.get(&name)?, ascii(&value)?)?;
+            draft.add(names.get(&name)?, ascii(&value)?)?;
         }
-        Some(lines)
+        Some(draft.finish())
     })
 }
 
