@@ -16,7 +16,8 @@ pub struct Durations(pub [u32; BUCKETS]);
 
 /// Where a duration is counted.
 pub fn bucket(duration: Duration) -> usize {
-    let bits = u128::BITS - (duration.as_millis() / 2).leading_zeros();
+    let halves = duration.as_secs().saturating_mul(500) + u64::from(duration.subsec_millis() / 2);
+    let bits = u64::BITS - halves.leading_zeros();
     (bits as usize).min(BUCKETS - 1)
 }
 

@@ -98,7 +98,11 @@ pub fn response_name(name: &[u8]) -> Result<HeaderName, BadField> {
 pub fn plain_value(value: &[u8]) -> Option<&[u8]> {
     let (words, rest) = value.as_chunks();
     let any = words.iter().fold(0, |any, word| any | word::controls(u64::from_le_bytes(*word)));
-    let is_plain = any == 0 && !rest.iter().any(u8::is_ascii_control);
+    let is_plain = any == 0
+        && match value.last_chunk() {
+            Some(last) => word::controls(u64::from_le_bytes(*last)) == 0,
+            None => !rest.iter().any(u8::is_ascii_control),
+        };
     is_plain.then(|| trim(value))
 }
 

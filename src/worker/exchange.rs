@@ -296,14 +296,14 @@ impl Exchange {
         self.notify(&state);
     }
 
-    /// Takes the answer.
-    pub(crate) fn poll_head(&self, cx: &Context<'_>) -> Poll<Option<(Head, Payload)>> {
+    /// Takes the answer; `Gone`: there will be none.
+    pub(crate) fn poll_head(&self, cx: &Context<'_>) -> Poll<Result<(Head, Payload), Gone>> {
         let mut state = self.lock();
         if let Some(answer) = state.head.take() {
-            return Poll::Ready(Some(answer));
+            return Poll::Ready(Ok(answer));
         }
         if state.end != End::Open {
-            return Poll::Ready(None);
+            return Poll::Ready(Err(Gone));
         }
         state.connection = Some(cx.waker().clone());
         Poll::Pending

@@ -50,23 +50,24 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) ->
     let Some(common) = connection.take_common(worker) else { return Outcome::Hyper(None) };
     let source = Source::Here(common.body);
     let answer = request::answer(worker, connection, common.request, source).await;
-    let Ok(Answered { head, body }) = answer else { return Outcome::Ended };
-    // hyper says of no content at the end that there is none.
-    let mut head = if body.is_end_stream() { head.into_map().into() } else { head };
-    let body = match body.into_whole(|length| is_common(&head, length)) {
-        Ok(body) => body,
-        Err(body) => {
-            if let asked::Head::Http(head) = &body.request().head {
-                connection.intake().give_back(head.text());
-            }
-            return Outcome::Hyper(Some(Box::new(Answered { head, body }.into_response())));
+    let Ok(Answered { mut head, mut body }) = answer else { return Outcome::Ended };
+    if body.is_end_stream() {
+        // hyper says of no content at the end that there is none.
+        head = head.into_map().into();
+    }
+    let Some(whole) = body.take_whole(|length| is_common(&head, length)) else {
+        if let asked::Head::Http(head) = &body.request().head {
+            connection.intake().give_back(head.text());
         }
+        return Outcome::Hyper(Some(Box::new(Answered { head, body }.into_response())));
     };
+    // As far as the log is concerned, it has left.
+    drop(body);
     if common.closes {
         head.close();
     }
     let closes = head.closes();
-    if !send(worker, connection, &head, &body).await || closes {
+    if !send(worker, connection, &head, &whole).await || closes {
         return Outcome::Ended;
     }
     connection.enter(worker, Phase::Idle);
@@ -90,7 +91,7 @@ impl Connection {
         let (start, length) = (outline.head, outline.length()?);
         let text = intake.take(length)?;
         // While the intake is locked: nobody may take the connection for idle.
-        self.count(worker, length);
+        self.enter(worker, Phase::Application);
         drop(intake);
         let body = (start < length).then(|| text.slice(start..));
         let closes = outline.closes;

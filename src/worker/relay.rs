@@ -127,6 +127,7 @@ impl Relay {
     }
 
     /// Time until `on_time` wants to be called.
+    #[inline]
     pub(crate) fn timeout(&self) -> Option<Duration> {
         if !self.hesitates.load(Relaxed) {
             return None;
@@ -135,6 +136,7 @@ impl Relay {
     }
 
     /// Has those decide whose moment is over.
+    #[inline]
     pub(crate) fn on_time(&self) {
         if self.timeout().is_some_and(|left| left.is_zero()) {
             self.decide();

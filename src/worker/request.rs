@@ -25,7 +25,7 @@ use rwsgi_protocol::request::{Expectation, Request};
 
 use crate::commons;
 use crate::connection::{Connection, Phase};
-use crate::exchange::{Exchange, Payload};
+use crate::exchange::{Exchange, Gone, Payload};
 use crate::hand::Hand;
 use crate::persistence;
 use crate::record::Record;
@@ -131,15 +131,16 @@ pub(crate) async fn answer(
             return Poll::Pending;
         }
         link.pump(cx);
-        match (link.reply.exchange.poll_head(cx), link.refusal) {
-            (Poll::Pending, Some(status)) => Poll::Ready(Err(status)),
-            (answer, _) => answer.map(Ok),
+        match link.reply.exchange.poll_head(cx) {
+            Poll::Pending if link.refusal.is_some() => Poll::Ready(Err(Gone)),
+            answer => answer,
         }
     });
-    let (head, payload) = match answer.await {
-        Ok(answer) => answer.ok_or(Aborted)?,
+    let (head, payload) = match (answer.await, link.refusal) {
+        (Ok(answer), _) => answer,
         // The application learns it from the end of the exchange.
-        Err(status) => return Ok(refuse(status, record).into()),
+        (Err(Gone), Some(status)) => return Ok(refuse(status, record).into()),
+        (Err(Gone), None) => return Err(Aborted),
     };
     link.tell();
     Ok(assemble(worker, &request, head, payload, link, record))

@@ -126,25 +126,21 @@ impl Outgoing {
         &self.record.request
     }
 
-    /// All of it, as sent, if it is there and `is_wanted` says so of its length.
-    ///
-    /// # Errors
-    /// Itself, if not.
-    pub(crate) fn into_whole(mut self, is_wanted: impl FnOnce(u64) -> bool) -> Result<Bytes, Self> {
+    /// Takes all of it, as sent, if it is there and `is_wanted` says so of its length.
+    pub(crate) fn take_whole(&mut self, is_wanted: impl FnOnce(u64) -> bool) -> Option<Bytes> {
         let bytes = match &mut self.content {
-            Content::Whole(bytes) => bytes.take().unwrap_or_default(),
-            Content::Ended => Bytes::new(),
-            Content::Stream(_) | Content::File(_) => return Err(self),
+            Content::Whole(bytes) => bytes,
+            Content::Ended => &mut None,
+            Content::Stream(_) | Content::File(_) => return None,
         };
-        if !is_wanted(bytes.len() as u64) {
-            if !bytes.is_empty() {
-                self.content = Content::Whole(Some(bytes));
-            }
-            return Err(self);
+        let length = bytes.as_ref().map_or(0, Bytes::len);
+        if !is_wanted(length as u64) {
+            return None;
         }
+        let bytes = bytes.take().unwrap_or_default();
         let bytes = self.count(bytes);
         self.end();
-        Ok(bytes)
+        Some(bytes)
     }
 
     fn end(&mut self) {

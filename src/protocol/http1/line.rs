@@ -10,6 +10,9 @@ use super::refusal::{
 /// The longest target that `http::Uri` can hold.
 const LONGEST_TARGET: usize = 65_534;
 
+/// The method that most requests have, and the space behind it.
+const USUAL_METHOD: &[u8] = b"GET ";
+
 /// The line that most requests have from the space behind the target on.
 const USUAL_END: &[u8; 10] = b"HTTP/1.1\r\n";
 
@@ -89,6 +92,11 @@ impl Line {
     }
 
     fn method(&mut self, bytes: &[u8]) -> Checked<Option<Part>> {
+        if bytes.starts_with(USUAL_METHOD) {
+            self.at = USUAL_METHOD.len();
+            self.start = self.at;
+            return Ok(Some(Part::Target));
+        }
         self.at = byte::span(bytes, self.at, TOKEN);
         match bytes.get(self.at) {
             None => Ok(None),

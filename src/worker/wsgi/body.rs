@@ -49,16 +49,17 @@ pub(crate) fn send(
     reply: &Reply,
     result: &Bound<'_, PyAny>,
 ) -> Result<(), Failure> {
-    let sent = iterate(py, call, reply, result);
-    // The response is complete when the iteration is: `close` cannot damage it, nor delay it by more than a
-    // round does.
-    if matches!(sent, Ok(Sent::InPart)) {
-        finish(call, reply);
-    }
-    match (sent, close(result)) {
-        (Ok(_), closed) => closed,
-        (Err(failure), closed) => {
-            closed.unwrap_or_else(|second| tell(py, call, reply, &second));
+    match iterate(py, call, reply, result) {
+        Ok(sent) => {
+            // The response is complete when the iteration is: `close` cannot damage it, nor delay it by more
+            // than a round does.
+            if let Sent::InPart = sent {
+                finish(call, reply);
+            }
+            close(result)
+        }
+        Err(failure) => {
+            close(result).unwrap_or_else(|second| tell(py, call, reply, &second));
             Err(failure)
         }
     }

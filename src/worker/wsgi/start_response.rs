@@ -45,20 +45,26 @@ impl StartResponse {
         fields: &Bound<'_, PyAny>,
         exc_info: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let (head, error) = match head(status, fields) {
-            Ok(head) => (Some(head), None),
-            Err(error) => (None, Some(error)),
-        };
-        if !self.reply.call(exc_info.is_some(), head) {
-            return Err(match exc_info {
-                // PEP 3333: after the head is out, the exception goes on its way.
-                Some(exc_info) => raised(exc_info),
-                None => PyAssertionError::new_err(
-                    "start_response was called a second time without exc_info (PEP 3333)",
-                ),
-            });
+        let again = exc_info.is_some();
+        match head(status, fields) {
+            Ok(head) => {
+                if self.reply.call(again, Some(head)) {
+                    return Ok(());
+                }
+            }
+            Err(error) => {
+                if self.reply.call(again, None) {
+                    return Err(error);
+                }
+            }
         }
-        error.map_or(Ok(()), Err)
+        Err(match exc_info {
+            // PEP 3333: after the head is out, the exception goes on its way.
+            Some(exc_info) => raised(exc_info),
+            None => PyAssertionError::new_err(
+                "start_response was called a second time without exc_info (PEP 3333)",
+            ),
+        })
     }
 
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
