@@ -106,6 +106,47 @@ fn a_block_leaves_before_the_next_one_is_asked_for() {
 }
 
 #[test]
+fn blocks_that_are_gathered_leave_in_time_whoever_leads() {
+    for threads in [1, 2, 3] {
+        let server = Server::new(&format!("threads={threads}\n"));
+        // With three threads one is left, with two they are all busy.
+        let mut clients = Vec::new();
+        for client in 0..threads.min(2) {
+            let gates: Vec<_> = (0..4).map(|number| format!("g{client}-{number}")).collect();
+            let mut connection = server.connect();
+            connection.send(format!("GET /blocks?{} HTTP/1.1\r\nHost: t\r\n\r\n", gates.join(",")));
+            server.place.wait_for_gate(&gates[0]);
+            clients.push((connection, gates));
+        }
+        for number in 0..4 {
+            for (client, gates) in &mut clients {
+                let gate = &gates[number];
+                server.place.wait_for_gate(gate);
+                client.wait_for(format!("second of {gate},").as_bytes());
+                server.place.open_gate(gate);
+            }
+        }
+        for (mut client, _) in clients {
+            assert!(client.response().expect(200).text().ends_with("end"));
+        }
+    }
+}
+
+#[test]
+fn many_small_blocks_are_few_chunks_on_the_wire() {
+    let lines = 10_000;
+    let server = Server::new("");
+    let mut client = server.connect();
+    let request = format!("GET /lines?{lines} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    client.send(request);
+    let wire = String::from_utf8(client.rest()).unwrap();
+    assert_eq!(wire.matches("a line of text").count(), lines);
+    let (_, body) = wire.split_once("\r\n\r\n").unwrap();
+    let chunks = body.matches("\r\n").count() / 2;
+    assert!(chunks < lines / 4, "{chunks}");
+}
+
+#[test]
 fn of_an_iterable_only_close_is_asked_for() {
     let server = Server::new("");
     assert_eq!(server.get("/watched").expect(200).text(), "ab");

@@ -51,7 +51,7 @@ thread_local! {
     /// The job of this thread is among those of `Crew::running`.
     static COUNTED: Cell<bool> = const { Cell::new(false) };
     /// The job of this thread belongs to a round of several.
-    static GATHERS: Cell<bool> = const { Cell::new(false) };
+    pub(crate) static GATHERS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What the leader does beside polling tasks and running jobs.
@@ -97,17 +97,17 @@ pub trait Hands<J> {
 
 /// The threads of a worker, and what they share.
 pub struct Crew<J> {
-    reactor: Arc<Reactor>,
+    pub(crate) reactor: Arc<Reactor>,
     duty: Box<dyn Duty<J>>,
     bounds: Bounds,
-    lead: Lead,
+    pub(crate) lead: Lead,
     jobs: Mutex<Queue<J>>,
     /// Whether there may be any, without a lock: for the leader, whose tasks submit most.
     any_job: AtomicBool,
     idle: Mutex<Vec<(Id, Thread)>>,
     pace: Pace,
     watcher: OnceLock<Thread>,
-    watcher_sleeps: AtomicBool,
+    pub(crate) watcher_sleeps: AtomicBool,
     /// A hand wants the lead that the watcher has.
     wanted: AtomicBool,
     takes_in: AtomicBool,
@@ -183,16 +183,6 @@ impl<J: Send> Crew<J> {
         self.jobs().has_room()
     }
 
-    /// The job of hand `me` responds by `act`. What that wakes is polled by this thread and at once, or, if it
-    /// leads and has more requests of a round to run, when that is over, or by who takes the lead from it.
-    pub fn respond(&self, me: Id, act: impl FnOnce()) {
-        if GATHERS.get() && self.lead.read().holder() == Some(me) {
-            self.reactor.run_later(act);
-        } else {
-            self.reactor.run_here(act);
-        }
-    }
-
     /// A job is about to wait for something that only the leader can bring (the rest of a body, room
     /// in a socket): if this thread leads, somebody else has to.
     pub fn step_aside(&self, me: Id) {
@@ -253,7 +243,11 @@ impl<J: Send> Crew<J> {
         let mut quiet = 0;
         let mut looked = Moment::now();
         while !self.is_stopped() {
-            self.pause(seen, &mut quiet);
+            let gathers = self.reactor.gathers();
+            self.pause(seen, gathers, &mut quiet);
+            if gathers {
+                self.reactor.run_gathered();
+            }
             self.look(&mut looked);
             let now = self.lead.read();
             let unled = now.holder().is_none() || (now == seen && self.lead.free_from(now));
@@ -283,12 +277,13 @@ impl<J: Send> Crew<J> {
         }
     }
 
-    fn pause(&self, seen: Word, quiet: &mut u32) {
-        if *quiet < QUIET_TICKS || seen.in_job() {
+    fn pause(&self, seen: Word, gathers: bool, quiet: &mut u32) {
+        if *quiet < QUIET_TICKS || seen.in_job() || gathers {
             std::thread::park_timeout(TICK);
         } else {
             self.watcher_sleeps.store(true, SeqCst);
-            if self.lead.read() == seen && seen.holder().is_some() && !self.is_stopped() {
+            let nothing = self.lead.read() == seen && !self.reactor.gathers();
+            if nothing && seen.holder().is_some() && !self.is_stopped() {
                 // Counted before `watcher_sleeps` is read by who counts: what begins now wakes us.
                 match self.running.load(SeqCst) {
                     0 => std::thread::park(),
@@ -415,10 +410,17 @@ impl<J: Send> Crew<J> {
         while !self.is_stopped() && !self.wanted.swap(false, SeqCst) {
             let polled = self.reactor.run_one();
             streak = if polled { streak + 1 } else { 0 };
-            if !polled {
-                now = self.turn(&mut found, Some(PATIENCE), now);
-            } else if streak == STREAK {
-                now = self.turn(&mut found, Some(Duration::ZERO), now);
+            if !polled || streak == STREAK {
+                let gathers = self.reactor.gathers();
+                let at_most = match (polled, gathers) {
+                    (true, _) => Duration::ZERO,
+                    (false, true) => TICK,
+                    (false, false) => PATIENCE,
+                };
+                now = self.turn(&mut found, Some(at_most), now);
+                if gathers {
+                    self.reactor.run_gathered();
+                }
                 streak = 0;
             }
             // Doors are not watched; one may have been found ready before.
@@ -530,7 +532,7 @@ impl<J: Send> Crew<J> {
         last.map(|(_, thread)| thread.unpark()).is_some()
     }
 
-    fn wake_watcher(&self) {
+    pub(crate) fn wake_watcher(&self) {
         if let Some(watcher) = self.watcher.get() {
             watcher.unpark();
         }

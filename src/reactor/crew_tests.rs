@@ -308,8 +308,12 @@ impl Told {
     }
 
     fn wait(&self, what: &str) {
+        self.wait_for(what, |told| told == what);
+    }
+
+    fn wait_for(&self, what: &str, is_it: impl Fn(&str) -> bool) {
         let all = self.all.lock().unwrap();
-        let is_missing = |all: &mut Vec<String>| all.iter().all(|told| told != what);
+        let is_missing = |all: &mut Vec<String>| !all.iter().any(|told| is_it(told));
         let (all, end) = self.more.wait_timeout_while(all, LONG, is_missing).unwrap();
         assert!(!end.timed_out(), "{what} never: {all:?}");
     }
@@ -398,4 +402,92 @@ fn a_round_whose_jobs_take_longer_than_those_before_ends_in_time() {
     let all = told.all.lock().unwrap();
     let at = |what| all.iter().position(|told| told == what);
     assert!(at("a is answered") < at("e ran"), "{all:?}");
+}
+
+/// A request whose job does `work` with what gives parts of the response: they are told when they are taken.
+fn ask_in_parts(
+    crew: &Arc<Crew<Job>>,
+    told: &Arc<Told>,
+    work: fn(&Told, give: &dyn Fn(&'static str, bool)),
+) {
+    type Parts = Arc<Mutex<(Vec<&'static str>, Option<Waker>)>>;
+    let (theirs, told) = (Arc::clone(crew), Arc::clone(told));
+    crew.reactor().spawn(async move {
+        let parts = Parts::default();
+        let (given, tells, crew) = (Arc::clone(&parts), Arc::clone(&told), Arc::clone(&theirs));
+        let job = move || {
+            let put = |part| {
+                let waker = {
+                    let mut given = given.lock().unwrap();
+                    given.0.push(part);
+                    given.1.take()
+                };
+                waker.into_iter().for_each(Waker::wake);
+            };
+            work(&tells, &|part, is_enough| {
+                crew.respond_in_part(1, || {
+                    put(part);
+                    is_enough
+                });
+            });
+            crew.respond_at_last(1, || put("end"));
+            tells.tell("ran".into());
+        };
+        let mut job = Some(Box::new(job) as Job);
+        poll_fn(|cx| {
+            job.take().into_iter().for_each(|job| theirs.submit(job));
+            let mut parts = parts.lock().unwrap();
+            let taken = std::mem::take(&mut parts.0);
+            if !taken.is_empty() {
+                told.tell(taken.join("+"));
+            }
+            parts.1 = Some(cx.waker().clone());
+            if taken.contains(&"end") { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    });
+}
+
+fn parts_of(work: fn(&Told, give: &dyn Fn(&'static str, bool))) -> Vec<String> {
+    let told = Arc::new(Told::default());
+    with_crew(1, |crew| {
+        ask_in_parts(crew, &told, work);
+        told.wait("ran");
+    });
+    told.all.lock().unwrap().clone()
+}
+
+#[test]
+fn parts_of_a_response_leave_together() {
+    let began = Instant::now();
+    // Should the machine stop this thread meanwhile, the watcher sends what is there.
+    while parts_of(|_, give| {
+        give("a", false);
+        give("b", false);
+    }) != ["a+b+end", "ran"]
+    {
+        assert!(began.elapsed() < LONG);
+    }
+}
+
+#[test]
+fn what_is_enough_of_a_response_leaves_at_once() {
+    parts_of(|told, give| {
+        give("a", true);
+        assert!(told.has("a"));
+        give("b", true);
+        assert!(told.has("b"));
+    });
+}
+
+#[test]
+fn parts_leave_while_the_job_goes_on_whoever_leads() {
+    parts_of(|told, give| {
+        // This thread leads; then the watcher does, and the second of two parts does not come alone.
+        give("a", false);
+        told.wait("a");
+        give("b", false);
+        give("c", false);
+        told.wait_for("c", |told| told.ends_with('c'));
+    });
 }

@@ -21,6 +21,7 @@ mod moment;
 mod pace;
 mod queue;
 mod reactor;
+mod respond;
 mod source;
 
 pub use crew::{Crew, Duty, Hands};

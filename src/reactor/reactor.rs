@@ -64,6 +64,8 @@ pub struct Reactor {
 struct Ready {
     /// Those that have only to say what is there, before all others.
     answered: VecDeque<Runnable>,
+    /// Those that have got a part of what they have to say, see [`Reactor::gather`]; nobody is kicked for them.
+    gathering: VecDeque<Runnable>,
     others: VecDeque<Runnable>,
     /// Of the others.
     ages: Ages,
@@ -101,6 +103,8 @@ enum By {
     Leader,
     /// Whoever leads, before all others, see [`Reactor::run_later`].
     LeaderFirst,
+    /// Who asks for it, see [`Reactor::gather`].
+    Gatherer,
     /// This thread, see [`Reactor::run_here`].
     Here,
 }
@@ -221,11 +225,35 @@ impl Reactor {
         WOKEN.set(outer);
     }
 
-    /// Polls those tasks, one after the other.
+    /// Does `act`; the tasks that it wakes are polled by the next [`Reactor::run_gathered`] or
+    /// [`Reactor::run_answered`], and by nobody else. Whether there are any now and were none before.
+    pub(crate) fn gather(&self, act: impl FnOnce()) -> bool {
+        let had = self.gathers();
+        let outer = WOKEN.replace(By::Gatherer);
+        act();
+        WOKEN.set(outer);
+        !had && self.gathers()
+    }
+
+    /// Whether there are such tasks.
+    pub(crate) fn gathers(&self) -> bool {
+        !self.ready().gathering.is_empty()
+    }
+
+    /// Polls those tasks.
+    pub fn run_gathered(&self) {
+        let next = || self.ready().gathering.pop_front();
+        while let Some(task) = next() {
+            task.run();
+        }
+    }
+
+    /// Polls the tasks of [`Reactor::run_later`], and then those.
     pub(crate) fn run_answered(&self) {
         while let Some(task) = self.take(|ready| ready.answered.pop_front()) {
             task.run();
         }
+        self.run_gathered();
     }
 
     /// How many of the tasks that wait to be polled do so for `time` or longer, and for how long the
@@ -341,6 +369,7 @@ impl Reactor {
             };
             let mut ready = self.ready();
             match by {
+                By::Gatherer => return ready.gathering.push_back(task),
                 By::LeaderFirst => ready.answered.push_back(task),
                 By::Leader | By::Here => ready.push_other(task, looked),
             }

@@ -7,16 +7,17 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use std::{io, mem};
 
 use bytes::Bytes;
 use rwsgi_files::FileBody;
 use rwsgi_protocol::body::{Body, End, Read};
 
+use crate::hole::JOIN;
 use crate::spool::Spool;
 use crate::wsgi::lines::Head;
 
@@ -48,8 +49,8 @@ pub(crate) enum Payload {
 /// What became of a chunk.
 #[derive(Debug)]
 pub(crate) enum Pushed {
-    /// It is on its way.
-    Taken,
+    /// It is on its way. `is_last`: there is no room for another one until what waits has been sent.
+    Taken { is_last: bool },
     /// There is no room for it.
     Full(Bytes),
     /// There would be room in a file, but the file failed.
@@ -88,6 +89,9 @@ struct State {
     wanted: usize,
     head: Option<(Head, Payload)>,
     outgoing: VecDeque<Bytes>,
+    /// Small chunks behind those, as one.
+    joined: Vec<u8>,
+    /// Bytes of both.
     queued: usize,
     spill: Option<Spill>,
     end: End,
@@ -106,6 +110,7 @@ impl Exchange {
             wanted: 0,
             head: None,
             outgoing: VecDeque::new(),
+            joined: Vec::new(),
             queued: 0,
             spill: None,
             end: End::Open,
@@ -166,10 +171,10 @@ impl Exchange {
         if state.is_behind() {
             return Ok(Pushed::Full(chunk));
         }
-        state.queued += chunk.len();
-        state.outgoing.push_back(chunk);
+        state.enqueue(chunk);
+        let is_last = state.is_behind();
         Self::wake(state);
-        Ok(Pushed::Taken)
+        Ok(Pushed::Taken { is_last })
     }
 
     /// Adds a chunk for a client that is behind: in memory if it has caught up within a moment, else
@@ -199,7 +204,7 @@ impl Exchange {
             return Pushed::Full(chunk);
         }
         match state.write(&chunk, spool) {
-            Ok(()) => Pushed::Taken,
+            Ok(()) => Pushed::Taken { is_last: true },
             Err(error) => Pushed::Failed(chunk, error),
         }
     }
@@ -347,6 +352,7 @@ impl State {
         self.gone = true;
         self.incoming.finish(End::Broken);
         self.outgoing.clear();
+        self.joined = Vec::new();
         self.queued = 0;
         self.spill = None;
     }
@@ -366,8 +372,32 @@ impl State {
         self.queued >= HIGH_WATER || self.spill.as_ref().is_some_and(|spill| spill.written > 0)
     }
 
+    /// Adds a chunk to those that wait. What is small is copied, so that the client gets one chunk for many.
+    fn enqueue(&mut self, chunk: Bytes) {
+        self.queued += chunk.len();
+        if chunk.len() < JOIN && self.queued > chunk.len() {
+            self.joined.extend_from_slice(&chunk);
+            if self.joined.len() < BLOCK {
+                return;
+            }
+            return self.seal();
+        }
+        self.seal();
+        self.outgoing.push_back(chunk);
+    }
+
+    /// What has been joined is a chunk.
+    fn seal(&mut self) {
+        if !self.joined.is_empty() {
+            self.outgoing.push_back(mem::take(&mut self.joined).into());
+        }
+    }
+
     /// Takes the first chunk that waits.
     fn next(&mut self) -> io::Result<Option<Bytes>> {
+        if self.outgoing.is_empty() {
+            self.seal();
+        }
         if let Some(chunk) = self.outgoing.pop_front() {
             self.queued -= chunk.len();
             return Ok(Some(chunk));

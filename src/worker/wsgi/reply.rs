@@ -217,7 +217,7 @@ impl Reply {
         self.worker.crew().step_aside(self.hand());
         loop {
             chunk = match self.exchange.spill(chunk, &self.worker.spool)? {
-                Pushed::Taken => return Ok(()),
+                Pushed::Taken { .. } => return Ok(()),
                 Pushed::Full(chunk) => chunk,
                 Pushed::Failed(chunk, error) => {
                     let message = format!("cannot store a response for a slow client: {error}");
@@ -248,18 +248,19 @@ impl Reply {
         state.responded |= pending.is_some();
         let silent = chunk.is_empty() || state.framing == Some(Framing::Nothing);
         drop(state);
-        let mut put = Ok(Pushed::Taken);
-        self.worker.reactor().run_here(|| {
+        let mut put = Ok(Pushed::Taken { is_last: false });
+        self.worker.crew().respond_in_part(self.hand(), || {
             if let Some((head, payload)) = pending.map(|pending| *pending) {
                 self.exchange.respond(head, payload);
             }
             if !silent {
                 put = self.exchange.push(chunk);
             }
+            !matches!(put, Ok(Pushed::Taken { is_last: false }))
         });
         match put? {
             Pushed::Full(chunk) => Ok(Some(chunk)),
-            Pushed::Taken | Pushed::Failed(..) => Ok(None),
+            Pushed::Taken { .. } | Pushed::Failed(..) => Ok(None),
         }
     }
 
@@ -309,7 +310,11 @@ impl Reply {
         let pending = state.pending.take();
         state.responded |= pending.is_some();
         drop(state);
-        self.worker.reactor().run_here(|| {
+        if !complete {
+            // What an end that is no good would take with it.
+            self.worker.reactor().run_gathered();
+        }
+        self.worker.crew().respond_at_last(self.hand(), || {
             if let Some((head, payload)) = pending.map(|pending| *pending) {
                 self.exchange.respond(head, payload);
             }

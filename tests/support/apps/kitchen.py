@@ -425,6 +425,21 @@ def do_gated(environ, start_response):
     yield b',after'
 
 
+def do_blocks(environ, start_response):
+    start_response('200 OK', PLAIN)
+    for name in environ['QUERY_STRING'].split(','):
+        yield b'first of %s,' % name.encode()
+        yield b'second of %s,' % name.encode()
+        gate(name)
+    yield b'end'
+
+
+def do_lines(environ, start_response):
+    start_response('200 OK', PLAIN)
+    for _ in range(int(environ['QUERY_STRING'])):
+        yield b'a line of text\n'
+
+
 def do_blanks(environ, start_response):
     start_response('200 OK', PLAIN)
     for chunk in b'', b'a', b'', b'', b'b\r\n\n', b'':
