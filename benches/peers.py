@@ -109,7 +109,7 @@ def uwsgi(processes=1, threads=1, application=PAGES, more=()):
     only where a route says so; without, wrk takes the end of the body for an error, too."""
     port = free_port()
     return Server("uWSGI", uwsgi_command(
-        "--http-socket", f"127.0.0.1:{port}", "--add-header", "Connection: close", "--route", "^/stream$ chunked:",
+        "--http-socket", f"127.0.0.1:{port}", "--add-header", "Connection: close", "--route", "^/(stream|lines)$ chunked:",
         *uwsgi_size(processes, threads), *more, application=application), port)
 
 

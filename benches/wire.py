@@ -45,6 +45,7 @@ ROWS = {
     Request("response of 64 KiB", "/64k", b"x" * (64 << 10)): 1.10,
     Request("response of 1 MiB", "/1m", b"x" * (1 << 20)): 1.10,
     Request("1 MiB streamed in pieces of 16 KiB", "/stream", b"x" * (1 << 20)): 1.10,
+    Request("128 KiB streamed in lines of 64 bytes", "/lines", (b"x" * 63 + b"\n") * (1 << 11)): 1.10,
 }
 
 

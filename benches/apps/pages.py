@@ -4,6 +4,7 @@ import time
 
 HELLO = b"Hello world\n"
 PIECE = b"x" * (16 << 10)
+LINE = b"x" * 63 + b"\n"
 SIZES = {"/64k": 64 << 10, "/256k": 256 << 10, "/1m": 1 << 20}
 PAGES = {path: b"x" * size for path, size in SIZES.items()}
 # The large file, and how many bytes it has.
@@ -44,6 +45,9 @@ def application(environ, start_response):
     if path == "/stream":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return (PIECE for _ in range(64))
+    if path == "/lines":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return (LINE for _ in range(1 << 11))
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", LENGTHS[path])])
     return [PAGES[path]]
 
