@@ -35,6 +35,7 @@ use crate::moment::Moment;
 use crate::pace::{Pace, ROUND, TICK, sooner};
 use crate::queue::{Bounds, Queue};
 use crate::reactor::{Found, Reactor, Token};
+use crate::respond::IN_ROUND;
 
 /// Ticks without a job after which the watcher sleeps until the next one.
 const QUIET_TICKS: u32 = 10;
@@ -50,8 +51,6 @@ const WATCHER: Id = Id::MAX;
 thread_local! {
     /// The job of this thread is among those of `Crew::running`.
     static COUNTED: Cell<bool> = const { Cell::new(false) };
-    /// The job of this thread belongs to a round of several.
-    pub(crate) static GATHERS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What the leader does beside polling tasks and running jobs.
@@ -310,8 +309,7 @@ impl<J: Send> Crew<J> {
         let mut now = Moment::now();
         let mut doors = Doors::new(self.duty.is_sole());
         // It is looked soon: what the last leader knew of the doors is forgotten.
-        let mut streak = STREAK;
-        let mut looked = now;
+        let (mut streak, mut looked) = (STREAK, now);
         // It is hardly later than `now`.
         let mut knows_time = false;
         let mut is_odd = false;
@@ -341,10 +339,10 @@ impl<J: Send> Crew<J> {
                 (job, line) = self.next_job();
                 let Some(job) = job else { break };
                 ran += 1;
-                GATHERS.set(round > 1 && (ran > 1 || line > 0));
+                IN_ROUND.set(round > 1 && (ran > 1 || line > 0));
                 let leads;
                 (now, leads) = self.run(me, hands, job, true);
-                GATHERS.set(false);
+                IN_ROUND.set(false);
                 if !leads {
                     return;
                 }

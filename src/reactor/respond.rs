@@ -9,11 +9,13 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
-use crate::crew::{Crew, GATHERS};
+use crate::crew::Crew;
 use crate::lead::Id;
 use crate::pace::TICK;
 
 thread_local! {
+    /// The job of this thread belongs to a round of several.
+    pub(crate) static IN_ROUND: Cell<bool> = const { Cell::new(false) };
     /// When a job of this thread, which did not lead, last gave a part.
     static GAVE_PART: Cell<Option<Instant>> = const { Cell::new(None) };
 }
@@ -59,7 +61,7 @@ impl<J: Send> Crew<J> {
 
     /// Whether `me`, in a job, leads and has more requests of a round to run.
     fn is_in_round(&self, me: Id) -> bool {
-        GATHERS.get() && self.is_led_by(me)
+        IN_ROUND.get() && self.is_led_by(me)
     }
 
     fn is_led_by(&self, me: Id) -> bool {
