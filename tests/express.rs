@@ -97,6 +97,45 @@ fn the_same_comes_back_as_from_hyper() {
     }
 }
 
+/// The same where the body of the request comes in pieces.
+#[test]
+fn the_same_comes_back_to_an_upload_in_pieces() {
+    let server = Server::new("http=app.sock\ndisable-logging=true");
+    for path in [
+        "/echo",
+        "/empty",
+        "/204",
+        "/304",
+        "/generator",
+        "/write",
+        "/sized?3",
+        "/whole?300000",
+        "/file",
+        "/filelike?,abc",
+        "/missing",
+        "/error",
+    ] {
+        for method in ["POST", "HEAD", "OPTIONS", "DELETE", "own"] {
+            for [express, hyper] in [GOES_ON, CLOSES] {
+                let answers = |option: &str| {
+                    let mut client = server.connect_locally();
+                    client.send(format!(
+                        "{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\
+                        Connection: {option}\r\n\r\nabc"
+                    ));
+                    client.wait_until_read();
+                    client.send("def");
+                    client.wait_until_read();
+                    answers(&mut client, "ghi", option)
+                };
+                let (ours, theirs) = (answers(express), answers(hyper));
+                let told = [&ours, &theirs].map(|bytes| bytes.escape_ascii().to_string());
+                assert!(ours == theirs, "{method} {path} {express}: {told:.600?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_application_is_told_the_same() {
     let server = Server::new("");

@@ -194,6 +194,8 @@ mod uwsgi_locks;
 mod uwsgi_module;
 // Files that start a reload, and new workers of the same code.
 mod touch;
+// Uploads of a known length.
+mod uploads;
 // The uwsgi protocol on raw sockets.
 mod uwsgi_protocol;
 // What is no request of it.

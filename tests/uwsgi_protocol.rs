@@ -346,17 +346,21 @@ fn a_client_that_expects_to_continue_is_left_to_the_web_server() {
 
 #[test]
 fn a_packet_may_come_in_two_pieces_wherever_it_is_cut() {
-    let server = serve("disable-logging=true");
     let whole = Packet::default()
         .var("REQUEST_METHOD", "POST")
         .var("PATH_INFO", "/echo")
         .var("CONTENT_LENGTH", "3")
         .with("abc");
-    for cut in 1..whole.len() {
-        let mut client = connect(&server);
-        client.send(&whole[..cut]);
-        client.send(&whole[cut..]);
-        assert_eq!(client.response().expect(200).text(), "abc", "{cut}");
+    for kept in ["", "post-buffering=1", "post-buffering=0"] {
+        let server = serve(&format!("disable-logging=true\n{kept}"));
+        for cut in 1..whole.len() {
+            for mut client in both(&server) {
+                client.send(&whole[..cut]);
+                client.send(&whole[cut..]);
+                assert_eq!(client.response().expect(200).text(), "abc", "{kept} {cut}");
+                assert!(client.has_ended_well(), "{kept} {cut}");
+            }
+        }
     }
 }
 

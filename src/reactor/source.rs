@@ -108,6 +108,41 @@ impl Source {
         }
     }
 
+    /// Does `operation`, once and for somebody who waits for the descriptor by other means: nobody is woken
+    /// when it may succeed. Nor is the descriptor watched then, lest its events wake who leads, unless a task
+    /// waits to write.
+    ///
+    /// # Errors
+    /// Those of `operation`, other than `WouldBlock`.
+    pub fn try_alone<T>(
+        &self,
+        mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            match operation(self.entry.fd.as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.unwatch();
+                    return Poll::Pending;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// Has the descriptor watched no more until a task waits for it again.
+    fn unwatch(&self) {
+        let mut state = self.entry.lock();
+        if state.write.waker.is_some() {
+            return;
+        }
+        // While the entry is locked: it must not be registered anew before.
+        if let Some(key) = state.key.take() {
+            (state.read.ready, state.write.ready) = (true, true);
+            self.reactor.deregister(key);
+        }
+    }
+
     /// Wakes the task that waits in this direction, if one does: it has something else to look at.
     pub fn wake(&self, direction: Direction) {
         let waker = self.entry.lock().side(direction).waker.take();

@@ -18,6 +18,7 @@ use rwsgi_files::FileBody;
 use rwsgi_protocol::body::{Body, End, Read};
 
 use crate::hole::JOIN;
+use crate::rest::Waits;
 use crate::spool::Spool;
 use crate::wsgi::lines::Head;
 
@@ -28,8 +29,30 @@ const HIGH_WATER: usize = 128 * 1024;
 const PATIENCE: Duration = Duration::from_millis(5);
 /// Bytes of that file that are read at a time.
 const BLOCK: usize = 64 * 1024;
-/// Request bytes that are taken from the client before the application asks for them.
+/// Request bytes that are taken from the client before the application asks for them, where its thread does
+/// not receive them itself.
 const READ_AHEAD: usize = 256 * 1024;
+/// An application that wants so many bytes at a time gets them as they came, not put together of pieces.
+const LARGE: usize = 32 * 1024;
+
+/// Who brings what the application waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Supply {
+    /// The connection's task, and ahead of the application.
+    Ahead,
+    /// The connection's task, once the client has sent something.
+    Later,
+    /// The connection's task, too, but on the application's thread, which waits for the client itself.
+    Here,
+}
+
+/// What the connection is to bring of a request body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// So much, to be had in one piece.
+    pub(crate) bytes: Option<usize>,
+    pub(crate) waits: Waits,
+}
 
 /// The connection is gone: nobody reads what the application says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +110,11 @@ struct State {
     incoming: Body,
     /// How many bytes of it the application waits for.
     wanted: usize,
+    /// It wants them in one piece.
+    is_exact: bool,
+    supply: Supply,
+    /// How often something has come of it.
+    fed: u64,
     head: Option<(Head, Payload)>,
     outgoing: VecDeque<Bytes>,
     /// Small chunks behind those, as one.
@@ -108,6 +136,9 @@ impl Exchange {
         let state = State {
             incoming,
             wanted: 0,
+            is_exact: false,
+            supply: Supply::Ahead,
+            fed: 0,
             head: None,
             outgoing: VecDeque::new(),
             joined: Vec::new(),
@@ -130,17 +161,30 @@ impl Exchange {
 impl Exchange {
     /// Reads from the request body with `read`; `Wait` asks the connection for more, until there are
     /// `enough` bytes; `None`: until there are more than now.
-    pub(crate) fn read(&self, enough: Option<usize>, read: impl FnOnce(&mut Body) -> Read) -> Read {
+    pub(crate) fn read(
+        &self,
+        supply: Supply,
+        enough: Option<usize>,
+        read: impl FnOnce(&mut Body) -> Read,
+    ) -> Read {
         let mut state = self.lock();
         let got = read(&mut state.incoming);
         let more = state.incoming.len() + 1;
         state.wanted = if got == Read::Wait { enough.unwrap_or(more) } else { 0 };
-        let waker = if state.takes_more() { state.connection.take() } else { None };
+        state.is_exact = enough.is_some_and(|enough| enough >= LARGE);
+        state.supply = supply;
+        let asks = if supply == Supply::Ahead { state.takes_more() } else { state.is_wanted() };
+        let waker = if asks { state.connection.take() } else { None };
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
         got
+    }
+
+    /// How often something of the request body has come, its end included.
+    pub(crate) fn fed(&self) -> u64 {
+        self.lock().fed
     }
 
     /// Waits until what a read asked for has come, or the body has ended. What came between that read
@@ -276,19 +320,23 @@ impl Exchange {
     }
 
     /// Whether the application wants more of the request body, or there is room to read ahead.
-    pub(crate) fn poll_wanted(&self, cx: &Context<'_>, only_if_asked: bool) -> bool {
+    pub(crate) fn poll_wanted(&self, cx: &Context<'_>, only_if_asked: bool) -> Option<Wanted> {
         let mut state = self.lock();
         let wanted = if only_if_asked { state.is_wanted() } else { state.takes_more() };
         if !wanted {
             state.connection = Some(cx.waker().clone());
+            return None;
         }
-        wanted
+        let missing = state.wanted.saturating_sub(state.incoming.len());
+        let waits = if state.supply == Supply::Here { Waits::Thread } else { Waits::Task };
+        Some(Wanted { bytes: state.is_exact.then_some(missing), waits })
     }
 
     /// Brings a chunk of the request body.
     pub(crate) fn feed(&self, chunk: Bytes) {
         let mut state = self.lock();
         state.incoming.push(chunk);
+        state.fed += 1;
         if !state.is_wanted() {
             self.notify(&state);
         }
@@ -298,6 +346,7 @@ impl Exchange {
     pub(crate) fn feed_end(&self, end: End) {
         let mut state = self.lock();
         state.incoming.finish(end);
+        state.fed += 1;
         self.notify(&state);
     }
 
@@ -350,6 +399,7 @@ impl State {
     /// Nothing comes or goes any more.
     fn give_up(&mut self) {
         self.gone = true;
+        self.fed += 1;
         self.incoming.finish(End::Broken);
         self.outgoing.clear();
         self.joined = Vec::new();

@@ -1,11 +1,11 @@
 //! The express way of common requests: past hyper, which reads each head again, makes a map of it, and
 //! writes the response's.
 //!
-//! The head that the guard has passed is there as text, and its body as a whole
-//! ([`Outline`]); `request::answer` does with both what it does for hyper; and a response that is
-//! there as a whole leaves with one system call. When one of this is not so, hyper has the
-//! connection until it is idle again. Where only the response is uncommon, hyper reads the same
-//! request, and gets the response that was made.
+//! The head that the guard has passed is there as text, and where its body ends is known
+//! ([`Outline`]); `request::answer` does with both what it does for hyper, and what has not come of the body
+//! is received where it is wanted (`rest`); and a response that is there as a whole leaves with one system
+//! call. When one of this is not so, hyper has the connection until it is idle again. Where only the response
+//! is uncommon, hyper reads a request that stands for the one that was answered, and gets the response.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -18,7 +18,7 @@ use http::Response;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
 use http_body::Body as _;
 use rwsgi_protocol::http1::Outline;
-use rwsgi_protocol::request::{self as asked, Request};
+use rwsgi_protocol::request::Request;
 use rwsgi_protocol::response::status_forbids_content;
 
 use crate::connection::{Connection, Phase};
@@ -29,6 +29,12 @@ use crate::response::Outgoing;
 use crate::upload::Source;
 use crate::worker::Worker;
 use crate::wsgi::lines::Head;
+
+/// What hyper is shown of a request that has a response already: nothing else makes a difference to how it
+/// sends that.
+const ANOTHER: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+/// The same of one after which the client wants the connection to end.
+const LAST: &[u8] = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
 
 thread_local! {
     /// Where this thread puts a response together.
@@ -48,17 +54,14 @@ pub(crate) enum Outcome {
 /// Serves the request whose head is there.
 pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) -> Outcome {
     let Some(common) = connection.take_common(worker) else { return Outcome::Hyper(None) };
-    let source = Source::Here(common.body);
-    let answer = request::answer(worker, connection, common.request, source).await;
+    let answer = request::answer(worker, connection, common.request, common.source).await;
     let Ok(Answered { mut head, mut body }) = answer else { return Outcome::Ended };
     if body.is_end_stream() {
         // hyper says of no content at the end that there is none.
         head = head.into_map().into();
     }
     let Some(whole) = body.take_whole(|length| is_common(&head, length)) else {
-        if let asked::Head::Http(head) = &body.request().head {
-            connection.intake().give_back(head.text());
-        }
+        connection.intake().give_back(if common.closes { LAST } else { ANOTHER });
         return Outcome::Hyper(Some(Box::new(Answered { head, body }.into_response())));
     };
     // As far as the log is concerned, it has left.
@@ -75,29 +78,38 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) ->
     Outcome::Answered
 }
 
-/// A request that takes no more than what is there.
+/// A request whose body has a length, if it has one.
 pub(crate) struct Common {
     request: Arc<Request>,
-    body: Option<Bytes>,
+    source: Source,
     closes: bool,
 }
 
 impl Connection {
-    /// Takes the request whose head is there, if it is common and its body there as a whole.
+    /// Takes the request whose head is there, if it is common.
     fn take_common(&self, worker: &Worker) -> Option<Common> {
         let mut intake = self.intake();
         let notes = intake.take_notes()?;
         let outline = Outline::of(intake.passed(), notes)?;
         let (start, length) = (outline.head, outline.length()?);
-        let text = intake.take(length)?;
+        let (text, source) = match intake.take(length) {
+            Some(text) => {
+                let body = (start < length).then(|| text.slice(start..));
+                (text, Source::Here(body))
+            }
+            None => {
+                let begun = intake.take_passed();
+                let head = Bytes::copy_from_slice(&begun[..start]);
+                (head, Source::Rest(begun.slice(start..)))
+            }
+        };
         // While the intake is locked: nobody may take the connection for idle.
         self.enter(worker, Phase::Application);
         drop(intake);
-        let body = (start < length).then(|| text.slice(start..));
         let closes = outline.closes;
         let (method, head) = outline.fill(text);
         let request = Arc::new(Request::http(method, head));
-        Some(Common { request, body, closes })
+        Some(Common { request, source, closes })
     }
 }
 

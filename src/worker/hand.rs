@@ -57,7 +57,7 @@ impl<'py> Hand<'py> {
     pub(crate) fn call_application(&mut self, call: &Call) -> Result<Bound<'py, PyAny>, Failure> {
         let input = match call.content {
             Content::None => None,
-            Content::Exchange | Content::File(_) => {
+            Content::Exchange(_) | Content::File(_) => {
                 Some(Bound::new(self.py, Input::new(Arc::clone(&self.worker), self.id, call))?)
             }
         };

@@ -27,7 +27,6 @@ use crate::express::{self, Outcome};
 use crate::request;
 use crate::response::{Aborted, Outgoing};
 use crate::stream::Stream;
-use crate::upload::Source;
 use crate::worker::Worker;
 
 /// So many requests are answered at once, before others have their turn.
@@ -83,12 +82,7 @@ async fn speak(
         async move {
             let response = match response {
                 None => request::answer_http(ours, Arc::clone(&theirs), request).await?,
-                Some(response) => {
-                    // What its body was is known.
-                    let mut source = Source::Http(request.into_body());
-                    while poll_fn(|cx| source.poll_data(cx)).await.is_some() {}
-                    *response
-                }
+                Some(response) => *response,
             };
             if response.headers().contains_key(CONNECTION) {
                 theirs.end_after_this();

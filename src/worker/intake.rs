@@ -45,8 +45,6 @@ pub(crate) struct Intake {
     ended: bool,
     /// The last request was large, so that the next one is likely to be, too.
     is_large: bool,
-    /// Bytes of a body that has no framing of its own (uwsgi) and that nobody has read yet.
-    pub(crate) body_left: u64,
     /// Whether the last byte of a request is still in the socket, see `packet`.
     pub(crate) is_held: bool,
 }
@@ -78,7 +76,6 @@ impl Intake {
             told: false,
             ended: false,
             is_large: false,
-            body_left: 0,
             is_held: false,
         }
     }
@@ -129,9 +126,9 @@ impl Intake {
         }
     }
 
-    /// Adds what was read past it.
-    pub(crate) fn add(&mut self, bytes: &[u8]) {
-        self.held.extend_from_slice(bytes);
+    /// Takes all of those.
+    pub(crate) fn take_passed(&mut self) -> Bytes {
+        self.take(self.passed).unwrap_or_default()
     }
 
     /// Takes back what was passed on and has not been used.
@@ -177,6 +174,16 @@ impl Intake {
         self.guard.position() == Position::Body
     }
 
+    /// How much of a body of known length nobody has received.
+    pub(crate) fn body_left(&self) -> u64 {
+        self.guard.body_left()
+    }
+
+    /// So much of it is left: the rest does not come through here.
+    pub(crate) fn leave_body(&mut self, left: u64) {
+        self.guard.leave_body(left);
+    }
+
     /// Whether the client may still be sending what nobody will read.
     pub(crate) fn has_unread(&self) -> bool {
         !self.ended && (self.refusal.is_some() || !self.bytes().is_empty() || self.is_in_body())
@@ -193,7 +200,7 @@ impl Intake {
     }
 
     /// Whether nothing more will pass; who asks is told.
-    fn is_over(&mut self) -> bool {
+    pub(crate) fn is_over(&mut self) -> bool {
         self.told |= self.refusal.is_some();
         self.refusal.is_some() || self.ended
     }

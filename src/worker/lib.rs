@@ -52,6 +52,7 @@ mod record;
 mod relay;
 mod request;
 mod response;
+mod rest;
 mod room;
 mod route;
 mod signals;

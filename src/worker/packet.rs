@@ -23,8 +23,6 @@ use rwsgi_protocol::uwsgi::{self, Limits, Parsed, UwsgiError, Vars};
 use rwsgi_reactor::Direction;
 
 use crate::connection::{Connection, Phase};
-use crate::intake::Intake;
-use crate::upload::Broken;
 use crate::worker::Worker;
 
 /// The largest packet, with its header.
@@ -53,8 +51,11 @@ impl From<UwsgiError> for Unserved {
     }
 }
 
-/// Reads a packet.
-pub(crate) async fn receive(worker: &Worker, connection: &Connection) -> Result<Request, Unserved> {
+/// Reads a packet, and with it what has come of the body behind it.
+pub(crate) async fn receive(
+    worker: &Worker,
+    connection: &Connection,
+) -> Result<(Request, Bytes), Unserved> {
     let limits = limits(&worker.config.http);
     let mut arrival = Arrival::new(connection);
     loop {
@@ -119,7 +120,7 @@ impl Arrival {
     }
 
     /// Looks at what there is, and reads it unless that makes the packet whole. What is behind that is a
-    /// body, which goes to the intake.
+    /// body.
     fn take(&mut self, fd: i32, buffer: &mut [u8], limits: Limits) -> io::Result<(usize, bool)> {
         let there = recv(fd, buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK)?;
         self.bytes.extend_from_slice(&buffer[..there]);
@@ -136,72 +137,24 @@ impl Arrival {
         connection: &Connection,
         packet: uwsgi::Packet,
         limits: Limits,
-    ) -> Result<Request, Unserved> {
-        let body = self.bytes.split_off(packet.length);
+    ) -> Result<(Request, Bytes), Unserved> {
+        let mut body = self.bytes.split_off(packet.length);
         let variables = Bytes::from(self.bytes).slice(packet.variables());
         let vars = Vars::new(variables, limits)?;
-        let left = vars.content_length()?;
+        let length = vars.content_length()?;
+        body.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+        let left = length - body.len() as u64;
         let request = Request::uwsgi(vars, packet.modifier1)?;
         let mut intake = connection.intake();
         intake.consume(self.in_intake);
-        intake.add(&body);
-        intake.body_left = left;
-        if left > body.len() as u64 {
+        intake.leave_body(left);
+        if left > 0 {
             read(connection, self.held);
         } else {
             intake.is_held = self.held > 0;
         }
-        Ok(request)
+        Ok((request, body.into()))
     }
-}
-
-/// Brings the next bytes of a body; `None` when it has come as a whole.
-pub(crate) fn poll_body(
-    worker: &Worker,
-    connection: &Connection,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Bytes, Broken>>> {
-    let mut intake = connection.intake();
-    if intake.body_left == 0 {
-        return Poll::Ready(None);
-    }
-    if intake.bytes().is_empty() {
-        if intake.refusal().is_some() {
-            return Poll::Ready(Some(Err(Broken)));
-        }
-        let taken = connection.source.poll(Direction::Read, cx, |fd| {
-            BUFFER.with_borrow_mut(|buffer| take_body(fd.as_raw_fd(), buffer, &mut intake))
-        });
-        match ready!(taken) {
-            Ok(count) if count > 0 => connection.count(worker, count),
-            _ => return Poll::Ready(Some(Err(Broken))),
-        }
-    }
-    let held = intake.bytes();
-    let count = held.len().min(usize::try_from(intake.body_left).unwrap_or(usize::MAX));
-    let data = Bytes::copy_from_slice(&held[..count]);
-    intake.consume(count);
-    intake.body_left -= count as u64;
-    Poll::Ready(Some(Ok(data)))
-}
-
-/// Reads what there is of a body, but for the last byte if that ends it.
-fn take_body(fd: i32, buffer: &mut [u8], intake: &mut Intake) -> io::Result<(usize, bool)> {
-    let left = usize::try_from(intake.body_left).unwrap_or(usize::MAX);
-    let most = left.min(buffer.len());
-    if most < left {
-        let there = recv(fd, buffer, MsgFlags::MSG_DONTWAIT)?;
-        intake.add(&buffer[..there]);
-        return Ok((there, there < most));
-    }
-    let there = recv(fd, &mut buffer[..most], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK)?;
-    intake.add(&buffer[..there]);
-    intake.is_held = there == left;
-    let read = there - usize::from(intake.is_held);
-    if read > 0 {
-        recv(fd, &mut buffer[..read], MsgFlags::MSG_DONTWAIT)?;
-    }
-    Ok((there, there < most))
 }
 
 /// Reads what was held back, so that the connection ends as it should.

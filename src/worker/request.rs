@@ -25,7 +25,7 @@ use rwsgi_protocol::request::{Expectation, Request};
 
 use crate::commons;
 use crate::connection::{Connection, Phase};
-use crate::exchange::{Exchange, Gone, Payload};
+use crate::exchange::{Exchange, Gone, Payload, Supply};
 use crate::hand::Hand;
 use crate::persistence;
 use crate::record::Record;
@@ -52,7 +52,7 @@ pub(crate) enum Content {
     /// There is none.
     None,
     /// In the exchange, which has it or gets it.
-    Exchange,
+    Exchange(Supply),
     /// In a file.
     File(Arc<File>),
 }
@@ -105,16 +105,21 @@ pub(crate) async fn answer(
     }
     let expects = request.expectation() == Expectation::Continue;
     let streams = expects || worker.config.http.buffered_bytes == 0;
-    let (content, body) = if source.is_empty() {
-        (Content::None, Body::empty())
-    } else if streams {
-        (Content::Exchange, Body::default())
-    } else {
-        match upload::receive(worker, connection, &mut source).await {
-            Ok(Received::Memory(body)) => (Content::Exchange, body),
+    let (content, body) = match &mut source {
+        source if source.is_empty(connection) => (Content::None, Body::empty()),
+        Source::Here(bytes) if streams => {
+            let bytes = bytes.take().unwrap_or_default();
+            (Content::Exchange(Supply::Ahead), Body::whole(bytes))
+        }
+        source if streams => {
+            let supply = if source.is_direct() { Supply::Here } else { Supply::Ahead };
+            (Content::Exchange(supply), Body::default())
+        }
+        source => match upload::receive(worker, connection, source).await {
+            Ok(Received::Memory(body)) => (Content::Exchange(Supply::Ahead), body),
             Ok(Received::File(file)) => (Content::File(Arc::new(file)), Body::empty()),
             Err(status) => return Ok(refuse(status, record).into()),
-        }
+        },
     };
     let upload = (body.end() == End::Open)
         .then(|| Box::new(Upload::new(worker, connection, source, expects)));
@@ -142,6 +147,7 @@ pub(crate) async fn answer(
         (Err(Gone), Some(status)) => return Ok(refuse(status, record).into()),
         (Err(Gone), None) => return Err(Aborted),
     };
+    link.catch_up();
     link.tell();
     Ok(assemble(worker, &request, head, payload, link, record))
 }
@@ -228,7 +234,7 @@ fn own_response(
     }
     record.answer(&head);
     add_server(&mut head, &record.connection);
-    if source.is_unread() || persistence::ends(&record.worker, request, false) {
+    if source.is_unread(&record.connection) || persistence::ends(&record.worker, request, false) {
         persistence::end(request, &mut head);
     }
     outgoing(head, body, record)

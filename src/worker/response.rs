@@ -11,7 +11,6 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use rwsgi_files::{FileBody, Segment};
 use rwsgi_protocol::body::End;
-use rwsgi_protocol::request::Request;
 
 use crate::connection::Connection;
 use crate::exchange::Next;
@@ -62,7 +61,19 @@ impl Link {
     /// Brings more of the request body, if there is more.
     pub(crate) fn pump(&mut self, cx: &mut Context<'_>) {
         let Some(upload) = &mut self.upload else { return };
-        match upload.pump(&self.reply.exchange, cx) {
+        let progress = upload.pump(&self.reply.exchange, cx);
+        self.note(progress);
+    }
+
+    /// The same once the application has answered.
+    pub(crate) fn catch_up(&mut self) {
+        let Some(upload) = &mut self.upload else { return };
+        let progress = upload.catch_up(&self.reply.exchange);
+        self.note(progress);
+    }
+
+    fn note(&mut self, progress: Progress) {
+        match progress {
             Progress::Open => return,
             Progress::Complete => {}
             Progress::Refused(status) => self.refusal = Some(status),
@@ -119,11 +130,6 @@ impl Outgoing {
     /// A body that comes bit by bit; `length` is what its head promised.
     pub(crate) fn stream(link: Link, length: Option<u64>, record: Record) -> Self {
         Self { content: Content::Stream(Box::new(link)), promised: length, record }
-    }
-
-    /// Whose response it is.
-    pub(crate) fn request(&self) -> &Request {
-        &self.record.request
     }
 
     /// Takes all of it, as sent, if it is there and `is_wanted` says so of its length.

@@ -1,10 +1,9 @@
 //! Files without a name, for bodies that are too large for memory or too fast for their client.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use nix::unistd::{AccessFlags, access};
 
 /// Where they are made.
@@ -42,61 +41,98 @@ impl Spool {
     }
 }
 
-/// Chunks that are written by one system call.
-const CHUNKS: usize = 64;
+/// Bytes that are written to such a file at a time.
+const BLOCK: usize = 256 * 1024;
+/// Bytes for which room is made before they come.
+const AHEAD: usize = 64 * 1024;
 
-/// Such a file while it is written: what comes is collected, since a file system does for each write
-/// almost what it does for a large one.
+/// A body while it comes: in memory, and in such a file as soon as it is too large for that.
 #[derive(Debug)]
-pub(crate) struct Spooled {
-    file: File,
-    waiting: Vec<Bytes>,
-    length: u64,
-    batch: u64,
+pub(crate) struct Store {
+    /// The most that memory may have of it.
+    limit: usize,
+    /// What is not in the file.
+    block: Vec<u8>,
+    file: Option<File>,
 }
 
-impl Spooled {
-    /// An empty `file`, to which `batch` bytes are written at a time.
-    pub(crate) fn new(file: File, batch: u64) -> Self {
-        Self { file, waiting: Vec::new(), length: 0, batch }
+/// A body that has come.
+pub(crate) enum Stored {
+    /// In memory.
+    Memory(Vec<u8>),
+    /// In a file that is read from its beginning.
+    File(File),
+}
+
+impl Store {
+    /// Keeps up to `limit` bytes in memory.
+    pub(crate) fn new(limit: u64) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
+        Self { limit, block: Vec::new(), file: None }
     }
 
-    /// Adds a chunk.
+    /// Where the next bytes belong, and for how many of them there is room. There are more to come.
     ///
     /// # Errors
-    /// Those of writev(2).
-    pub(crate) fn add(&mut self, chunk: Bytes) -> io::Result<()> {
-        self.length += chunk.len() as u64;
-        self.waiting.push(chunk);
-        if self.length >= self.batch || self.waiting.len() >= CHUNKS {
-            self.flush()?;
+    /// Those of open(2) and write(2).
+    pub(crate) fn room(&mut self, spool: &Spool) -> io::Result<(&mut Vec<u8>, usize)> {
+        if self.block.len() >= self.most() {
+            self.flush(spool)?;
+        }
+        let room = self.most() - self.block.len();
+        if self.file.is_some() {
+            self.block.reserve_exact(room);
+            return Ok((&mut self.block, room));
+        }
+        let room = room.min(AHEAD);
+        self.block.reserve(room);
+        Ok((&mut self.block, room))
+    }
+
+    /// Adds what has come.
+    ///
+    /// # Errors
+    /// Those of open(2) and write(2).
+    pub(crate) fn add(&mut self, spool: &Spool, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            if self.block.len() >= self.most() {
+                self.flush(spool)?;
+            }
+            let room = self.most() - self.block.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.block.extend_from_slice(now);
+            bytes = later;
         }
         Ok(())
     }
 
-    /// The file, with all that was added.
+    /// All that has come.
     ///
     /// # Errors
-    /// Those of writev(2).
-    pub(crate) fn finish(mut self) -> io::Result<File> {
-        self.flush()?;
-        Ok(self.file)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let mut parts: Vec<_> = self.waiting.iter().map(|chunk| IoSlice::new(chunk)).collect();
-        let mut rest = &mut parts[..];
-        IoSlice::advance_slices(&mut rest, 0);
-        while !rest.is_empty() {
-            match self.file.write_vectored(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => IoSlice::advance_slices(&mut rest, count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    /// Those of write(2) and lseek(2).
+    pub(crate) fn finish(self) -> io::Result<Stored> {
+        match self.file {
+            None => Ok(Stored::Memory(self.block)),
+            Some(mut file) => {
+                file.write_all(&self.block)?;
+                file.rewind()?;
+                Ok(Stored::File(file))
             }
         }
-        self.waiting.clear();
-        self.length = 0;
+    }
+
+    fn most(&self) -> usize {
+        if self.file.is_some() { BLOCK } else { self.limit }
+    }
+
+    fn flush(&mut self, spool: &Spool) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(spool.create()?),
+        };
+        file.write_all(&self.block)?;
+        self.block.clear();
+        self.block.shrink_to(BLOCK);
         Ok(())
     }
 }

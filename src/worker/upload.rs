@@ -3,10 +3,10 @@
 
 use std::fs::File;
 use std::future::poll_fn;
-use std::io::{self, Seek as _};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -20,8 +20,8 @@ use rwsgi_reactor::yield_now;
 use crate::commons;
 use crate::connection::{Connection, Phase};
 use crate::exchange::Exchange;
-use crate::packet;
-use crate::spool::Spooled;
+use crate::rest::Waits;
+use crate::spool::{Store, Stored};
 use crate::worker::Worker;
 
 /// Where the bytes of a body come from.
@@ -30,32 +30,46 @@ pub(crate) enum Source {
     Http(Incoming),
     /// All of them have come.
     Here(Option<Bytes>),
-    /// From the connection as they are, as many as its intake says.
-    Plain(Arc<Worker>, Arc<Connection>),
+    /// From the connection, whose intake knows how many; these have come.
+    Rest(Bytes),
 }
 
 /// The client left, or broke the framing.
 pub(crate) struct Broken;
 
+/// How much of a body is received at a time where nobody says how much is wanted.
+const PIECE: usize = 64 * 1024;
+/// The most that is received at a time for an application that wants more.
+const MOST: usize = 256 * 1024;
+
 impl Source {
     /// Whether nothing will come.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self, connection: &Connection) -> bool {
         match self {
             Self::Http(incoming) => incoming.is_end_stream(),
             Self::Here(bytes) => bytes.is_none(),
-            Self::Plain(_, connection) => connection.intake().body_left == 0,
+            Self::Rest(begun) => begun.is_empty() && connection.intake().body_left() == 0,
         }
     }
 
     /// Whether bytes may be on the way that nobody has read.
-    pub(crate) fn is_unread(&self) -> bool {
-        !matches!(self, Self::Here(_)) && !self.is_empty()
+    pub(crate) fn is_unread(&self, connection: &Connection) -> bool {
+        !matches!(self, Self::Here(_)) && !self.is_empty(connection)
     }
 
-    /// The next bytes.
-    pub(crate) fn poll_data(
+    /// Whether the thread that wants its bytes can receive them itself.
+    pub(crate) fn is_direct(&self) -> bool {
+        matches!(self, Self::Rest(_))
+    }
+
+    /// The next bytes. Of those that are received here it is `room` at most.
+    fn poll_data(
         &mut self,
+        worker: &Worker,
+        connection: &Connection,
         cx: &mut Context<'_>,
+        room: usize,
+        waits: Waits,
     ) -> Poll<Option<Result<Bytes, Broken>>> {
         match self {
             Self::Http(incoming) => loop {
@@ -69,7 +83,20 @@ impl Source {
                 }
             },
             Self::Here(bytes) => Poll::Ready(bytes.take().map(Ok)),
-            Self::Plain(worker, connection) => packet::poll_body(worker, connection, cx),
+            Self::Rest(begun) if !begun.is_empty() => Poll::Ready(Some(Ok(std::mem::take(begun)))),
+            Self::Rest(_) => {
+                let mut bytes = Vec::new();
+                let received = ready!(connection.poll_rest(worker, cx, &mut bytes, room, waits));
+                // What comes in many small pieces would be many large ones.
+                if bytes.len() < room / 2 {
+                    bytes.shrink_to_fit();
+                }
+                Poll::Ready(match received {
+                    Ok(0) => None,
+                    Ok(_) => Some(Ok(bytes.into())),
+                    Err(broken) => Some(Err(broken)),
+                })
+            }
         }
     }
 }
@@ -101,24 +128,58 @@ pub(crate) async fn receive(
         // Content-Length was within the limits.
         return Ok(Received::Memory(Body::whole(bytes)));
     }
-    let mut store = Store::Memory(Body::default());
+    let mut store = Store::new(http.buffered_bytes);
     let (mut length, mut turn) = (0, 0);
     connection.enter(worker, Phase::Body);
-    while let Some(data) = poll_fn(|cx| source.poll_data(cx)).await {
-        let Ok(data) = data else { return Err(blame(worker, connection)) };
-        length += data.len() as u64;
-        if http.body_bytes.is_some_and(|limit| length > limit) {
-            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    loop {
+        let count = receive_some(worker, connection, source, &mut store, length).await?;
+        length += count;
+        if count == 0 {
+            break;
         }
-        let added = store.add(worker, data, length > http.buffered_bytes);
-        added.map_err(|error| cannot_store(worker, &error))?;
         if length >= turn + TURN {
             turn = length;
             yield_now().await;
         }
     }
     connection.enter(worker, Phase::Application);
-    store.finish().map_err(|error| cannot_store(worker, &error))
+    match store.finish() {
+        Ok(Stored::Memory(bytes)) => Ok(Received::Memory(Body::whole(bytes.into()))),
+        Ok(Stored::File(file)) => Ok(Received::File(file)),
+        Err(error) => Err(cannot_store(worker, &error)),
+    }
+}
+
+/// Reads more of a body of which `length` bytes have been read; returns how many, none at its end.
+async fn receive_some(
+    worker: &Worker,
+    connection: &Connection,
+    source: &mut Source,
+    store: &mut Store,
+    length: u64,
+) -> Result<u64, StatusCode> {
+    let cannot = |error| cannot_store(worker, &error);
+    let broken = |Broken| blame(worker, connection);
+    if let Source::Rest(begun) = source
+        && begun.is_empty()
+    {
+        if connection.intake().body_left() == 0 {
+            return Ok(0);
+        }
+        // Straight to where it stays, or from where it is written.
+        let (block, room) = store.room(&worker.spool).map_err(cannot)?;
+        let rest =
+            |cx: &mut Context<'_>| connection.poll_rest(worker, cx, block, room, Waits::Task);
+        return poll_fn(rest).await.map(|count| count as u64).map_err(broken);
+    }
+    let data = poll_fn(|cx| source.poll_data(worker, connection, cx, PIECE, Waits::Task)).await;
+    let Some(data) = data.transpose().map_err(broken)? else { return Ok(0) };
+    let count = data.len() as u64;
+    if worker.config.http.body_bytes.is_some_and(|limit| length + count > limit) {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    store.add(&worker.spool, &data).map_err(cannot)?;
+    Ok(count)
 }
 
 fn cannot_store(worker: &Worker, error: &io::Error) -> StatusCode {
@@ -138,43 +199,6 @@ fn blame(worker: &Worker, connection: &Connection) -> StatusCode {
             let message = "the client left before the body of its request was complete";
             worker.complain(&connection.peer().address, log::info(Event::ClientError, message));
             StatusCode::BAD_REQUEST
-        }
-    }
-}
-
-enum Store {
-    Memory(Body),
-    File(Spooled),
-}
-
-impl Store {
-    fn add(&mut self, worker: &Worker, data: Bytes, is_large: bool) -> io::Result<()> {
-        if let Self::Memory(body) = self {
-            if !is_large {
-                body.push(data);
-                return Ok(());
-            }
-            let batch = worker.config.http.buffered_bytes;
-            let mut file = Spooled::new(worker.spool.create()?, batch);
-            while let Some(chunk) = body.pop() {
-                file.add(chunk)?;
-            }
-            *self = Self::File(file);
-        }
-        if let Self::File(file) = self { file.add(data) } else { Ok(()) }
-    }
-
-    fn finish(self) -> io::Result<Received> {
-        match self {
-            Self::Memory(mut body) => {
-                body.finish(End::Complete);
-                Ok(Received::Memory(body))
-            }
-            Self::File(spooled) => {
-                let mut file = spooled.finish()?;
-                file.rewind()?;
-                Ok(Received::File(file))
-            }
         }
     }
 }
@@ -214,38 +238,74 @@ impl Upload {
 
     /// Brings what the client has sent, as far as the application wants it.
     pub(crate) fn pump(&mut self, exchange: &Exchange, cx: &mut Context<'_>) -> Progress {
-        let connection = Arc::clone(&self.connection);
         let end = self.received + TURN;
-        while exchange.poll_wanted(cx, self.expects) {
+        let is_direct = self.source.is_direct();
+        while let Some(wanted) = exchange.poll_wanted(cx, self.expects || is_direct) {
             if self.received >= end {
                 cx.waker().wake_by_ref();
                 return Progress::Open;
             }
             self.expects = false;
-            if connection.phase() != Phase::Body {
-                connection.enter(&self.worker, Phase::Body);
+            if self.connection.phase() != Phase::Body {
+                self.connection.enter(&self.worker, Phase::Body);
             }
-            let Poll::Ready(data) = self.source.poll_data(cx) else { return Progress::Open };
-            let data = match data {
-                Some(Ok(data)) if self.is_allowed(&data) => {
-                    exchange.feed(data);
-                    continue;
+            let room = wanted.bytes.unwrap_or(PIECE).clamp(1, MOST);
+            match self.bring(exchange, cx, room, wanted.waits) {
+                Poll::Ready(Progress::Open) => {}
+                Poll::Ready(progress) => {
+                    self.connection.enter(&self.worker, Phase::Application);
+                    return progress;
                 }
-                data => data,
-            };
-            connection.enter(&self.worker, Phase::Application);
-            return match data {
-                Some(Ok(_)) => Progress::Refused(StatusCode::PAYLOAD_TOO_LARGE),
-                Some(Err(Broken)) => Progress::Refused(blame(&self.worker, &connection)),
-                None => {
-                    exchange.feed_end(End::Complete);
-                    Progress::Complete
-                }
-            };
+                Poll::Pending => return Progress::Open,
+            }
         }
         // The client does not have to send what nobody wants yet.
-        connection.enter(&self.worker, Phase::Application);
+        self.connection.enter(&self.worker, Phase::Application);
         Progress::Open
+    }
+
+    /// When the application has answered and not read all of a body: brings what is there, if it is not
+    /// much, as the connection can go on if that is all.
+    pub(crate) fn catch_up(&mut self, exchange: &Exchange) -> Progress {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut brought = 0;
+        while self.source.is_direct() && brought < PIECE as u64 * 4 {
+            let before = self.received;
+            match self.bring(exchange, &mut cx, PIECE, Waits::Thread) {
+                Poll::Ready(Progress::Open) => brought += self.received - before,
+                Poll::Ready(progress) => return progress,
+                Poll::Pending => break,
+            }
+        }
+        Progress::Open
+    }
+
+    /// Brings the next bytes.
+    fn bring(
+        &mut self,
+        exchange: &Exchange,
+        cx: &mut Context<'_>,
+        room: usize,
+        waits: Waits,
+    ) -> Poll<Progress> {
+        let Self { source, worker, connection, .. } = self;
+        let data = ready!(source.poll_data(worker, connection, cx, room, waits));
+        Poll::Ready(match data {
+            Some(Ok(data)) if self.is_allowed(&data) => {
+                exchange.feed(data);
+                if !self.source.is_direct() || !self.source.is_empty(&self.connection) {
+                    return Poll::Ready(Progress::Open);
+                }
+                exchange.feed_end(End::Complete);
+                Progress::Complete
+            }
+            Some(Ok(_)) => Progress::Refused(StatusCode::PAYLOAD_TOO_LARGE),
+            Some(Err(Broken)) => Progress::Refused(blame(&self.worker, &self.connection)),
+            None => {
+                exchange.feed_end(End::Complete);
+                Progress::Complete
+            }
+        })
     }
 
     fn is_allowed(&mut self, data: &Bytes) -> bool {

@@ -28,13 +28,13 @@ const FOREIGN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; cha
 /// The life of a uwsgi connection.
 pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
     match packet::receive(worker, connection).await {
-        Ok(request) => {
-            if respond(worker, connection, request).await.is_err() {
+        Ok((request, begun)) => {
+            if respond(worker, connection, request, begun).await.is_err() {
                 return connection.break_off();
             }
             let (is_held, left) = {
                 let intake = connection.intake();
-                (intake.is_held, intake.body_left)
+                (intake.is_held, intake.body_left())
             };
             if is_held {
                 packet::release(connection);
@@ -70,9 +70,10 @@ async fn respond(
     worker: &Arc<Worker>,
     connection: &Arc<Connection>,
     request: Request,
+    begun: Bytes,
 ) -> Result<(), ()> {
     let method = request.method.clone();
-    let source = Source::Plain(Arc::clone(worker), Arc::clone(connection));
+    let source = Source::Rest(begun);
     let answer = request::answer(worker, connection, Arc::new(request), source).await;
     let request::Answered { head, mut body } = answer.map_err(drop)?;
     let mut head = head.into_map();

@@ -205,11 +205,6 @@ impl RequestHead {
         Self { text: text.into(), target, path, authority, is_1_0, expects, fields }
     }
 
-    /// All that came of a common request, its body too.
-    pub fn text(&self) -> &Bytes {
-        &self.text
-    }
-
     /// Whether the client speaks HTTP/1.0.
     pub fn is_1_0(&self) -> bool {
         self.is_1_0

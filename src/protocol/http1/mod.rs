@@ -142,6 +142,16 @@ impl Guard {
         }
     }
 
+    /// How much of a body of known length comes next.
+    pub fn body_left(&self) -> u64 {
+        if let Phase::Length(left) = self.phase { left } else { 0 }
+    }
+
+    /// So much of a body of known length comes next: the rest has gone another way, or its head has.
+    pub fn leave_body(&mut self, left: u64) {
+        self.phase = if left == 0 { BETWEEN } else { Phase::Length(left) };
+    }
+
     fn step(&mut self, bytes: &mut [u8], notes: &mut Notes) -> Checked<Step> {
         match &mut self.phase {
             Phase::Refused(refusal, _) => Err(refusal),

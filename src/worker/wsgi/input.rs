@@ -3,18 +3,27 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use rwsgi_protocol::body::{Body, Read};
 
+use crate::connection::Connection;
+use crate::exchange::Supply;
 use crate::request::{Call, Content};
 use crate::worker::Worker;
 use crate::wsgi::reply::Reply;
 
 /// Bytes that are read ahead of a body in a file, for its lines.
 const BUFFER: usize = 64 * 1024;
+/// How long the thread that leads waits for a client, beside whom all others wait: no longer than for a short
+/// request.
+const MOMENT: Duration = Duration::from_millis(1);
+/// How long a thread waits by itself that leads no more, before the client is one that is waited for like any
+/// other.
+const WHILE: Duration = Duration::from_millis(20);
 
 /// The request body as the application reads it. A body that the client did not complete raises
 /// OSError: truncated data never looks complete.
@@ -66,6 +75,8 @@ struct Reader {
     worker: Arc<Worker>,
     hand: u16,
     reply: Arc<Reply>,
+    connection: Arc<Connection>,
+    supply: Supply,
 }
 
 impl Input {
@@ -77,8 +88,9 @@ impl Input {
     pub(crate) fn new(worker: Arc<Worker>, hand: u16, call: &Call) -> Self {
         let source = match &call.content {
             Content::None => Source::Empty,
-            Content::Exchange => {
-                Source::Exchange(Reader { worker, hand, reply: Arc::clone(&call.reply) })
+            Content::Exchange(supply) => {
+                let (reply, connection) = (Arc::clone(&call.reply), Arc::clone(&call.connection));
+                Source::Exchange(Reader { worker, hand, reply, connection, supply: *supply })
             }
             Content::File(file) => {
                 let reader = BufReader::with_capacity(BUFFER, Arc::clone(file));
@@ -127,25 +139,57 @@ impl Stored {
 
 impl Reader {
     fn get<'py>(&self, py: Python<'py>, ask: Ask) -> PyResult<Bound<'py, PyBytes>> {
+        let mut supply = self.supply;
+        let mut fed = None;
+        let mut has_waited = false;
         loop {
-            match self.read(ask) {
+            match self.read(ask, supply) {
                 Read::Data(data) => return Ok(PyBytes::new(py, &data)),
                 Read::Broken => {
                     return Err(PyOSError::new_err(
                         "the client closed the connection before the request body was complete",
                     ));
                 }
-                Read::Wait => self.wait(py),
+                Read::Wait => {}
             }
+            let now = Some(self.reply.exchange.fed());
+            if fed != now {
+                // Something has come since, or this is the first look.
+                (fed, has_waited) = (now, false);
+                continue;
+            }
+            if supply == Supply::Here {
+                // Where the client has sent what nobody brings, the connection is busy otherwise.
+                if has_waited || !self.wait_here(py) {
+                    supply = Supply::Later;
+                }
+                has_waited = true;
+                continue;
+            }
+            self.wait(py);
+            (supply, fed) = (self.supply, None);
         }
     }
 
-    /// Reads what is there; looks into the socket first when that is not enough.
-    fn read(&self, ask: Ask) -> Read {
-        let read = || self.reply.exchange.read(ask.enough(), |body| ask.read(body));
+    /// Reads what is there. When that is not enough the connection's task, on this thread, brings what is in
+    /// the socket.
+    fn read(&self, ask: Ask, supply: Supply) -> Read {
         let mut got = Read::Wait;
-        self.worker.reactor().run_here(|| got = read());
-        if got == Read::Wait { read() } else { got }
+        self.worker.reactor().run_here(|| {
+            got = self.reply.exchange.read(supply, ask.enough(), |body| ask.read(body));
+        });
+        got
+    }
+
+    /// Waits for the client in this thread, without the GIL, and soon without the lead; `false` when it sends
+    /// nothing.
+    fn wait_here(&self, py: Python<'_>) -> bool {
+        py.detach(|| {
+            self.connection.is_readable_within(MOMENT) || {
+                self.worker.crew().step_aside(self.hand);
+                self.connection.is_readable_within(WHILE)
+            }
+        })
     }
 
     /// Waits for more, with the GIL and the lead given up.
