@@ -1,7 +1,7 @@
 //! Uploads of a known length, which are received without hyper: straight to where they are kept, or by
 //! the application's own thread.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::client::Client;
 use crate::support::server::Server;
@@ -111,9 +111,10 @@ fn who_waits_for_a_client_leaves_the_other_threads_to_the_others() {
     let mut client = server.connect_locally();
     client.send(post("/all", 6) + "abc");
     client.wait_until_read();
-    for _ in 0..50 {
-        let mut other = server.connect_locally();
-        other.get("/ok").expect(200);
+    // At first it waits in another way than for those that send nothing for longer.
+    let began = Instant::now();
+    while began.elapsed() < 4 * PAUSE {
+        server.connect_locally().get("/ok").expect(200);
     }
     client.send("def");
     assert_eq!(client.response().expect(200).text(), "abcdef");
@@ -207,4 +208,31 @@ fn what_has_come_of_an_upload_by_its_answer_does_not_end_the_connection() {
     server.place.open_gate("unread");
     assert_eq!(client.response().expect(200).field("connection"), None);
     client.get("/ok").expect(200);
+}
+
+#[test]
+fn a_client_that_waits_for_word_to_go_on_gets_it_once() {
+    for lines in KEPT {
+        let server = serve(lines);
+        for path in ["/all", "/pieces?65536", "/pieces?1000", "/lines", "/stream?5000"] {
+            let body = text(300_000);
+            let mut client = server.connect();
+            client.send(format!(
+                "POST {path} HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\n\
+                Content-Length: {}\r\n\r\n",
+                body.len()
+            ));
+            let interim = client.response();
+            assert_eq!((interim.status, interim.fields.len()), (100, 0), "{lines} {path}");
+            let mut sender = client.try_clone().unwrap();
+            let sent = body.clone();
+            let sending = std::thread::spawn(move || sender.send(sent));
+            let response = client.response().expect(200);
+            sending.join().unwrap();
+            assert!(response.text() == body, "{lines} {path}");
+            if path != "/stream?5000" {
+                client.get("/ok").expect(200);
+            }
+        }
+    }
 }

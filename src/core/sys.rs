@@ -207,15 +207,22 @@ fn map_shared(memory: BorrowedFd<'_>, bytes: usize) -> io::Result<NonNull<libc::
 }
 
 /// Appends what has come at a socket to `bytes`, `room` bytes at most; returns how many. They are where
-/// the kernel has put them: none is copied, and the room is not zeroed before. It does not wait.
+/// the kernel has put them: none is copied, and the room is not zeroed before. It does not wait. With
+/// `stays` they are at the socket afterwards, too.
 ///
 /// # Errors
 /// Those of recv(2).
-pub fn receive(socket: BorrowedFd<'_>, bytes: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    bytes: &mut Vec<u8>,
+    room: usize,
+    stays: bool,
+) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | if stays { libc::MSG_PEEK } else { 0 };
     bytes.reserve_exact(room);
     let spare = bytes.spare_capacity_mut().as_mut_ptr();
     // SAFETY: recv(2) writes at most `room` bytes, and there is room for so many.
-    let count = unsafe { libc::recv(socket.as_raw_fd(), spare.cast(), room, libc::MSG_DONTWAIT) };
+    let count = unsafe { libc::recv(socket.as_raw_fd(), spare.cast(), room, flags) };
     let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
     // SAFETY: the kernel has written so many.
     unsafe { bytes.set_len(bytes.len() + count) };

@@ -46,10 +46,16 @@ impl Body {
         Self { end: End::Complete, ..Self::default() }
     }
 
-    /// A body that is there as a whole.
-    pub fn whole(bytes: Bytes) -> Self {
+    /// A body that begins with this.
+    pub fn of(bytes: Bytes) -> Self {
         let mut body = Self::default();
         body.push(bytes);
+        body
+    }
+
+    /// A body that is there as a whole.
+    pub fn whole(bytes: Bytes) -> Self {
+        let mut body = Self::of(bytes);
         body.finish(End::Complete);
         body
     }
@@ -60,13 +66,6 @@ impl Body {
             self.length += chunk.len();
             self.chunks.push_back(chunk);
         }
-    }
-
-    /// Takes the first chunk that waits.
-    pub fn pop(&mut self) -> Option<Bytes> {
-        let chunk = self.chunks.pop_front()?;
-        self.length -= chunk.len();
-        Some(chunk)
     }
 
     /// Says how it ended. The first word counts.
@@ -150,8 +149,8 @@ impl Body {
         out.into()
     }
 
-    /// The first chunk, or its first `most` bytes.
-    fn part(&mut self, most: usize) -> Option<Bytes> {
+    /// The first chunk that waits, or its first `most` bytes.
+    pub fn part(&mut self, most: usize) -> Option<Bytes> {
         let chunk = self.chunks.front_mut()?;
         let part =
             if chunk.len() > most { chunk.split_to(most) } else { self.chunks.pop_front()? };

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -32,8 +33,6 @@ const BLOCK: usize = 64 * 1024;
 /// Request bytes that are taken from the client before the application asks for them, where its thread does
 /// not receive them itself.
 const READ_AHEAD: usize = 256 * 1024;
-/// An application that wants so many bytes at a time gets them as they came, not put together of pieces.
-const LARGE: usize = 32 * 1024;
 
 /// Who brings what the application waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +43,6 @@ pub(crate) enum Supply {
     Later,
     /// The connection's task, too, but on the application's thread, which waits for the client itself.
     Here,
-}
-
-/// What the connection is to bring of a request body.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted {
-    /// So much, to be had in one piece.
-    pub(crate) bytes: Option<usize>,
-    pub(crate) waits: Waits,
 }
 
 /// The connection is gone: nobody reads what the application says.
@@ -110,8 +101,6 @@ struct State {
     incoming: Body,
     /// How many bytes of it the application waits for.
     wanted: usize,
-    /// It wants them in one piece.
-    is_exact: bool,
     supply: Supply,
     /// How often something has come of it.
     fed: u64,
@@ -136,7 +125,6 @@ impl Exchange {
         let state = State {
             incoming,
             wanted: 0,
-            is_exact: false,
             supply: Supply::Ahead,
             fed: 0,
             head: None,
@@ -171,7 +159,6 @@ impl Exchange {
         let got = read(&mut state.incoming);
         let more = state.incoming.len() + 1;
         state.wanted = if got == Read::Wait { enough.unwrap_or(more) } else { 0 };
-        state.is_exact = enough.is_some_and(|enough| enough >= LARGE);
         state.supply = supply;
         let asks = if supply == Supply::Ahead { state.takes_more() } else { state.is_wanted() };
         let waker = if asks { state.connection.take() } else { None };
@@ -180,6 +167,20 @@ impl Exchange {
             waker.wake();
         }
         got
+    }
+
+    /// Does `read` with the request body; meanwhile nobody brings any of it, nor is asked to.
+    pub(crate) fn with_body<T>(&self, read: impl FnOnce(&mut Body) -> T) -> T {
+        let mut state = self.lock();
+        state.wanted = 0;
+        let got = read(&mut state.incoming);
+        self.notify(&state);
+        got
+    }
+
+    /// Request bytes that wait to be read.
+    pub(crate) fn arrived(&self) -> usize {
+        self.lock().incoming.len()
     }
 
     /// How often something of the request body has come, its end included.
@@ -319,27 +320,31 @@ impl Exchange {
         }
     }
 
-    /// Whether the application wants more of the request body, or there is room to read ahead.
-    pub(crate) fn poll_wanted(&self, cx: &Context<'_>, only_if_asked: bool) -> Option<Wanted> {
+    /// Whether the application wants more of the request body, or there is room to read ahead; if so, who
+    /// waits for that.
+    pub(crate) fn poll_wanted(&self, cx: &Context<'_>, only_if_asked: bool) -> Option<Waits> {
         let mut state = self.lock();
         let wanted = if only_if_asked { state.is_wanted() } else { state.takes_more() };
         if !wanted {
             state.connection = Some(cx.waker().clone());
             return None;
         }
-        let missing = state.wanted.saturating_sub(state.incoming.len());
-        let waits = if state.supply == Supply::Here { Waits::Thread } else { Waits::Task };
-        Some(Wanted { bytes: state.is_exact.then_some(missing), waits })
+        Some(if state.supply == Supply::Here { Waits::Thread } else { Waits::Task })
     }
 
-    /// Brings a chunk of the request body.
-    pub(crate) fn feed(&self, chunk: Bytes) {
+    /// Brings the chunk of the request body that `receive` gets. Meanwhile the application's thread cannot
+    /// receive what follows.
+    pub(crate) fn feed<T>(
+        &self,
+        receive: impl FnOnce() -> ControlFlow<T, Bytes>,
+    ) -> ControlFlow<T> {
         let mut state = self.lock();
-        state.incoming.push(chunk);
+        state.incoming.push(receive()?);
         state.fed += 1;
         if !state.is_wanted() {
             self.notify(&state);
         }
+        ControlFlow::Continue(())
     }
 
     /// Brings the end of the request body.

@@ -1,5 +1,7 @@
 //! Raw calls of CPython: what PyO3 has no safe name for. Each costs nothing but the call.
 
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::sync::OnceLock;
 
 use nix::libc;
@@ -87,6 +89,79 @@ pub(crate) fn call2<'py>(
             std::ptr::null_mut::<ffi::PyObject>(),
         );
         Bound::from_owned_ptr_or_err(callable.py(), result)
+    }
+}
+
+/// A `bytes` object that nobody else has yet, while it is filled: none of it is zeroed before.
+pub(crate) struct Filling<'py> {
+    object: Bound<'py, PyBytes>,
+    filled: usize,
+    length: usize,
+}
+
+impl<'py> Filling<'py> {
+    /// One of `length` bytes.
+    ///
+    /// # Errors
+    /// MemoryError.
+    pub(crate) fn new(py: Python<'py>, length: usize) -> PyResult<Self> {
+        // SAFETY: a string that is NULL makes an object whose bytes are not set yet; the result is a new
+        // reference to a `bytes`, or NULL with an exception set.
+        let object = unsafe {
+            let bytes = ffi::PyBytes_FromStringAndSize(std::ptr::null(), length as ffi::Py_ssize_t);
+            Bound::from_owned_ptr_or_err(py, bytes)?.cast_into_unchecked()
+        };
+        Ok(Self { object, filled: 0, length })
+    }
+
+    /// How many bytes are missing.
+    pub(crate) fn room(&self) -> usize {
+        self.length - self.filled
+    }
+
+    fn end(&self) -> *mut u8 {
+        // SAFETY: the object is a `bytes`, of which CPython says where they are, and has at least as many
+        // as have been filled.
+        unsafe { ffi::PyBytes_AsString(self.object.as_ptr()).add(self.filled).cast() }
+    }
+
+    /// Adds bytes, as many as there is room for.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        let count = bytes.len().min(self.room());
+        // SAFETY: there is room for so many, and nobody else has the object.
+        unsafe { self.end().copy_from_nonoverlapping(bytes.as_ptr(), count) };
+        self.filled += count;
+    }
+
+    /// Adds what has come at a socket, `most` bytes at most; returns how many. It does not wait. With
+    /// `stays` they are at the socket afterwards, too.
+    ///
+    /// # Errors
+    /// Those of recv(2).
+    pub(crate) fn receive(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        most: usize,
+        stays: bool,
+    ) -> io::Result<usize> {
+        let most = most.min(self.room());
+        let flags = libc::MSG_DONTWAIT | if stays { libc::MSG_PEEK } else { 0 };
+        // SAFETY: recv(2) writes at most `most` bytes, and there is room for so many.
+        let count = unsafe { libc::recv(socket.as_raw_fd(), self.end().cast(), most, flags) };
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        self.filled += count;
+        Ok(count)
+    }
+
+    /// The object; another one, if this has not been filled.
+    pub(crate) fn finish(self) -> Bound<'py, PyBytes> {
+        if self.room() == 0 {
+            return self.object;
+        }
+        // SAFETY: so many bytes have been set, and do not change any more.
+        let filled =
+            unsafe { std::slice::from_raw_parts(self.end().sub(self.filled), self.filled) };
+        PyBytes::new(self.object.py(), filled)
     }
 }
 

@@ -286,7 +286,7 @@ impl Connection {
         let held = &mut intake.held;
         let polled = if intake.is_large {
             let polled = self.source.poll(Direction::Read, cx, |fd| {
-                let count = sys::receive(fd, held, READ_SIZE)?;
+                let count = sys::receive(fd, held, READ_SIZE, false)?;
                 Ok((count, count < READ_SIZE))
             });
             // Nobody has room while nothing comes.

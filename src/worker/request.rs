@@ -111,10 +111,10 @@ pub(crate) async fn answer(
             let bytes = bytes.take().unwrap_or_default();
             (Content::Exchange(Supply::Ahead), Body::whole(bytes))
         }
-        source if streams => {
-            let supply = if source.is_direct() { Supply::Here } else { Supply::Ahead };
-            (Content::Exchange(supply), Body::default())
+        Source::Rest(begun) if streams => {
+            (Content::Exchange(Supply::Here), Body::of(std::mem::take(begun)))
         }
+        _ if streams => (Content::Exchange(Supply::Ahead), Body::default()),
         source => match upload::receive(worker, connection, source).await {
             Ok(Received::Memory(body)) => (Content::Exchange(Supply::Ahead), body),
             Ok(Received::File(file)) => (Content::File(Arc::new(file)), Body::empty()),
@@ -122,7 +122,7 @@ pub(crate) async fn answer(
         },
     };
     let upload = (body.end() == End::Open)
-        .then(|| Box::new(Upload::new(worker, connection, source, expects)));
+        .then(|| Box::new(Upload::new(worker, connection, source, expects && body.is_empty())));
     let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let exchange = Exchange::new(body, worker.config.http.response_bytes, waker);
     let reply = Reply::new(worker, &request, exchange);

@@ -2,14 +2,12 @@
 //! to be looked at, so they are put nowhere else before.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, recv};
 use rwsgi_core::config::Protocol;
-use rwsgi_core::sys;
 use rwsgi_reactor::Direction;
 
 use crate::connection::Connection;
@@ -26,14 +24,15 @@ pub(crate) enum Waits {
 }
 
 impl Connection {
-    /// Appends what has come of a body to `bytes`, `room` bytes at most; returns how many, none at its end.
+    /// Has `take` receive what has come of a body: it is told how many bytes at most, and whether they have to
+    /// stay at the socket. Returns how many came, none at the end of the body.
     pub(crate) fn poll_rest(
         &self,
         worker: &Worker,
         cx: &mut Context<'_>,
-        bytes: &mut Vec<u8>,
-        room: usize,
         waits: Waits,
+        room: usize,
+        mut take: impl FnMut(BorrowedFd<'_>, usize, bool) -> io::Result<usize>,
     ) -> Poll<Result<usize, Broken>> {
         let mut intake = self.intake();
         let left = intake.body_left();
@@ -43,23 +42,22 @@ impl Connection {
         if intake.is_over() {
             return Poll::Ready(Err(Broken));
         }
-        let is_last = self.listener.protocol == Protocol::Uwsgi && left == 1;
-        let keeps = u64::from(self.listener.protocol == Protocol::Uwsgi && !is_last);
-        let room = room.min(usize::try_from(left - keeps).unwrap_or(usize::MAX));
-        let mut take = |fd: BorrowedFd<'_>| {
-            if is_last { look(fd, bytes) } else { sys::receive(fd, bytes, room) }
-        };
+        // The last byte of uwsgi's stays, see `packet`.
+        let is_uwsgi = self.listener.protocol == Protocol::Uwsgi;
+        let stays = is_uwsgi && left == 1;
+        let most = left - u64::from(is_uwsgi && !stays);
+        let room = room.min(usize::try_from(most).unwrap_or(usize::MAX));
         let taken = match waits {
-            Waits::Thread => self.source.try_alone(take),
+            Waits::Thread => self.source.try_alone(|fd| take(fd, room, stays)),
             Waits::Task => self.source.poll(Direction::Read, cx, |fd| {
-                let count = take(fd)?;
+                let count = take(fd, room, stays)?;
                 Ok((count, count < room))
             }),
         };
         match ready!(taken) {
             Ok(count) if count > 0 => {
                 intake.leave_body(left - count as u64);
-                intake.is_held = is_last;
+                intake.is_held = stays;
                 drop(intake);
                 self.count(worker, count);
                 Poll::Ready(Ok(count))
@@ -77,12 +75,4 @@ impl Connection {
         let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::ZERO);
         poll(&mut ends, time).is_ok_and(|count| count > 0)
     }
-}
-
-/// Looks at the last byte of a body, see `packet`.
-fn look(fd: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> io::Result<usize> {
-    let mut last = [0];
-    let count = recv(fd.as_raw_fd(), &mut last, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK)?;
-    bytes.extend_from_slice(&last[..count]);
-    Ok(count)
 }

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::future::poll_fn;
 use std::io;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -14,6 +15,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use rwsgi_core::commons::Deed;
 use rwsgi_core::log::{self, Event};
+use rwsgi_core::sys;
 use rwsgi_protocol::body::{Body, End};
 use rwsgi_reactor::yield_now;
 
@@ -37,10 +39,8 @@ pub(crate) enum Source {
 /// The client left, or broke the framing.
 pub(crate) struct Broken;
 
-/// How much of a body is received at a time where nobody says how much is wanted.
+/// How much of a body is received at a time where it is not yet to be anywhere.
 const PIECE: usize = 64 * 1024;
-/// The most that is received at a time for an application that wants more.
-const MOST: usize = 256 * 1024;
 
 impl Source {
     /// Whether nothing will come.
@@ -62,13 +62,12 @@ impl Source {
         matches!(self, Self::Rest(_))
     }
 
-    /// The next bytes. Of those that are received here it is `room` at most.
+    /// The next bytes.
     fn poll_data(
         &mut self,
         worker: &Worker,
         connection: &Connection,
         cx: &mut Context<'_>,
-        room: usize,
         waits: Waits,
     ) -> Poll<Option<Result<Bytes, Broken>>> {
         match self {
@@ -86,9 +85,12 @@ impl Source {
             Self::Rest(begun) if !begun.is_empty() => Poll::Ready(Some(Ok(std::mem::take(begun)))),
             Self::Rest(_) => {
                 let mut bytes = Vec::new();
-                let received = ready!(connection.poll_rest(worker, cx, &mut bytes, room, waits));
+                let received =
+                    ready!(connection.poll_rest(worker, cx, waits, PIECE, |fd, most, stays| {
+                        sys::receive(fd, &mut bytes, most, stays)
+                    }));
                 // What comes in many small pieces would be many large ones.
-                if bytes.len() < room / 2 {
+                if bytes.len() < PIECE / 2 {
                     bytes.shrink_to_fit();
                 }
                 Poll::Ready(match received {
@@ -168,11 +170,14 @@ async fn receive_some(
         }
         // Straight to where it stays, or from where it is written.
         let (block, room) = store.room(&worker.spool).map_err(cannot)?;
-        let rest =
-            |cx: &mut Context<'_>| connection.poll_rest(worker, cx, block, room, Waits::Task);
+        let rest = |cx: &mut Context<'_>| {
+            connection.poll_rest(worker, cx, Waits::Task, room, |fd, most, stays| {
+                sys::receive(fd, block, most, stays)
+            })
+        };
         return poll_fn(rest).await.map(|count| count as u64).map_err(broken);
     }
-    let data = poll_fn(|cx| source.poll_data(worker, connection, cx, PIECE, Waits::Task)).await;
+    let data = poll_fn(|cx| source.poll_data(worker, connection, cx, Waits::Task)).await;
     let Some(data) = data.transpose().map_err(broken)? else { return Ok(0) };
     let count = data.len() as u64;
     if worker.config.http.body_bytes.is_some_and(|limit| length + count > limit) {
@@ -222,8 +227,13 @@ pub(crate) struct Upload {
     connection: Arc<Connection>,
     /// The client waits for `100 Continue`: nothing is read before the application asks.
     expects: bool,
+    /// What has to be sent before something is received.
+    interim: &'static [u8],
     received: u64,
 }
+
+/// What a client is told that waits for it (RFC 9110, section 10.1.1); hyper tells its own.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Upload {
     pub(crate) fn new(
@@ -233,14 +243,15 @@ impl Upload {
         expects: bool,
     ) -> Self {
         let (worker, connection) = (Arc::clone(worker), Arc::clone(connection));
-        Self { source, worker, connection, expects, received: 0 }
+        let interim = if expects && source.is_direct() { CONTINUE } else { b"" };
+        Self { source, worker, connection, expects, interim, received: 0 }
     }
 
     /// Brings what the client has sent, as far as the application wants it.
     pub(crate) fn pump(&mut self, exchange: &Exchange, cx: &mut Context<'_>) -> Progress {
         let end = self.received + TURN;
         let is_direct = self.source.is_direct();
-        while let Some(wanted) = exchange.poll_wanted(cx, self.expects || is_direct) {
+        while let Some(waits) = exchange.poll_wanted(cx, self.expects || is_direct) {
             if self.received >= end {
                 cx.waker().wake_by_ref();
                 return Progress::Open;
@@ -249,8 +260,7 @@ impl Upload {
             if self.connection.phase() != Phase::Body {
                 self.connection.enter(&self.worker, Phase::Body);
             }
-            let room = wanted.bytes.unwrap_or(PIECE).clamp(1, MOST);
-            match self.bring(exchange, cx, room, wanted.waits) {
+            match self.bring(exchange, cx, waits) {
                 Poll::Ready(Progress::Open) => {}
                 Poll::Ready(progress) => {
                     self.connection.enter(&self.worker, Phase::Application);
@@ -269,9 +279,12 @@ impl Upload {
     pub(crate) fn catch_up(&mut self, exchange: &Exchange) -> Progress {
         let mut cx = Context::from_waker(Waker::noop());
         let mut brought = 0;
-        while self.source.is_direct() && brought < PIECE as u64 * 4 {
+        // Behind its answer nobody is told to go on.
+        self.interim = b"";
+        self.connection.enter(&self.worker, Phase::Application);
+        while self.source.is_direct() && !self.expects && brought < PIECE as u64 * 4 {
             let before = self.received;
-            match self.bring(exchange, &mut cx, PIECE, Waits::Thread) {
+            match self.bring(exchange, &mut cx, Waits::Thread) {
                 Poll::Ready(Progress::Open) => brought += self.received - before,
                 Poll::Ready(progress) => return progress,
                 Poll::Pending => break,
@@ -281,31 +294,41 @@ impl Upload {
     }
 
     /// Brings the next bytes.
-    fn bring(
-        &mut self,
-        exchange: &Exchange,
-        cx: &mut Context<'_>,
-        room: usize,
-        waits: Waits,
-    ) -> Poll<Progress> {
-        let Self { source, worker, connection, .. } = self;
-        let data = ready!(source.poll_data(worker, connection, cx, room, waits));
-        Poll::Ready(match data {
-            Some(Ok(data)) if self.is_allowed(&data) => {
-                exchange.feed(data);
-                if !self.source.is_direct() || !self.source.is_empty(&self.connection) {
-                    return Poll::Ready(Progress::Open);
+    fn bring(&mut self, exchange: &Exchange, cx: &mut Context<'_>, waits: Waits) -> Poll<Progress> {
+        while !self.interim.is_empty() {
+            let sent = self.connection.poll_send(&self.worker, cx, self.interim);
+            match ready!(sent) {
+                Ok(count) if count > 0 => self.interim = &self.interim[count..],
+                _ => return Poll::Ready(Progress::Refused(blame(&self.worker, &self.connection))),
+            }
+        }
+        let fed = exchange.feed(|| {
+            let Self { source, worker, connection, .. } = self;
+            match source.poll_data(worker, connection, cx, waits) {
+                Poll::Pending => ControlFlow::Break(Poll::Pending),
+                Poll::Ready(None) => ControlFlow::Break(Poll::Ready(Ok(()))),
+                Poll::Ready(Some(Ok(data))) if self.is_allowed(&data) => {
+                    ControlFlow::Continue(data)
                 }
-                exchange.feed_end(End::Complete);
-                Progress::Complete
+                Poll::Ready(Some(data)) => {
+                    let refusal = data.map_or_else(
+                        |Broken| blame(&self.worker, &self.connection),
+                        |_| StatusCode::PAYLOAD_TOO_LARGE,
+                    );
+                    ControlFlow::Break(Poll::Ready(Err(refusal)))
+                }
             }
-            Some(Ok(_)) => Progress::Refused(StatusCode::PAYLOAD_TOO_LARGE),
-            Some(Err(Broken)) => Progress::Refused(blame(&self.worker, &self.connection)),
-            None => {
+        });
+        let is_end = self.source.is_direct() && self.source.is_empty(&self.connection);
+        match fed {
+            ControlFlow::Continue(()) if !is_end => Poll::Ready(Progress::Open),
+            ControlFlow::Break(Poll::Pending) => Poll::Pending,
+            ControlFlow::Break(Poll::Ready(Err(status))) => Poll::Ready(Progress::Refused(status)),
+            ControlFlow::Continue(()) | ControlFlow::Break(Poll::Ready(Ok(()))) => {
                 exchange.feed_end(End::Complete);
-                Progress::Complete
+                Poll::Ready(Progress::Complete)
             }
-        })
+        }
     }
 
     fn is_allowed(&mut self, data: &Bytes) -> bool {

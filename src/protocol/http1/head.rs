@@ -78,6 +78,8 @@ pub struct Outline {
     pub body: u64,
     /// The client wants the connection to end after it (RFC 9112, section 9.6).
     pub closes: bool,
+    /// The client waits for `100 Continue` before it sends the body.
+    expects: bool,
     target: Span,
     fields: Vec<Field>,
 }
@@ -132,14 +134,16 @@ impl Outline {
             head: notes.next + 2,
             body: 0,
             closes: false,
+            expects: false,
             target: notes.target,
-            fields: notes.fields,
+            fields: Vec::new(),
         };
-        let Self { fields, body, closes, .. } = &mut outline;
-        for field in fields {
+        let mut fields = notes.fields;
+        for field in &mut fields {
             field.value = field.value.trim(passed);
-            look_at(field.name.of(passed), field.value.of(passed), body, closes)?;
+            outline.look_at(field.name.of(passed), field.value.of(passed))?;
         }
+        outline.fields = fields;
         Some(outline)
     }
 
@@ -150,29 +154,33 @@ impl Outline {
 
     /// With the text that it was made of.
     pub fn fill(self, text: Bytes) -> (Method, RequestHead) {
-        let Self { method, target, fields, .. } = self;
+        let Self { method, target, fields, expects, .. } = self;
         let path = path_of(target, &text);
-        let (authority, is_1_0, expects) = (None, false, false);
+        let (authority, is_1_0) = (None, false);
         (method, RequestHead { text, target, path, authority, is_1_0, expects, fields })
     }
-}
 
-/// Takes note of a field that says where a request or its connection ends; `None` if it makes the
-/// request an uncommon one.
-fn look_at(name: &[u8], value: &[u8], body: &mut u64, closes: &mut bool) -> Option<()> {
-    match name.len() {
-        6 if name.eq_ignore_ascii_case(b"expect") => None,
-        7 if name.eq_ignore_ascii_case(b"upgrade") => None,
-        10 if name.eq_ignore_ascii_case(b"connection") => {
-            *closes |= value.eq_ignore_ascii_case(b"close");
-            (*closes || value.eq_ignore_ascii_case(b"keep-alive")).then_some(())
+    /// Takes note of a field that says where a request or its connection ends; `None` if it makes the
+    /// request an uncommon one.
+    fn look_at(&mut self, name: &[u8], value: &[u8]) -> Option<()> {
+        match name.len() {
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                let is_known = !self.expects && value.eq_ignore_ascii_case(b"100-continue");
+                self.expects = true;
+                is_known.then_some(())
+            }
+            7 if name.eq_ignore_ascii_case(b"upgrade") => None,
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                self.closes |= value.eq_ignore_ascii_case(b"close");
+                (self.closes || value.eq_ignore_ascii_case(b"keep-alive")).then_some(())
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                self.body = number(value)?;
+                Some(())
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => None,
+            _ => Some(()),
         }
-        14 if name.eq_ignore_ascii_case(b"content-length") => {
-            *body = number(value)?;
-            Some(())
-        }
-        17 if name.eq_ignore_ascii_case(b"transfer-encoding") => None,
-        _ => Some(()),
     }
 }
 
@@ -272,6 +280,7 @@ mod tests {
             "connection:Close \r\n",
             "Content-Length: 0\r\n",
             "Upgrade-Insecure-Requests: 1\r\n",
+            "EXPECT: 100-Continue\r\n",
         ] {
             assert!(outline(&get(common)).is_some(), "{common}");
         }
@@ -279,7 +288,9 @@ mod tests {
             "Connection: keep-alive, keep-alive\r\n",
             "Connection: upgrade\r\n",
             "Connection:\r\n",
-            "EXPECT: 100-continue\r\n",
+            "Expect: 100-continue\r\nExpect: 100-continue\r\n",
+            "Expect: 100-continue, x\r\n",
+            "Expect:\r\n",
             "Upgrade: h2c\r\n",
             "Transfer-Encoding: chunked\r\n",
         ] {

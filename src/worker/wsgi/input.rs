@@ -2,17 +2,24 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use rwsgi_protocol::body::{Body, Read};
+use rwsgi_protocol::body::{Body, End, Read};
+use rwsgi_protocol::request::Expectation;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Phase};
 use crate::exchange::Supply;
+use crate::ffi::Filling;
 use crate::request::{Call, Content};
+use crate::rest::Waits;
+use crate::upload::Broken;
 use crate::worker::Worker;
 use crate::wsgi::reply::Reply;
 
@@ -47,6 +54,19 @@ struct Stored {
     left: u64,
 }
 
+/// What is asked for in so many bytes is received where it is to be.
+const LARGE: usize = 32 * 1024;
+/// Not what is asked for in more: a client would have the memory taken by what it only says.
+const LARGEST: usize = 1 << 20;
+
+/// How far a read has come.
+enum Brought {
+    /// As far as it can.
+    Enough,
+    /// The client has to send more.
+    Wait,
+}
+
 /// What the application asks for, up to a limit.
 #[derive(Debug, Clone, Copy)]
 enum Ask {
@@ -77,6 +97,8 @@ struct Reader {
     reply: Arc<Reply>,
     connection: Arc<Connection>,
     supply: Supply,
+    /// The client may wait to be told to send the body, which the connection's task does.
+    expects: bool,
 }
 
 impl Input {
@@ -89,8 +111,10 @@ impl Input {
         let source = match &call.content {
             Content::None => Source::Empty,
             Content::Exchange(supply) => {
+                let expects = call.request.expectation() == Expectation::Continue;
                 let (reply, connection) = (Arc::clone(&call.reply), Arc::clone(&call.connection));
-                Source::Exchange(Reader { worker, hand, reply, connection, supply: *supply })
+                let supply = *supply;
+                Source::Exchange(Reader { worker, hand, reply, connection, supply, expects })
             }
             Content::File(file) => {
                 let reader = BufReader::with_capacity(BUFFER, Arc::clone(file));
@@ -139,12 +163,73 @@ impl Stored {
 
 impl Reader {
     fn get<'py>(&self, py: Python<'py>, ask: Ask) -> PyResult<Bound<'py, PyBytes>> {
+        let Some(mut bytes) = self.begin(py, ask)? else {
+            return Ok(PyBytes::new(py, &self.take(py, ask)?));
+        };
+        while let Brought::Wait = self.bring(&mut bytes) {
+            if !self.wait_here(py) {
+                break;
+            }
+        }
+        if bytes.room() > 0 {
+            bytes.add(&self.take(py, Ask::Bytes(Some(bytes.room())))?);
+        }
+        Ok(bytes.finish())
+    }
+
+    /// What is asked for, empty, if it is worth it to receive that where it is to be.
+    fn begin<'py>(&self, py: Python<'py>, ask: Ask) -> PyResult<Option<Filling<'py>>> {
+        let Ask::Bytes(limit) = ask else { return Ok(None) };
+        if self.supply != Supply::Here || (self.expects && self.reply.exchange.fed() == 0) {
+            return Ok(None);
+        }
+        let left = usize::try_from(self.connection.intake().body_left()).unwrap_or(usize::MAX);
+        let there = self.reply.exchange.arrived();
+        let length = limit.unwrap_or(usize::MAX).min(left.saturating_add(there));
+        let is_worth_it = (LARGE..=LARGEST).contains(&length) && length > there;
+        is_worth_it.then(|| Filling::new(py, length)).transpose()
+    }
+
+    /// Adds what has come, and what is in the socket.
+    fn bring(&self, bytes: &mut Filling<'_>) -> Brought {
+        self.reply.exchange.with_body(|body| {
+            while bytes.room() > 0
+                && let Some(chunk) = body.part(bytes.room())
+            {
+                bytes.add(&chunk);
+            }
+            // Once the request is over its connection is no more to be touched: it may have another one.
+            let is_open = body.end() == End::Open;
+            while bytes.room() > 0 && body.end() == End::Open {
+                if self.connection.phase() != Phase::Body {
+                    self.connection.enter(&self.worker, Phase::Body);
+                }
+                let cx = &mut Context::from_waker(Waker::noop());
+                let (room, waits) = (bytes.room(), Waits::Thread);
+                let take = |fd: BorrowedFd<'_>, most, stays| bytes.receive(fd, most, stays);
+                match self.connection.poll_rest(&self.worker, cx, waits, room, take) {
+                    Poll::Ready(Ok(0)) => body.finish(End::Complete),
+                    Poll::Ready(Ok(_)) => {}
+                    // The task says why.
+                    Poll::Ready(Err(Broken)) => return Brought::Enough,
+                    Poll::Pending => return Brought::Wait,
+                }
+            }
+            if is_open && self.connection.phase() == Phase::Body {
+                self.connection.enter(&self.worker, Phase::Application);
+            }
+            Brought::Enough
+        })
+    }
+
+    /// What is asked for, as the connection's task brings it.
+    fn take(&self, py: Python<'_>, ask: Ask) -> PyResult<Bytes> {
         let mut supply = self.supply;
         let mut fed = None;
         let mut has_waited = false;
         loop {
             match self.read(ask, supply) {
-                Read::Data(data) => return Ok(PyBytes::new(py, &data)),
+                Read::Data(data) => return Ok(data),
                 Read::Broken => {
                     return Err(PyOSError::new_err(
                         "the client closed the connection before the request body was complete",
