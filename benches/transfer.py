@@ -21,7 +21,10 @@ PIECE = 1 << 18
 # What a server may gain meanwhile and be called flat, in MiB; and what it gains by chance.
 FLAT, CHANCE = 8, 1
 
-ROWS = {"100 MB uploaded": "/upload", "100 MB downloaded": "/download", "100 MB by file_wrapper": "/file"}
+UPLOADED = "100 MB uploaded"
+# What rwsgi does where nothing is said, and no peer does.
+STORED = f"{UPLOADED}, stored before the application is called"
+ROWS = {UPLOADED: "/upload", "100 MB downloaded": "/download", "100 MB by file_wrapper": "/file"}
 Figure = collections.namedtuple("Figure", "rate microseconds memory")
 
 
@@ -35,17 +38,27 @@ def run(rounds, _seconds):
         with open(path, "wb") as file:
             for _ in range(SIZE // 1_000_000):
                 file.write(os.urandom(1_000_000))
-        servers = [peers.rwsgi(), *peers.beside()]
+        direct = peers.rwsgi("--post-buffering", "0", name="rwsgi as it comes")
+        servers = [direct, peers.rwsgi(), *peers.beside()]
         for server in servers:
             server.env["BENCH_FILE"] = path
         ready = wait_for([running.enter_context(server) for server in servers])
         running.enter_context(ourselves_on({1}))
-        figures = table.interleave(rounds, list(ROWS), ready, lambda row, server: measure(server, ROWS[row]))
-    return [result for row in ROWS for result in results(row, table.of_row(figures, row), rounds)]
+        figures = table.interleave(rounds, list(ROWS), ready, lambda row, server: measure(server, ROWS[row]),
+                                   left_out={(row, direct) for row in ROWS if row != UPLOADED})
+    return [result for row in ROWS for result in of_row(row, table.of_row(figures, row), rounds)]
 
 
-def results(row, figures, rounds):
-    rate = Result(row, "MB/s", table.field(figures, "rate"), [Target(1, BEST_PEER)],
+def of_row(row, figures, rounds):
+    if row != UPLOADED:
+        return results(row, figures, rounds, [Target(1, BEST_PEER)])
+    ways = [figures.pop(name, []) for name in ("rwsgi as it comes", "rwsgi")]
+    direct, stored = ({"rwsgi": way, **figures} for way in ways)
+    return [*results(UPLOADED, direct, rounds, [Target(1, BEST_PEER)]), *results(STORED, stored, rounds, [])]
+
+
+def results(row, figures, rounds, targets):
+    rate = Result(row, "MB/s", table.field(figures, "rate"), targets,
                   processor=table.field(figures, "microseconds"))
     memory = Result(f"memory gained while {row}", "MiB", {**table.field(figures, "memory"), "flat": [FLAT] * rounds},
                     [Target(1, "flat")], bounds=["flat"], less_is_better=True)
