@@ -236,3 +236,19 @@ fn a_client_that_waits_for_word_to_go_on_gets_it_once() {
         }
     }
 }
+
+/// While more of an upload is waited for the kernel wakes nobody for a few bytes.
+#[test]
+fn a_small_request_behind_an_upload_is_noticed() {
+    let server = serve("post-buffering=0");
+    let mut client = server.connect();
+    let body = text(300_000);
+    for _ in 0..20 {
+        client.send(post("/all", body.len()) + &body[..100_000]);
+        assert!(client.is_silent_for(Duration::from_millis(5)));
+        client.send(&body[100_000..]);
+        assert!(client.response().expect(200).text() == body);
+        assert!(client.is_silent_for(Duration::from_millis(5)));
+        client.get("/ok").expect(200);
+    }
+}

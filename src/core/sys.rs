@@ -506,6 +506,26 @@ pub fn defer_accept(listener: BorrowedFd<'_>, time: std::time::Duration) -> io::
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Has who waits for a socket be woken only when so many bytes are there, or its end (SO_RCVLOWAT,
+/// socket(7)).
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn wake_at(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the option's value is an int that lives for the length of the call.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVLOWAT,
+            (&raw const bytes).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Connections that wait to be accepted from a TCP listener (`tcpi_unacked`, TCP_INFO in tcp(7)).
 ///
 /// # Errors

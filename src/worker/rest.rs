@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rwsgi_core::config::Protocol;
+use rwsgi_core::sys;
 use rwsgi_reactor::Direction;
+use socket2::SockRef;
 
 use crate::connection::Connection;
 use crate::upload::Broken;
@@ -69,10 +71,18 @@ impl Connection {
         }
     }
 
-    /// Waits until the client has sent something, for `time` at most: whether it has.
-    pub(crate) fn is_readable_within(&self, time: Duration) -> bool {
-        let mut ends = [PollFd::new(self.source.fd(), PollFlags::POLLIN)];
+    /// Waits until the client has sent `least` bytes, or the rest of a body, for `time` at most: whether it
+    /// has. Nobody else may wait for them.
+    pub(crate) fn is_readable_within(&self, time: Duration, least: usize) -> bool {
+        let left = usize::try_from(self.intake().body_left()).unwrap_or(usize::MAX);
+        let socket = self.source.fd();
+        // No more than the kernel certainly has room for: before Linux 4.18 it makes none for it.
+        let room = SockRef::from(&socket).recv_buffer_size().unwrap_or(0) / 4;
+        let _ = sys::wake_at(socket, least.min(left).min(room).max(1));
+        let mut ends = [PollFd::new(socket, PollFlags::POLLIN)];
         let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::ZERO);
-        poll(&mut ends, time).is_ok_and(|count| count > 0)
+        let is_readable = poll(&mut ends, time).is_ok_and(|count| count > 0);
+        let _ = sys::wake_at(socket, 1);
+        is_readable
     }
 }

@@ -25,6 +25,9 @@ use crate::wsgi::reply::Reply;
 
 /// Bytes that are read ahead of a body in a file, for its lines.
 const BUFFER: usize = 64 * 1024;
+/// For so many bytes it is waited at first, even if fewer are asked for: to be woken, and to wake, takes
+/// longer than to receive them.
+const BATCH: usize = 128 * 1024;
 /// How long the thread that leads waits for a client, beside whom all others wait: no longer than for a short
 /// request.
 const MOMENT: Duration = Duration::from_millis(1);
@@ -167,7 +170,7 @@ impl Reader {
             return Ok(PyBytes::new(py, &self.take(py, ask)?));
         };
         while let Brought::Wait = self.bring(&mut bytes) {
-            if !self.wait_here(py) {
+            if !self.wait_here(py, BATCH, bytes.room()) {
                 break;
             }
         }
@@ -245,7 +248,7 @@ impl Reader {
             }
             if supply == Supply::Here {
                 // Where the client has sent what nobody brings, the connection is busy otherwise.
-                if has_waited || !self.wait_here(py) {
+                if has_waited || !self.wait_here(py, 1, 1) {
                     supply = Supply::Later;
                 }
                 has_waited = true;
@@ -266,13 +269,13 @@ impl Reader {
         got
     }
 
-    /// Waits for the client in this thread, without the GIL, and soon without the lead; `false` when it sends
-    /// nothing.
-    fn wait_here(&self, py: Python<'_>) -> bool {
+    /// Waits for the client in this thread, without the GIL, and soon without the lead: until so many bytes
+    /// have come, at first and then; `false` when they do not.
+    fn wait_here(&self, py: Python<'_>, first: usize, then: usize) -> bool {
         py.detach(|| {
-            self.connection.is_readable_within(MOMENT) || {
+            self.connection.is_readable_within(MOMENT, first) || {
                 self.worker.crew().step_aside(self.hand);
-                self.connection.is_readable_within(WHILE)
+                self.connection.is_readable_within(WHILE, then)
             }
         })
     }
