@@ -28,7 +28,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::doors::Doors;
-use crate::hopeless::{self, Hopeless, Place};
+use crate::hopeless::Hopeless;
 use crate::ladder::LOOK;
 use crate::lead::{Id, Lead, Word};
 use crate::moment::Moment;
@@ -36,6 +36,7 @@ use crate::pace::{Pace, ROUND, TICK, sooner};
 use crate::queue::{Bounds, Queue};
 use crate::reactor::{Found, Reactor, Token};
 use crate::respond::IN_ROUND;
+use crate::submit::ME;
 
 /// Ticks without a job after which the watcher sleeps until the next one.
 const QUIET_TICKS: u32 = 10;
@@ -97,12 +98,12 @@ pub trait Hands<J> {
 /// The threads of a worker, and what they share.
 pub struct Crew<J> {
     pub(crate) reactor: Arc<Reactor>,
-    duty: Box<dyn Duty<J>>,
+    pub(crate) duty: Box<dyn Duty<J>>,
     bounds: Bounds,
     pub(crate) lead: Lead,
     jobs: Mutex<Queue<J>>,
     /// Whether there may be any, without a lock: for the leader, whose tasks submit most.
-    any_job: AtomicBool,
+    pub(crate) any_job: AtomicBool,
     idle: Mutex<Vec<(Id, Thread)>>,
     pace: Pace,
     watcher: OnceLock<Thread>,
@@ -147,44 +148,15 @@ impl<J: Send> Crew<J> {
         &self.reactor
     }
 
-    /// A task has work for a hand. To be called while being polled: the thread that polls runs the
-    /// job next, if it is a hand.
-    pub fn submit(&self, job: J) {
-        if !self.is_crowded() {
-            match hopeless::take_place() {
-                Place::Good => {
-                    self.jobs().push(job);
-                    self.any_job.store(true, Relaxed);
-                }
-                Place::Crowded => self.duty.turn_away(job, None),
-                Place::Late(waited) => self.duty.turn_away(job, Some(waited)),
-            }
-            return;
-        }
-        self.jobs().push_waiting(job, Instant::now());
-        self.any_job.store(true, Relaxed);
-        self.wake_idle();
-    }
-
     /// Whether all hands are in jobs, and have been for a tick or two.
     pub fn is_crowded(&self) -> bool {
         self.lead.read().holder() == Some(WATCHER)
     }
 
-    /// Whether the task that is polled, by this thread, waits among too many, or for too long, to have a job
-    /// run: the next that it submits is turned away.
-    pub fn turns_away(&self) -> bool {
-        hopeless::place() != Place::Good
-    }
-
-    /// Whether another job may wait.
-    pub fn has_room(&self) -> bool {
-        self.jobs().has_room()
-    }
-
     /// A job is about to wait for something that only the leader can bring (the rest of a body, room
     /// in a socket): if this thread leads, somebody else has to.
     pub fn step_aside(&self, me: Id) {
+        self.reactor.run_gathered();
         if self.lead.read().holder() != Some(me) {
             return;
         }
@@ -218,6 +190,7 @@ impl<J: Send> Crew<J> {
 
     /// The life of hand `me` (1 or more).
     pub fn serve(&self, me: Id, hands: &mut dyn Hands<J>) {
+        ME.set(me);
         while !self.is_stopped() {
             if self.pace.is_short() && self.claim(me) {
                 self.lead_as_hand(me, hands);
@@ -525,7 +498,7 @@ impl<J: Send> Crew<J> {
     }
 
     /// Wakes the hand that stood by last: its stack and caches are the warmest.
-    fn wake_idle(&self) -> bool {
+    pub(crate) fn wake_idle(&self) -> bool {
         let last = self.idle().pop();
         last.map(|(_, thread)| thread.unpark()).is_some()
     }
@@ -546,7 +519,7 @@ impl<J: Send> Crew<J> {
         self.stopped.load(SeqCst)
     }
 
-    fn jobs(&self) -> MutexGuard<'_, Queue<J>> {
+    pub(crate) fn jobs(&self) -> MutexGuard<'_, Queue<J>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -491,3 +491,112 @@ fn parts_leave_while_the_job_goes_on_whoever_leads() {
         told.wait_for("c", |told| told.ends_with('c'));
     });
 }
+
+/// Whether that comes true in time.
+fn comes_true(what: impl Fn() -> bool) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < LONG {
+        if what() {
+            return true;
+        }
+        std::thread::yield_now();
+    }
+    false
+}
+
+/// Runs a job on a hand that has not led any more for a while; returns what it returns.
+fn without_the_lead(job: impl FnOnce(&Arc<Crew<Job>>, Id) -> bool + Send + 'static) -> bool {
+    let (tell, told) = mpsc::channel();
+    let mut is_true = false;
+    with_crew(2, |crew| {
+        let theirs = Arc::clone(crew);
+        submit(crew, move || {
+            let me = ME.get();
+            let has_lost = comes_true(|| theirs.lead.read().holder().is_some_and(|id| id != me));
+            tell.send(has_lost && job(&theirs, me)).unwrap();
+        });
+        is_true = told.recv().unwrap();
+    });
+    is_true
+}
+
+/// A task that counts how often it is polled, and its waker.
+#[derive(Default)]
+struct Polled {
+    count: AtomicUsize,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Polled {
+    fn spawn(crew: &Arc<Crew<Job>>, also: impl Fn() + Send + 'static) -> Arc<Self> {
+        let polled = Arc::new(Self::default());
+        let theirs = Arc::clone(&polled);
+        crew.reactor().spawn(poll_fn(move |cx| {
+            *theirs.waker.lock().unwrap() = Some(cx.waker().clone());
+            if theirs.count.fetch_add(1, SeqCst) > 0 {
+                also();
+            }
+            Poll::<()>::Pending
+        }));
+        comes_true(|| polled.waker.lock().unwrap().is_some());
+        polled
+    }
+
+    fn wake(&self) {
+        self.waker.lock().unwrap().take().into_iter().for_each(Waker::wake);
+    }
+}
+
+#[test]
+fn a_part_that_is_given_while_the_watcher_sends_the_last_one_leaves_in_time() {
+    let has_left = without_the_lead(|crew, me| {
+        let polled = Polled::spawn(crew, || {});
+        let sleeps = || crew.watcher_sleeps.load(SeqCst) && !crew.reactor.gathers();
+        let give = |before: &dyn Fn() -> bool| {
+            crew.respond_in_part(me, || {
+                before();
+                polled.wake();
+                false
+            });
+        };
+        // The first is alone; the thread is held up with the third until the second is gone.
+        give(&|| comes_true(sleeps));
+        give(&|| true);
+        give(&|| comes_true(sleeps));
+        let before = polled.count.load(SeqCst);
+        comes_true(|| polled.count.load(SeqCst) > before)
+    });
+    assert!(has_left);
+}
+
+#[test]
+fn who_waits_for_the_client_sends_first_what_it_has() {
+    let has_left = without_the_lead(|crew, me| {
+        let polled = Polled::spawn(crew, || {});
+        for _ in 0..2 {
+            crew.respond_in_part(me, || {
+                polled.wake();
+                false
+            });
+            crew.step_aside(me);
+        }
+        polled.count.load(SeqCst) == 3
+    });
+    assert!(has_left);
+}
+
+#[test]
+fn a_job_that_is_submitted_by_who_does_not_lead_is_run_by_who_does() {
+    let has_run = without_the_lead(|crew, me| {
+        let ran = Arc::new(AtomicBool::new(false));
+        let (tells, theirs) = (Arc::clone(&ran), Arc::clone(crew));
+        let polled = Polled::spawn(crew, move || {
+            let tells = Arc::clone(&tells);
+            theirs.submit(Box::new(move || tells.store(true, SeqCst)));
+        });
+        comes_true(|| crew.watcher_sleeps.load(SeqCst));
+        crew.respond(me, || polled.wake());
+        comes_true(|| ran.load(SeqCst))
+    });
+    assert!(has_run);
+}

@@ -23,6 +23,7 @@ mod queue;
 mod reactor;
 mod respond;
 mod source;
+mod submit;
 
 pub use crew::{Crew, Duty, Hands};
 pub use ladder::{Job, LOOK, Ladder, Reached};

@@ -111,6 +111,8 @@ enum By {
 
 thread_local! {
     static WOKEN: Cell<By> = const { Cell::new(By::Leader) };
+    /// It has woken the first of those that gather.
+    static IS_FIRST: Cell<bool> = const { Cell::new(false) };
     /// What it has woken to poll it itself.
     static CAPTURED: RefCell<Vec<Runnable>> = const { RefCell::new(Vec::new()) };
 }
@@ -228,11 +230,11 @@ impl Reactor {
     /// Does `act`; the tasks that it wakes are polled by the next [`Reactor::run_gathered`] or
     /// [`Reactor::run_answered`], and by nobody else. Whether there are any now and were none before.
     pub(crate) fn gather(&self, act: impl FnOnce()) -> bool {
-        let had = self.gathers();
+        IS_FIRST.set(false);
         let outer = WOKEN.replace(By::Gatherer);
         act();
         WOKEN.set(outer);
-        !had && self.gathers()
+        IS_FIRST.get()
     }
 
     /// Whether there are such tasks.
@@ -240,10 +242,12 @@ impl Reactor {
         !self.ready().gathering.is_empty()
     }
 
-    /// Polls those tasks.
+    /// Polls those tasks, as many as there are now.
     pub fn run_gathered(&self) {
-        let next = || self.ready().gathering.pop_front();
-        while let Some(task) = next() {
+        let count = self.ready().gathering.len();
+        for _ in 0..count {
+            let task = self.ready().gathering.pop_front();
+            let Some(task) = task else { break };
             task.run();
         }
     }
@@ -369,7 +373,11 @@ impl Reactor {
             };
             let mut ready = self.ready();
             match by {
-                By::Gatherer => return ready.gathering.push_back(task),
+                By::Gatherer => {
+                    // Who takes the last has the same lock.
+                    IS_FIRST.set(IS_FIRST.get() || ready.gathering.is_empty());
+                    return ready.gathering.push_back(task);
+                }
                 By::LeaderFirst => ready.answered.push_back(task),
                 By::Leader | By::Here => ready.push_other(task, looked),
             }

@@ -64,7 +64,7 @@ impl<J: Send> Crew<J> {
         IN_ROUND.get() && self.is_led_by(me)
     }
 
-    fn is_led_by(&self, me: Id) -> bool {
+    pub(crate) fn is_led_by(&self, me: Id) -> bool {
         self.lead.read().holder() == Some(me)
     }
 

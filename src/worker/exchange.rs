@@ -430,15 +430,15 @@ impl State {
     /// Adds a chunk to those that wait. What is small is copied, so that the client gets one chunk for many.
     fn enqueue(&mut self, chunk: Bytes) {
         self.queued += chunk.len();
-        if chunk.len() < JOIN && self.queued > chunk.len() {
-            self.joined.extend_from_slice(&chunk);
-            if self.joined.len() < BLOCK {
-                return;
-            }
-            return self.seal();
+        let is_small = chunk.len() < JOIN && self.queued > chunk.len();
+        if !is_small || self.joined.len() + chunk.len() > BLOCK {
+            self.seal();
         }
-        self.seal();
-        self.outgoing.push_back(chunk);
+        if is_small {
+            self.joined.extend_from_slice(&chunk);
+        } else {
+            self.outgoing.push_back(chunk);
+        }
     }
 
     /// What has been joined is a chunk.

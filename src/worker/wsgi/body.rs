@@ -333,7 +333,8 @@ fn bytes_of(chunk: &Bound<'_, PyAny>) -> Result<Bytes, Failure> {
 /// Small chunks are copied; large ones are lent, and given back when they have left.
 pub(crate) fn share(chunk: &Bound<'_, PyBytes>) -> Bytes {
     let bytes = chunk.as_bytes();
-    if bytes.len() < LEND {
+    // To give a subclass back may run code of the application, anywhere.
+    if bytes.len() < LEND || !chunk.is_exact_instance_of::<PyBytes>() {
         return Bytes::copy_from_slice(bytes);
     }
     Bytes::from_owner(PyBackedBytes::from(chunk.clone()))

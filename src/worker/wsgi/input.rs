@@ -272,6 +272,8 @@ impl Reader {
     /// Waits for the client in this thread, without the GIL, and soon without the lead: until so many bytes
     /// have come, at first and then; `false` when they do not.
     fn wait_here(&self, py: Python<'_>, first: usize, then: usize) -> bool {
+        // The client may wait for what it has not got of the response.
+        self.worker.reactor().run_gathered();
         py.detach(|| {
             self.connection.is_readable_within(MOMENT, first) || {
                 self.worker.crew().step_aside(self.hand);

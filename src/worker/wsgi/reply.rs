@@ -248,14 +248,19 @@ impl Reply {
         state.responded |= pending.is_some();
         let silent = chunk.is_empty() || state.framing == Some(Framing::Nothing);
         drop(state);
-        let mut put = Ok(Pushed::Taken { is_last: false });
-        self.worker.crew().respond_in_part(self.hand(), || {
+        let respond = || {
             if let Some((head, payload)) = pending.map(|pending| *pending) {
                 self.exchange.respond(head, payload);
             }
-            if !silent {
-                put = self.exchange.push(chunk);
-            }
+        };
+        if silent {
+            self.worker.reactor().run_here(respond);
+            return Ok(None);
+        }
+        let mut put = Err(Gone);
+        self.worker.crew().respond_in_part(self.hand(), || {
+            respond();
+            put = self.exchange.push(chunk);
             !matches!(put, Ok(Pushed::Taken { is_last: false }))
         });
         match put? {
