@@ -1,7 +1,7 @@
 //! Common requests are answered past hyper: the same bytes have to come back, and the application has to
 //! be told the same.
 
-use crate::support::client::Client;
+use crate::support::client::{Client, join_chunks};
 use crate::support::server::Server;
 
 /// What is said of the connection by a client whose request goes the express way, and the same as only
@@ -67,14 +67,14 @@ fn requests() -> Vec<String> {
 }
 
 /// Everything that comes back to a request, and to one that follows if the connection goes on, without
-/// what the time of day decides.
+/// what the time of day or other tasks of the machine decide.
 fn answers(client: &mut Client, request: &str, option: &str) -> Vec<u8> {
     let is_last = option.starts_with("close");
     client.send(request.replace("CONNECTION", option));
     if !is_last {
         client.send("GET /ok HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     }
-    let bytes = client.rest();
+    let bytes = join_chunks(&client.rest());
     assert!(bytes.starts_with(b"HTTP/1.1 "), "{request:?}: {}", bytes.escape_ascii());
     let lines = bytes.split_inclusive(|&byte| byte == b'\n');
     lines.filter(|line| !line.starts_with(b"Date: ")).flatten().copied().collect()

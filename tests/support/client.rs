@@ -307,3 +307,28 @@ impl Client {
         Ok(())
     }
 }
+
+/// The same bytes of responses, where what comes in chunks comes in one: who sends them decides how many.
+pub fn join_chunks(mut rest: &[u8]) -> Vec<u8> {
+    let split = |bytes: &[u8], by: &[u8]| {
+        bytes.windows(by.len()).position(|part| part == by).map(|at| at + by.len())
+    };
+    let mut all = Vec::new();
+    while let Some(end) = split(rest, b"\r\n\r\n") {
+        let (head, body) = rest.split_at(end);
+        all.extend(head);
+        rest = body;
+        let head = String::from_utf8_lossy(head).to_lowercase();
+        while head.contains("transfer-encoding: chunked")
+            && let Some(start) = split(rest, b"\r\n")
+            && let Ok(line) = std::str::from_utf8(&rest[..start - 2])
+            && let Ok(size @ 1..) = usize::from_str_radix(line, 16)
+            && rest.len() >= start + size + 2
+        {
+            all.extend(&rest[start..start + size]);
+            rest = &rest[start + size + 2..];
+        }
+    }
+    all.extend(rest);
+    all
+}
