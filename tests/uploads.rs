@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::client::Client;
+use crate::support::packet::Packet;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::wait;
@@ -14,6 +15,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Gives the body back in several ways, or does not read it.
 const APP: &str = r#"
+kept = []
+
 def application(environ, start_response):
     source = environ['wsgi.input']
     path, size = environ['PATH_INFO'], int(environ['QUERY_STRING'] or -1)
@@ -26,6 +29,9 @@ def application(environ, start_response):
         return [b''.join(source)]
     if path == '/stream':
         return iter(lambda: source.read(size), b'')
+    if path == '/kept':
+        kept.append((environ, start_response))
+        return [source.read()]
     if path == '/unread':
         return (b'x' * 1000 for _ in range(100))
     return [b'ok']
@@ -250,5 +256,36 @@ fn a_small_request_behind_an_upload_is_noticed() {
         assert!(client.response().expect(200).text() == body);
         assert!(client.is_silent_for(Duration::from_millis(5)));
         client.get("/ok").expect(200);
+    }
+}
+
+#[test]
+fn who_keeps_a_request_does_not_keep_its_connection() {
+    for lines in KEPT {
+        let server = serve(&format!("http=app.sock\nsocket=uwsgi.sock\n{lines}"));
+        let mut client = server.connect_locally();
+        let head = post("/kept", 6).replace("Host", "Connection: close\r\nHost");
+        client.send(head + "abc");
+        client.wait_until_read();
+        client.send("def");
+        let (bytes, is_end) = client.remainder();
+        assert!(is_end && bytes.ends_with(b"\r\n\r\nabcdef"), "{lines}");
+        let mut client = Client::unix(&server.place.join("uwsgi.sock"));
+        client.send(Packet::request("POST", "/kept", "6").bytes());
+        client.send("abcdef");
+        let (bytes, is_end) = client.remainder();
+        assert!(is_end && bytes.ends_with(b"\r\n\r\nabcdef"), "{lines}");
+    }
+}
+
+#[test]
+fn who_sends_too_slowly_is_cut_off_however_little_is_read_at_a_time() {
+    for path in ["/lines", "/pieces?1", "/all"] {
+        let server = serve("post-buffering=0\nminimum-rate=10k\nhttp-timeout=60");
+        let mut client = server.connect();
+        client.send(post(path, 100_000));
+        // A byte is enough for a read; the client is slow all the same.
+        wait::until("the end of a slow client", || client.try_send("\n").is_err().then_some(()));
+        server.wait_for_log("did not come in time", 1);
     }
 }

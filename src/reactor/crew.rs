@@ -157,7 +157,7 @@ impl<J: Send> Crew<J> {
     /// in a socket): if this thread leads, somebody else has to.
     pub fn step_aside(&self, me: Id) {
         self.reactor.run_gathered();
-        if self.lead.read().holder() != Some(me) {
+        if ME.get() != me || !self.is_led_by(me) {
             return;
         }
         self.reactor.run_answered();

@@ -600,3 +600,26 @@ fn a_job_that_is_submitted_by_who_does_not_lead_is_run_by_who_does() {
     });
     assert!(has_run);
 }
+
+#[test]
+fn only_who_leads_gives_the_lead_up() {
+    let began = Instant::now();
+    let is_kept = Arc::new(AtomicBool::new(false));
+    with_crew(1, |crew| {
+        // Unless the watcher has taken it meanwhile.
+        while !is_kept.load(SeqCst) && began.elapsed() < LONG {
+            let (theirs, kept, (tell, told)) =
+                (Arc::clone(crew), Arc::clone(&is_kept), mpsc::channel());
+            submit(crew, move || {
+                let me = ME.get();
+                std::thread::scope(|scope| {
+                    scope.spawn(|| theirs.step_aside(me));
+                });
+                kept.store(theirs.lead.read().holder() == Some(me), SeqCst);
+                tell.send(()).unwrap();
+            });
+            told.recv().unwrap();
+        }
+    });
+    assert!(is_kept.load(SeqCst));
+}

@@ -133,7 +133,7 @@ impl Source {
     /// Has the descriptor watched no more until a task waits for it again.
     fn unwatch(&self) {
         let mut state = self.entry.lock();
-        if state.write.waker.is_some() {
+        if state.read.waker.is_some() || state.write.waker.is_some() {
             return;
         }
         // While the entry is locked: it must not be registered anew before.

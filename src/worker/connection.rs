@@ -165,6 +165,7 @@ impl Connection {
             Phase::Fresh | Phase::Head => self.reading.within(worker, http.head_timeout),
             Phase::Idle => self.reading.within(worker, worker.idle_timeout()),
             Phase::Body => self.reading.begin_body(worker),
+            Phase::Application if self.phase() == Phase::Body => self.reading.pause_body(worker),
             Phase::Application | Phase::Reply => self.reading.stop(),
             Phase::Farewell => self.reading.within(worker, FAREWELL),
         }

@@ -162,6 +162,10 @@ impl Exchange {
         state.supply = supply;
         let asks = if supply == Supply::Ahead { state.takes_more() } else { state.is_wanted() };
         let waker = if asks { state.connection.take() } else { None };
+        if !asks {
+            // Another thread may have asked for more.
+            self.notify(&state);
+        }
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -330,6 +334,14 @@ impl Exchange {
             return None;
         }
         Some(if state.supply == Supply::Here { Waits::Thread } else { Waits::Task })
+    }
+
+    /// Whether the application's thread waits for the client itself; should it leave that to the task later on,
+    /// the task is woken.
+    pub(crate) fn leaves_to_thread(&self, cx: &Context<'_>) -> bool {
+        let mut state = self.lock();
+        state.connection = Some(cx.waker().clone());
+        state.supply == Supply::Here
     }
 
     /// Brings the chunk of the request body that `receive` gets. Meanwhile the application's thread cannot

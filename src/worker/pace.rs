@@ -26,11 +26,14 @@ pub(crate) struct Reading {
     deadline: AtomicU64,
     since: AtomicU64,
     bytes: AtomicU64,
+    /// Since when nobody has wanted more of a body that has begun.
+    paused: AtomicU64,
 }
 
 impl Default for Reading {
     fn default() -> Self {
-        Self { deadline: AtomicU64::new(NEVER), since: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        let (since, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { deadline: AtomicU64::new(NEVER), since, bytes, paused: AtomicU64::new(NEVER) }
     }
 }
 
@@ -47,6 +50,7 @@ impl Reading {
     /// Something is waited for, `time` at most.
     pub(crate) fn within(&self, worker: &Worker, time: Duration) {
         self.since.store(worker.deadlines.now(), Relaxed);
+        self.paused.store(NEVER, Relaxed);
         worker.deadlines.set(&self.deadline, time);
     }
 
@@ -60,11 +64,25 @@ impl Reading {
         self.deadline.fetch_min(deadline, Relaxed);
     }
 
-    /// A body is waited for.
+    /// A body is waited for, or the rest of one: for its rate only the time counts in which it is.
     pub(crate) fn begin_body(&self, worker: &Worker) {
-        self.since.store(worker.deadlines.now(), Relaxed);
-        self.bytes.store(0, Relaxed);
+        let now = worker.deadlines.now();
+        match self.paused.swap(NEVER, Relaxed) {
+            NEVER => {
+                self.since.store(now, Relaxed);
+                self.bytes.store(0, Relaxed);
+            }
+            paused => {
+                self.since.fetch_add(now.saturating_sub(paused), Relaxed);
+            }
+        }
         self.count_body(worker, 0);
+    }
+
+    /// Nobody waits for more of a body, for now.
+    pub(crate) fn pause_body(&self, worker: &Worker) {
+        self.paused.store(worker.deadlines.now(), Relaxed);
+        self.stop();
     }
 
     /// This many bytes of the body have come.

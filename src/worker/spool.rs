@@ -71,15 +71,16 @@ impl Store {
         Self { limit, block: Vec::new(), file: None }
     }
 
-    /// Where the next bytes belong, and for how many of them there is room. There are more to come.
+    /// Where the next bytes belong, and for how many of them there is room. There are `left` to come.
     ///
     /// # Errors
     /// Those of open(2) and write(2).
-    pub(crate) fn room(&mut self, spool: &Spool) -> io::Result<(&mut Vec<u8>, usize)> {
+    pub(crate) fn room(&mut self, spool: &Spool, left: u64) -> io::Result<(&mut Vec<u8>, usize)> {
         if self.block.len() >= self.most() {
             self.flush(spool)?;
         }
-        let room = self.most() - self.block.len();
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let room = (self.most() - self.block.len()).min(left);
         if self.file.is_some() {
             self.block.reserve_exact(room);
             return Ok((&mut self.block, room));

@@ -165,11 +165,12 @@ async fn receive_some(
     if let Source::Rest(begun) = source
         && begun.is_empty()
     {
-        if connection.intake().body_left() == 0 {
+        let left = connection.intake().body_left();
+        if left == 0 {
             return Ok(0);
         }
         // Straight to where it stays, or from where it is written.
-        let (block, room) = store.room(&worker.spool).map_err(cannot)?;
+        let (block, room) = store.room(&worker.spool, left).map_err(cannot)?;
         let rest = |cx: &mut Context<'_>| {
             connection.poll_rest(worker, cx, Waits::Task, room, |fd, most, stays| {
                 sys::receive(fd, block, most, stays)
@@ -266,7 +267,11 @@ impl Upload {
                     self.connection.enter(&self.worker, Phase::Application);
                     return progress;
                 }
-                Poll::Pending => return Progress::Open,
+                // It may be up to the task by now.
+                Poll::Pending if waits == Waits::Task || exchange.leaves_to_thread(cx) => {
+                    return Progress::Open;
+                }
+                Poll::Pending => {}
             }
         }
         // The client does not have to send what nobody wants yet.

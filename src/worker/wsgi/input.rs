@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -98,7 +98,8 @@ struct Reader {
     worker: Arc<Worker>,
     hand: u16,
     reply: Arc<Reply>,
-    connection: Arc<Connection>,
+    /// Weak: the end of the connection is not up to who keeps its request.
+    connection: Weak<Connection>,
     supply: Supply,
     /// The client may wait to be told to send the body, which the connection's task does.
     expects: bool,
@@ -115,7 +116,11 @@ impl Input {
             Content::None => Source::Empty,
             Content::Exchange(supply) => {
                 let expects = call.request.expectation() == Expectation::Continue;
-                let (reply, connection) = (Arc::clone(&call.reply), Arc::clone(&call.connection));
+                let reply = Arc::clone(&call.reply);
+                let connection = match supply {
+                    Supply::Here => Arc::downgrade(&call.connection),
+                    _ => Weak::new(),
+                };
                 let supply = *supply;
                 Source::Exchange(Reader { worker, hand, reply, connection, supply, expects })
             }
@@ -166,14 +171,17 @@ impl Stored {
 
 impl Reader {
     fn get<'py>(&self, py: Python<'py>, ask: Ask) -> PyResult<Bound<'py, PyBytes>> {
-        let Some(mut bytes) = self.begin(py, ask)? else {
+        let connection = self.connection.upgrade();
+        let begun = connection.as_ref().map(|connection| self.begin(py, connection, ask));
+        let (Some(connection), Some(mut bytes)) = (connection, begun.transpose()?.flatten()) else {
             return Ok(PyBytes::new(py, &self.take(py, ask)?));
         };
-        while let Brought::Wait = self.bring(&mut bytes) {
-            if !self.wait_here(py, BATCH, bytes.room()) {
+        while let Brought::Wait = self.bring(&connection, &mut bytes) {
+            if !self.wait_here(py, &connection, BATCH, bytes.room()) {
                 break;
             }
         }
+        drop(connection);
         if bytes.room() > 0 {
             bytes.add(&self.take(py, Ask::Bytes(Some(bytes.room())))?);
         }
@@ -181,12 +189,17 @@ impl Reader {
     }
 
     /// What is asked for, empty, if it is worth it to receive that where it is to be.
-    fn begin<'py>(&self, py: Python<'py>, ask: Ask) -> PyResult<Option<Filling<'py>>> {
+    fn begin<'py>(
+        &self,
+        py: Python<'py>,
+        connection: &Connection,
+        ask: Ask,
+    ) -> PyResult<Option<Filling<'py>>> {
         let Ask::Bytes(limit) = ask else { return Ok(None) };
         if self.supply != Supply::Here || (self.expects && self.reply.exchange.fed() == 0) {
             return Ok(None);
         }
-        let left = usize::try_from(self.connection.intake().body_left()).unwrap_or(usize::MAX);
+        let left = usize::try_from(connection.intake().body_left()).unwrap_or(usize::MAX);
         let there = self.reply.exchange.arrived();
         let length = limit.unwrap_or(usize::MAX).min(left.saturating_add(there));
         let is_worth_it = (LARGE..=LARGEST).contains(&length) && length > there;
@@ -194,7 +207,7 @@ impl Reader {
     }
 
     /// Adds what has come, and what is in the socket.
-    fn bring(&self, bytes: &mut Filling<'_>) -> Brought {
+    fn bring(&self, connection: &Connection, bytes: &mut Filling<'_>) -> Brought {
         self.reply.exchange.with_body(|body| {
             while bytes.room() > 0
                 && let Some(chunk) = body.part(bytes.room())
@@ -204,13 +217,13 @@ impl Reader {
             // Once the request is over its connection is no more to be touched: it may have another one.
             let is_open = body.end() == End::Open;
             while bytes.room() > 0 && body.end() == End::Open {
-                if self.connection.phase() != Phase::Body {
-                    self.connection.enter(&self.worker, Phase::Body);
+                if connection.phase() != Phase::Body {
+                    connection.enter(&self.worker, Phase::Body);
                 }
                 let cx = &mut Context::from_waker(Waker::noop());
                 let (room, waits) = (bytes.room(), Waits::Thread);
                 let take = |fd: BorrowedFd<'_>, most, stays| bytes.receive(fd, most, stays);
-                match self.connection.poll_rest(&self.worker, cx, waits, room, take) {
+                match connection.poll_rest(&self.worker, cx, waits, room, take) {
                     Poll::Ready(Ok(0)) => body.finish(End::Complete),
                     Poll::Ready(Ok(_)) => {}
                     // The task says why.
@@ -218,8 +231,8 @@ impl Reader {
                     Poll::Pending => return Brought::Wait,
                 }
             }
-            if is_open && self.connection.phase() == Phase::Body {
-                self.connection.enter(&self.worker, Phase::Application);
+            if is_open && connection.phase() == Phase::Body {
+                connection.enter(&self.worker, Phase::Application);
             }
             Brought::Enough
         })
@@ -248,7 +261,10 @@ impl Reader {
             }
             if supply == Supply::Here {
                 // Where the client has sent what nobody brings, the connection is busy otherwise.
-                if has_waited || !self.wait_here(py, 1, 1) {
+                let connection = self.connection.upgrade();
+                let waits = connection
+                    .is_some_and(|connection| !has_waited && self.wait_here(py, &connection, 1, 1));
+                if !waits {
                     supply = Supply::Later;
                 }
                 has_waited = true;
@@ -271,13 +287,19 @@ impl Reader {
 
     /// Waits for the client in this thread, without the GIL, and soon without the lead: until so many bytes
     /// have come, at first and then; `false` when they do not.
-    fn wait_here(&self, py: Python<'_>, first: usize, then: usize) -> bool {
+    fn wait_here(
+        &self,
+        py: Python<'_>,
+        connection: &Connection,
+        first: usize,
+        then: usize,
+    ) -> bool {
         // The client may wait for what it has not got of the response.
         self.worker.reactor().run_gathered();
         py.detach(|| {
-            self.connection.is_readable_within(MOMENT, first) || {
+            connection.is_readable_within(MOMENT, first) || {
                 self.worker.crew().step_aside(self.hand);
-                self.connection.is_readable_within(WHILE, then)
+                connection.is_readable_within(WHILE, then)
             }
         })
     }
