@@ -425,7 +425,7 @@ fn ask_in_parts(
                 waker.into_iter().for_each(Waker::wake);
             };
             work(&tells, &|part, is_enough| {
-                crew.respond_in_part(1, || {
+                crew.respond_in_part(1, false, || {
                     put(part);
                     is_enough
                 });
@@ -553,7 +553,7 @@ fn a_part_that_is_given_while_the_watcher_sends_the_last_one_leaves_in_time() {
         let polled = Polled::spawn(crew, || {});
         let sleeps = || crew.watcher_sleeps.load(SeqCst) && !crew.reactor.gathers();
         let give = |before: &dyn Fn() -> bool| {
-            crew.respond_in_part(me, || {
+            crew.respond_in_part(me, false, || {
                 before();
                 polled.wake();
                 false
@@ -574,7 +574,7 @@ fn who_waits_for_the_client_sends_first_what_it_has() {
     let has_left = without_the_lead(|crew, me| {
         let polled = Polled::spawn(crew, || {});
         for _ in 0..2 {
-            crew.respond_in_part(me, || {
+            crew.respond_in_part(me, false, || {
                 polled.wake();
                 false
             });

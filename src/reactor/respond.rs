@@ -35,11 +35,13 @@ impl<J: Send> Crew<J> {
     /// that is enough to be sent by now. What is not enough leaves with what follows, and, should that take
     /// its time, within two ticks by the watcher, a thread other than that of the job (PEP 3333, "Block
     /// Boundaries").
-    pub fn respond_in_part(&self, me: Id, act: impl FnOnce() -> bool) {
-        // The watcher has an eye on who leads. Others need a clock: a part that comes alone is sent at once.
+    pub fn respond_in_part(&self, me: Id, is_large: bool, act: impl FnOnce() -> bool) {
+        // The watcher has an eye on who leads. Others need a clock: a part that comes alone is sent at once, and
+        // so is a large one, as it costs less than to have the watcher look.
         let is_alone = !self.is_led_by(me) && {
             let now = Instant::now();
-            GAVE_PART.replace(Some(now)).is_none_or(|last| now - last >= TICK)
+            let last = GAVE_PART.replace(Some(now));
+            is_large || last.is_none_or(|last| now - last >= TICK)
         };
         let mut is_enough = false;
         let is_first = self.reactor.gather(|| is_enough = act());

@@ -16,6 +16,7 @@ use rwsgi_protocol::response::{Framing, framing};
 use rwsgi_core::log::{self, Event};
 
 use crate::exchange::{Exchange, Gone, Payload, Pushed};
+use crate::hole::JOIN;
 use crate::worker::Worker;
 use crate::wsgi::lines::{Head, Lines};
 
@@ -258,7 +259,8 @@ impl Reply {
             return Ok(None);
         }
         let mut put = Err(Gone);
-        self.worker.crew().respond_in_part(self.hand(), || {
+        let is_large = chunk.len() >= JOIN;
+        self.worker.crew().respond_in_part(self.hand(), is_large, || {
             respond();
             put = self.exchange.push(chunk);
             !matches!(put, Ok(Pushed::Taken { is_last: false }))
