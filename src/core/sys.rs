@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, OsStr};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -218,15 +219,27 @@ pub fn receive(
     room: usize,
     stays: bool,
 ) -> io::Result<usize> {
-    let flags = libc::MSG_DONTWAIT | if stays { libc::MSG_PEEK } else { 0 };
     bytes.reserve_exact(room);
-    let spare = bytes.spare_capacity_mut().as_mut_ptr();
-    // SAFETY: recv(2) writes at most `room` bytes, and there is room for so many.
-    let count = unsafe { libc::recv(socket.as_raw_fd(), spare.cast(), room, flags) };
-    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    let count = receive_at(socket, &mut bytes.spare_capacity_mut()[..room], stays)?;
     // SAFETY: the kernel has written so many.
     unsafe { bytes.set_len(bytes.len() + count) };
     Ok(count)
+}
+
+/// The same for memory of any kind: the first bytes of `room`, as many as are returned, are set then.
+///
+/// # Errors
+/// Those of recv(2).
+pub fn receive_at(
+    socket: BorrowedFd<'_>,
+    room: &mut [MaybeUninit<u8>],
+    stays: bool,
+) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | if stays { libc::MSG_PEEK } else { 0 };
+    let (start, length) = (room.as_mut_ptr().cast(), room.len());
+    // SAFETY: recv(2) writes at most `length` bytes, and there is room for so many.
+    let count = unsafe { libc::recv(socket.as_raw_fd(), start, length, flags) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
 /// Memory shared between processes: an array of atomics in a memfd.
@@ -296,7 +309,7 @@ impl SharedWords {
     /// Those of pthread_mutex_init(3); `InvalidInput` when the memory ends before.
     pub fn make_lock(&self, at: usize) -> io::Result<()> {
         let mutex = self.mutex(at)?;
-        let mut kind = std::mem::MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
+        let mut kind = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
         let kind = kind.as_mut_ptr();
         // SAFETY: the attributes live on this stack from init to destroy; the mutex is in the mapping,
         // aligned to a word, large enough as asserted above, and only used by these functions.
@@ -493,17 +506,7 @@ pub fn open_process(pid: i32) -> io::Result<OwnedFd> {
 /// Those of setsockopt(2).
 pub fn defer_accept(listener: BorrowedFd<'_>, time: std::time::Duration) -> io::Result<()> {
     let seconds = libc::c_int::try_from(time.as_secs()).unwrap_or(libc::c_int::MAX);
-    // SAFETY: the option's value is an int that lives for the length of the call.
-    let done = unsafe {
-        libc::setsockopt(
-            listener.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_DEFER_ACCEPT,
-            (&raw const seconds).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    set_option(listener, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)
 }
 
 /// Has who waits for a socket be woken only when so many bytes are there, or its end (SO_RCVLOWAT,
@@ -513,16 +516,19 @@ pub fn defer_accept(listener: BorrowedFd<'_>, time: std::time::Duration) -> io::
 /// Those of setsockopt(2).
 pub fn wake_at(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
-    // SAFETY: the option's value is an int that lives for the length of the call.
-    let done = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_RCVLOWAT,
-            (&raw const bytes).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, bytes)
+}
+
+/// Sets an option whose value is an int.
+fn set_option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    let (place, length) = ((&raw const value).cast(), size_of_val(&value) as libc::socklen_t);
+    // SAFETY: the value lives for the length of the call.
+    let done = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, place, length) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

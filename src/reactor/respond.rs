@@ -7,17 +7,17 @@
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::Instant;
 
 use crate::crew::Crew;
 use crate::lead::Id;
+use crate::moment::Moment;
 use crate::pace::TICK;
 
 thread_local! {
     /// The job of this thread belongs to a round of several.
     pub(crate) static IN_ROUND: Cell<bool> = const { Cell::new(false) };
     /// When a job of this thread, which did not lead, last gave a part.
-    static GAVE_PART: Cell<Option<Instant>> = const { Cell::new(None) };
+    static GAVE_PART: Cell<Option<Moment>> = const { Cell::new(None) };
 }
 
 impl<J: Send> Crew<J> {
@@ -39,7 +39,7 @@ impl<J: Send> Crew<J> {
         // The watcher has an eye on who leads. Others need a clock: a part that comes alone is sent at once, and
         // so is a large one, as it costs less than to have the watcher look.
         let is_alone = !self.is_led_by(me) && {
-            let now = Instant::now();
+            let now = Moment::now();
             let last = GAVE_PART.replace(Some(now));
             is_large || last.is_none_or(|last| now - last >= TICK)
         };

@@ -110,7 +110,7 @@ impl Source {
 
     /// Does `operation`, once and for somebody who waits for the descriptor by other means: nobody is woken
     /// when it may succeed. Nor is the descriptor watched then, lest its events wake who leads, unless a task
-    /// waits to write.
+    /// waits for it.
     ///
     /// # Errors
     /// Those of `operation`, other than `WouldBlock`.
@@ -182,7 +182,6 @@ impl Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        // Not while the entry is locked: who delivers events takes the locks the other way round.
         let key = self.entry.lock().key.take();
         if let Some(key) = key {
             self.reactor.deregister(key);

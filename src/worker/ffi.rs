@@ -1,13 +1,14 @@
 //! Raw calls of CPython: what PyO3 has no safe name for. Each costs nothing but the call.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
 
 use nix::libc;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
+use rwsgi_core::sys;
 
 /// A `str` of these bytes as latin-1: how PEP 3333 carries bytes in native strings.
 ///
@@ -145,10 +146,9 @@ impl<'py> Filling<'py> {
         stays: bool,
     ) -> io::Result<usize> {
         let most = most.min(self.room());
-        let flags = libc::MSG_DONTWAIT | if stays { libc::MSG_PEEK } else { 0 };
-        // SAFETY: recv(2) writes at most `most` bytes, and there is room for so many.
-        let count = unsafe { libc::recv(socket.as_raw_fd(), self.end().cast(), most, flags) };
-        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        // SAFETY: there is room for so many, which nobody else has and which may be unset.
+        let room = unsafe { std::slice::from_raw_parts_mut(self.end().cast(), most) };
+        let count = sys::receive_at(socket, room, stays)?;
         self.filled += count;
         Ok(count)
     }
