@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::place::Place;
 
@@ -30,9 +32,24 @@ impl Flavour {
     }
 }
 
-/// A port of 127.0.0.1 that nobody has.
+/// A port of 127.0.0.1 that nobody has, and that the kernel gives to nobody meanwhile: it lies below those that
+/// it chooses from for clients and for who asks for any port (ip(7), `ip_local_port_range`), and no other test of
+/// this process gets it.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let end: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+    const FIRST: u16 = 10_000;
+    assert!(end > 2 * FIRST, "no ports below those that the kernel chooses from: {range}");
+    // Processes begin at different places: those of neighbouring numbers far from each other.
+    let begin = u64::from(std::process::id()) * 14_071;
+    loop {
+        let step = u64::from(NEXT.fetch_add(1, Relaxed));
+        let port = FIRST + u16::try_from((begin + step) % u64::from(end - FIRST)).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A server that ends with this value.
