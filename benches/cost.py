@@ -27,7 +27,7 @@ UNITS = {
 def run(_rounds, seconds):
     needs.check("wrk", "valgrind", "strace")
     kinds = [peers.rwsgi, *(peer.start for peer in peers.PEERS if peers.is_there(peer))]
-    if needs.hyper():
+    if needs.bounds():
         kinds.append(lambda: peers.hyper()[0])
     figures = {unit: {} for unit in UNITS}
     with concurrent.futures.ThreadPoolExecutor(2) as threads:

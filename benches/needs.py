@@ -84,13 +84,13 @@ def pip(*packages, check=False):
 
 
 @functools.lru_cache(None)
-def hyper():
-    """The server without Python, built; None, and told why, where it cannot be."""
-    directory = os.path.join(ROOT, "target", "bench-hyper")
+def bounds():
+    """The directory of the servers without Python, built; None, and told why, where they cannot be."""
+    directory = os.path.join(ROOT, "target", "bench-bounds")
     command = ["cargo", "build", "--quiet", "--release", "--locked", "--target-dir", directory]
     try:
-        subprocess.run(command, cwd=os.path.join(HERE, "hyper"), check=True)
+        subprocess.run(command, cwd=os.path.join(HERE, "bounds"), check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        print(f"hyper without Python is not measured: {error}", file=sys.stderr)
+        print(f"what is possible without Python is not measured: {error}", file=sys.stderr)
         return None
-    return os.path.join(directory, "release", "hyper-hello")
+    return os.path.join(directory, "release")

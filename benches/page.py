@@ -52,7 +52,7 @@ def compares(result):
 
 def by_column(result):
     """Ratios to rwsgi of the servers that have a column."""
-    ratios = {column(name): result.ratio(name, result.own) for name in result.peers()}
+    ratios = {column(name): result.ratio(name, result.own) for name in [*result.peers(), *result.bounds]}
     return {name: ratio for name, ratio in ratios.items() if name in COLUMNS and ratio not in (None, float("inf"))}
 
 
@@ -66,7 +66,8 @@ def column(name):
     return re.sub(r"^gunicorn( \d+x\d+)?$", "gunicorn gthread", name)
 
 
-COLUMNS = ["granian", "fastwsgi", "bjoern", "pyruvate", "uWSGI", "uWSGI router", "gunicorn gthread", "gunicorn sync", "cheroot", "waitress"]
+COLUMNS = ["granian", "fastwsgi", "bjoern", "pyruvate", "uWSGI", "uWSGI router", "gunicorn gthread", "gunicorn sync", "cheroot", "waitress", "hyper",
+           "limit", "loop"]
 
 
 def versions():

@@ -161,11 +161,20 @@ def is_there(peer):
 
 
 def hyper():
-    """What the machine allows without Python: a list of one server, or none where it cannot be built."""
-    if not needs.hyper():
+    """Hello world without Python: a list of one server, or none where it cannot be built."""
+    return without_python("hyper")
+
+
+def limit(socket=None):
+    """What kernel and load allow: who sends what was made before, and nothing else. The same list."""
+    return without_python("limit", socket)
+
+
+def without_python(name, socket=None):
+    if not needs.bounds():
         return []
     port = free_port()
-    server = Server("hyper", [needs.hyper(), str(port)], port)
+    server = Server(name, [os.path.join(needs.bounds(), name), socket or str(port)], port)
     server.is_bound = True
     return [server]
 

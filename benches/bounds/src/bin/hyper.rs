@@ -1,4 +1,4 @@
-//! Hello world as rwsgi answers it, byte for byte, by hyper on one thread of tokio: hyper-hello PORT
+//! Hello world as rwsgi answers it, byte for byte, by hyper on one thread of tokio: hyper PORT
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 const HELLO: &[u8] = b"Hello world\n";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let port: u16 = std::env::args().nth(1).ok_or("hyper-hello PORT")?.parse()?;
+    let port: u16 = std::env::args().nth(1).ok_or("hyper PORT")?.parse()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, serve(port))
 }
