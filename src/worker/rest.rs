@@ -76,9 +76,13 @@ impl Connection {
     pub(crate) fn is_readable_within(&self, time: Duration, least: usize) -> bool {
         let left = usize::try_from(self.intake().body_left()).unwrap_or(usize::MAX);
         let socket = self.source.fd();
-        // No more than the kernel certainly has room for: before Linux 4.18 it makes none for it.
-        let room = SockRef::from(&socket).recv_buffer_size().unwrap_or(0) / 4;
-        let _ = sys::wake_at(socket, least.min(left).min(room).max(1));
+        let least = least.min(left).max(1);
+        let _ = sys::wake_at(socket, least);
+        // Before Linux 4.18 the kernel does not make room for them.
+        let room = SockRef::from(&socket).recv_buffer_size().unwrap_or(0) / 2;
+        if least > room {
+            let _ = sys::wake_at(socket, (room / 2).max(1));
+        }
         let mut ends = [PollFd::new(socket, PollFlags::POLLIN)];
         let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::ZERO);
         let is_readable = poll(&mut ends, time).is_ok_and(|count| count > 0);
