@@ -1,6 +1,7 @@
 # make run     serve the example BookStore on http://127.0.0.1:8000
 # make test    every check and test there is (root, or sudo)
 # make deb     dist/rwsgi_VERSION_amd64.deb, or with ARCH=arm64 that
+# make bench   all benchmarks, beside all peers; docs/benchmarks.md and its chart are written anew (40 minutes; not part of test)
 # make reproducible   build the package twice, in two directories: the same bits? (ten minutes; not part of test)
 # Each installs what it needs and finds missing; see packaging/prerequisites.
 
@@ -24,7 +25,7 @@ ARCH ?= amd64
 DEBS = dist/rwsgi_*_$(ARCH).deb dist/rwsgi-dbgsym_*_$(ARCH).deb
 BUILT = $(or $(CARGO_TARGET_DIR),target)/$(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu/release
 
-.PHONY: run test check unit integration bookstore fuzz deb count reproducible systemd clean
+.PHONY: run test check unit integration bookstore fuzz deb count bench reproducible systemd clean
 
 run: $(VENV)/ready
 	packaging/prerequisites build
@@ -81,6 +82,11 @@ deb:
 count: deb
 	packaging/prerequisites count
 	benches/compare count --rwsgi $(BUILT)/rwsgi
+
+bench:
+	packaging/prerequisites build bench
+	cargo build --release --workspace --locked
+	benches/compare all
 
 reproducible:
 	packaging/prerequisites build package

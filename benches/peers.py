@@ -165,9 +165,9 @@ def hyper():
     return without_python("hyper")
 
 
-def limit(socket=None):
+def constant(socket=None):
     """What kernel and load allow: who sends what was made before, and nothing else. The same list."""
-    return without_python("limit", socket)
+    return without_python("constant", socket)
 
 
 def without_python(name, socket=None):

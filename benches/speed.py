@@ -9,7 +9,7 @@ ROUNDS, SECONDS = 5, 1
 
 def run(rounds, seconds):
     needs.check("wrk")
-    alone = [peers.sized(1, 1, name="rwsgi 1x1"), *peers.beside(), *peers.hyper(), *peers.limit()]
+    alone = [peers.sized(1, 1, name="rwsgi 1x1"), *peers.beside(), *peers.hyper(), *peers.constant()]
     threaded = [peers.sized(1, 4, name="rwsgi 1x4"), peers.sized(1, 1, name="rwsgi 1x1"), *peers.beside(1, 4)]
     return [
         *wire.compare({wire.HELLO_WORLD: [Target(1.10, BEST_PEER), Target(0.85, "hyper")]}, alone, rounds, seconds,

@@ -40,7 +40,7 @@ def run(rounds, _seconds):
             for _ in range(SIZE // 1_000_000):
                 file.write(os.urandom(1_000_000))
         direct = peers.rwsgi("--post-buffering", "0", name="rwsgi as it comes")
-        servers = [direct, peers.rwsgi(), *peers.beside(), *peers.limit()]
+        servers = [direct, peers.rwsgi(), *peers.beside(), *peers.constant()]
         for server in servers:
             server.env["BENCH_FILE"] = path
         ready = wait_for([running.enter_context(server) for server in servers])
@@ -52,8 +52,8 @@ def run(rounds, _seconds):
 
 def has(name, row):
     """Uploads are received in two ways by rwsgi; how fast one can be sent is up to how seldom its receiver wakes, so that no
-    server is the limit there."""
-    return {"rwsgi as it comes": row == UPLOADED, "limit": row == DOWNLOADED}.get(name, True)
+    server says what can be had."""
+    return {"rwsgi as it comes": row == UPLOADED, "constant": row == DOWNLOADED}.get(name, True)
 
 
 def of_row(row, figures, rounds):
@@ -65,10 +65,10 @@ def of_row(row, figures, rounds):
 
 
 def results(row, figures, rounds, targets):
-    rate = Result(row, "MB/s", table.field(figures, "rate"), targets, bounds=["limit"],
+    rate = Result(row, "MB/s", table.field(figures, "rate"), targets, bounds=["constant"],
                   processor=table.field(figures, "microseconds"))
     memory = Result(f"memory gained while {row}", "MiB", {**table.field(figures, "memory"), "flat": [FLAT] * rounds},
-                    [Target(1, "flat")], bounds=["flat", "limit"], less_is_better=True)
+                    [Target(1, "flat")], bounds=["flat", "constant"], less_is_better=True)
     for result in (rate, memory):
         table.print_result(result)
     return rate, memory

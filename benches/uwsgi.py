@@ -29,8 +29,8 @@ def run(rounds, seconds):
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as running:
         # nginx may have to connect as another user.
         os.chmod(directory, 0o755)
-        sockets = {name: os.path.join(directory, f"{name}.sock") for name in [*COMMANDS, "limit"]}
-        servers = [*(behind(name, sockets[name]) for name in COMMANDS), *peers.limit(sockets["limit"])]
+        sockets = {name: os.path.join(directory, f"{name}.sock") for name in [*COMMANDS, "constant"]}
+        servers = [*(behind(name, sockets[name]) for name in COMMANDS), *peers.constant(sockets["constant"])]
         locations = [LOCATION.format(port=server.port, socket=sockets[server.name]) for server in servers]
         front = peers.nginx(directory, "\n".join(locations), servers[0].port)
         for server in servers + [front]:

@@ -52,7 +52,7 @@ ROWS = {
 def run(rounds, seconds):
     needs.check("wrk")
     targets = {row: [Target(factor, BEST_PEER)] for row, factor in ROWS.items()}
-    return compare(targets, [peers.rwsgi(), *peers.beside(), *peers.limit()], rounds, seconds)
+    return compare(targets, [peers.rwsgi(), *peers.beside(), *peers.constant()], rounds, seconds)
 
 
 def compare(rows, servers, rounds, seconds, bounds=(), **more):

@@ -1,5 +1,5 @@
 //! What the kernel and the load allow: each request is answered with bytes that were made before, by one thread, with as few
-//! system calls as can be, and looked at no closer than to find its end: limit PORT, or limit SOCKET behind uwsgi_pass
+//! system calls as can be, and looked at no closer than to find its end: constant PORT, or constant SOCKET behind uwsgi_pass
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
@@ -18,7 +18,7 @@ const SENT: usize = 256 << 10;
 const LISTENER: Token = Token(usize::MAX);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let place = std::env::args().nth(1).ok_or("limit PORT, or limit SOCKET")?;
+    let place = std::env::args().nth(1).ok_or("constant PORT, or constant SOCKET")?;
     let replies = Replies::new();
     if let Ok(port) = place.parse::<u16>() {
         let mut listener = TcpListener::bind(([127, 0, 0, 1], port).into())?;
