@@ -27,7 +27,7 @@ use crate::wsgi::reply::Reply;
 const BUFFER: usize = 64 * 1024;
 /// For so many bytes it is waited at first, even if fewer are asked for: to be woken, and to wake, takes
 /// longer than to receive them.
-const BATCH: usize = 1024 * 1024;
+const BATCH: usize = 128 * 1024;
 /// How long the thread that leads waits for a client, beside whom all others wait: no longer than for a short
 /// request.
 const MOMENT: Duration = Duration::from_millis(1);
