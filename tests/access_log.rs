@@ -368,7 +368,7 @@ fn more_than_the_rate_is_counted_and_told() {
     assert!(server.stop().success());
     let logged = server.place.read("requests").lines().count() as u64;
     assert!((37..=most).contains(&logged), "{logged}, not {most}");
-    assert!(server.log().contains(" served and not logged: there are more than `log-rate` allows"));
+    server.wait_for_log(" served and not logged: there are more than `log-rate` allows", 1);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn a_burst_gets_as_many_workers_as_there_may_be_and_they_leave_when_it_is_over()
     // The master and the template, and the worker with the lowest number.
     wait::until("three processes", || (server.place.processes().len() == 3).then_some(()));
     server.get("/ok").expect(200);
-    assert!(server.log().contains("from now on, not 1: 1 of 1 threads have a request, "));
+    server.wait_for_log("from now on, not 1: 1 of 1 threads have a request, ", 1);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn what_auto_stands_for_is_said() {
     let server = Server::new("processes=auto\nthreads=auto");
     server.wait_for_log("processes = auto: ", 1);
     server.wait_for_log("threads = auto: 4", 1);
-    assert!(server.log().contains("× 4 threads for"));
+    server.wait_for_log("× 4 threads for", 1);
 }
 
 #[test]

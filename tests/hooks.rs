@@ -256,7 +256,7 @@ fn a_stop_ends_a_hook_of_the_start() {
         let server = stopped_in(stage, &lines);
         // A template and a worker are sent away with their hooks, and say no more.
         if !matches!(stage, "pre-app" | "post-fork") {
-            assert!(server.log().contains("was ended: rwsgi ends"), "{}", server.log());
+            server.wait_for_log("was ended: rwsgi ends", 1);
         }
         assert!(!server.place.join("survived").exists(), "{}", server.log());
     }

@@ -190,7 +190,7 @@ fn a_template_that_imports_at_the_start_is_a_start_that_fails() {
     let template = server.place.processes().into_iter().find(|pid| *pid != server.pid());
     end(template.unwrap());
     assert!(!server.wait().success());
-    assert!(server.log().contains("SIGKILL"), "{}", server.log());
+    server.wait_for_log("SIGKILL", 1);
     assert!(!server.place.join("pid").exists() && !server.place.join("app.sock").exists());
 }
 

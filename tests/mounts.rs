@@ -70,7 +70,7 @@ fn the_longest_prefix_is_asked_and_becomes_script_name() {
     for (path, text) in OF_UWSGI {
         says(&server, path, text);
     }
-    assert!(server.log().contains("requests for no mount go to `mount = /a=shop:one`"));
+    server.wait_for_log("requests for no mount go to `mount = /a=shop:one`", 1);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn mounts_that_contradict_each_other_are_errors_of_the_configuration() {
 #[test]
 fn a_mount_that_no_request_can_reach_is_told() {
     let server = with("module = shop\nmount = /a=shop:one").start();
-    assert!(server.log().contains("`mount` is not obeyed for requests by HTTP"));
+    server.wait_for_log("`mount` is not obeyed for requests by HTTP", 1);
     says(&server, "/a", "file  /a");
 }
 

@@ -129,7 +129,7 @@ fn signals_between_two_programs_are_for_the_new_one() {
     server.signal(Signal::SIGTERM);
     server.place.open_gate("start");
     assert_eq!(server.wait().code(), Some(0), "{}", server.log());
-    assert!(server.log().contains(" has taken over from "), "{}", server.log());
+    server.wait_for_log(" has taken over from ", 1);
 }
 
 #[test]

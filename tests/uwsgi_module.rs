@@ -273,7 +273,7 @@ fn the_exit_hook_runs_when_a_worker_ends() {
 fn an_exit_hook_that_raises_is_told_and_the_worker_ends() {
     let mut server = setup("", "uwsgi.atexit = lambda: 1 / 0").start();
     assert_eq!(server.stop().code(), Some(0));
-    assert!(server.log().contains("uwsgi.atexit: ZeroDivisionError"), "{}", server.log());
+    server.wait_for_log("uwsgi.atexit: ZeroDivisionError", 1);
 }
 
 #[test]
@@ -291,7 +291,7 @@ def stop():
     server.wait_for_notification("READY=1", 2);
     assert_eq!(server.get("/stop").expect(200).text(), "True");
     assert_eq!(server.wait().code(), Some(0));
-    assert!(server.log().contains("said by the application\n"), "{}", server.log());
+    server.wait_for_log("said by the application\n", 1);
 }
 
 #[test]
