@@ -25,7 +25,7 @@ CALLS_OF_NEW = ("recvfrom", "close", "epoll_wait", "accept4", "recvfrom", "sendt
 Limit = collections.namedtuple("Limit", "instructions allocations")
 Row = collections.namedtuple("Row", "request options limit calls")
 ROWS = [
-    Row(wire.KEEP_ALIVE, (), Limit(8_600, 6), CALLS),
+    Row(wire.KEEP_ALIVE, (), Limit(8_400, 6), CALLS),
     Row(wire.BROWSING, (), Limit(16_000, 6), CALLS),
     Row(wire.POST, (), Limit(11_600, 9), CALLS),
     Row(wire.CLOSE, (), Limit(11_000, 13), CALLS_OF_NEW),

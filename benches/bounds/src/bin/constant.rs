@@ -1,6 +1,7 @@
 //! What the kernel and the load allow: each request is answered with bytes that were made before, by one thread, with as few
 //! system calls as can be, and looked at no closer than to find its end: constant PORT, or constant SOCKET behind uwsgi_pass
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
@@ -137,17 +138,15 @@ impl<'a, S: Read + Write> Connection<'a, S> {
     fn received(&mut self, bytes: &[u8], replies: &'a Replies) {
         if let Some(turn) = &mut self.turn {
             turn.to_receive = turn.to_receive.saturating_sub(bytes.len());
-        } else if self.head.is_empty() {
-            self.turn = replies.turn(bytes);
-            if self.turn.is_none() {
-                self.head.extend_from_slice(bytes);
-            }
-        } else {
-            self.head.extend_from_slice(bytes);
-            self.turn = replies.turn(&self.head);
-            if self.turn.is_some() {
-                self.head.clear();
-            }
+            return;
+        }
+        // Mostly a head comes as a whole, and need not be kept.
+        let kept = std::mem::take(&mut self.head);
+        let head =
+            if kept.is_empty() { Cow::Borrowed(bytes) } else { [&kept, bytes].concat().into() };
+        self.turn = replies.turn(&head);
+        if self.turn.is_none() {
+            self.head = head.into_owned();
         }
     }
 }
