@@ -11,11 +11,10 @@
 //! When jobs are known to block (long by the clock, short by the CPU), the lead is passed on before
 //! the job and not a tick later.
 //!
-//! Where jobs are short, but not so short that the clients who wait for them stay awake, the leader works
-//! in rounds: it reads some requests, runs them, and then answers them. So the code of each of the three
-//! is still in the processor's caches for the next request, and a client, or a proxy in front, is woken
-//! once for some responses, which costs more than to send them. A response waits for [`ROUND`] and a job
-//! at most, or, should that turn out long, until the watcher notices.
+//! Where jobs are short, the leader works in rounds: it reads some requests, runs them, and then answers
+//! them. So the code of each of the three is still in the processor's caches for the next request, and a
+//! client, or a proxy in front, is woken once for some responses, which costs more than to send them. A
+//! response waits for [`ROUND`] and a job at most, or, should that turn out long, until the watcher notices.
 //!
 //! With deadlines for jobs ([`Duty::watches`]) the watcher also has the duty look at them, every
 //! [`LOOK`], for as long as any hand is in a job, whoever leads. It begins to when the first job asks
@@ -23,7 +22,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -97,7 +96,7 @@ pub trait Hands<J> {
 
 /// The threads of a worker, and what they share.
 pub struct Crew<J> {
-    pub(crate) reactor: Arc<Reactor>,
+    pub(crate) reactor: &'static Reactor,
     pub(crate) duty: Box<dyn Duty<J>>,
     bounds: Bounds,
     pub(crate) lead: Lead,
@@ -120,7 +119,7 @@ pub struct Crew<J> {
 
 impl<J: Send> Crew<J> {
     /// A crew without threads.
-    pub fn new(reactor: Arc<Reactor>, duty: Box<dyn Duty<J>>) -> Self {
+    pub fn new(reactor: &'static Reactor, duty: Box<dyn Duty<J>>) -> Self {
         let watches = duty.watches();
         let bounds = duty.bounds();
         let jobs = Mutex::new(Queue::new(bounds));
@@ -144,8 +143,8 @@ impl<J: Send> Crew<J> {
     }
 
     /// The reactor.
-    pub fn reactor(&self) -> &Arc<Reactor> {
-        &self.reactor
+    pub fn reactor(&self) -> &'static Reactor {
+        self.reactor
     }
 
     /// Whether all hands are in jobs, and have been for a tick or two.
@@ -300,7 +299,7 @@ impl<J: Send> Crew<J> {
                 && doors.advance(
                     line + read,
                     |door| self.duty.admit(door),
-                    || hopeless.mark(&self.reactor, || self.reactor.run_one()),
+                    || hopeless.mark(self.reactor, || self.reactor.run_one()),
                 )
             {
                 read += 1;
@@ -343,7 +342,7 @@ impl<J: Send> Crew<J> {
             if line > 0 {
                 line = self.turn_away_hopeless();
             }
-            hopeless = Hopeless::find(&self.reactor, self.bounds, found.waiting, line);
+            hopeless = Hopeless::find(self.reactor, self.bounds, found.waiting, line);
             let all = found.waiting + line;
             let waiting = if all > self.bounds.most { all } else { 0 };
             if told.replace(waiting) != Some(waiting) {

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Condvar, mpsc};
+use std::sync::{Arc, Condvar, mpsc};
 use std::task::{Poll, Waker};
 
 use super::*;

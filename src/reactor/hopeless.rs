@@ -92,7 +92,7 @@ mod tests {
         let mut hopeless = Hopeless { late: 1, waited, crowded: 2 };
         let mut places = Vec::new();
         for _ in 0..3 {
-            hopeless.mark(&reactor, || {
+            hopeless.mark(reactor, || {
                 places.push(place());
                 true
             });
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(place(), Place::Good);
         hopeless.crowded = 1;
         let mut jobs = Vec::new();
-        hopeless.mark(&reactor, || {
+        hopeless.mark(reactor, || {
             jobs.extend([take_place(), take_place()]);
             true
         });
@@ -115,7 +115,7 @@ mod tests {
         for _ in 0..5 {
             reactor.spawn(async {});
         }
-        let find = |patience, line| Hopeless::find(&reactor, bounds(patience), 5, line);
+        let find = |patience, line| Hopeless::find(reactor, bounds(patience), 5, line);
         assert_eq!(find(Duration::from_secs(3600), 0), Hopeless::default());
         assert_eq!(find(Duration::ZERO, 0).crowded, 3);
         assert_eq!(find(Duration::ZERO, 9).crowded, 5);

@@ -15,10 +15,11 @@ const MAY_BLOCK: Duration = Duration::from_micros(500);
 pub(crate) const ROUND: Duration = Duration::from_millis(2);
 /// Requests of a round at most.
 const MOST: u64 = 32;
-/// The same where newcomers wait who come in between two rounds, one by one.
-const BESIDE_NEWCOMERS: u64 = 8;
-/// Mean duration of jobs from which on there are rounds: with shorter ones clients stay awake.
-const WORTH_A_ROUND: Duration = Duration::from_micros(20);
+/// The same where newcomers wait who come in between two rounds, one by one, or jobs are short.
+const FEW: u64 = 8;
+/// Mean duration of jobs up to which a round has [`FEW`]: with more of them there is little left to win, and
+/// a process that is killed would lose more responses.
+const SHORT: Duration = Duration::from_micros(20);
 
 /// The lesser of two times, if there are any; spelled out, since each look asks.
 pub fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
@@ -44,11 +45,12 @@ impl Pace {
     /// How many requests make a round, beside newcomers or not.
     pub(crate) fn round(&self, crowded: bool) -> usize {
         let mean = self.mean_nanos.load(Relaxed);
-        if mean < WORTH_A_ROUND.as_nanos() as u64 {
+        if mean == 0 {
+            // None has been measured.
             return 1;
         }
-        (ROUND.as_nanos() as u64 / mean).clamp(1, if crowded { BESIDE_NEWCOMERS } else { MOST })
-            as usize
+        let is_few = crowded || mean < SHORT.as_nanos() as u64;
+        (ROUND.as_nanos() as u64 / mean).clamp(1, if is_few { FEW } else { MOST }) as usize
     }
 
     /// Returns when the job ended.

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use async_task::Runnable;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use slab::Slab;
@@ -18,6 +17,8 @@ use slab::Slab;
 use crate::ages::Ages;
 use crate::moment::Moment;
 use crate::source::Entry;
+
+type Runnable = async_task::Runnable<&'static Reactor>;
 
 /// Names a descriptor that is watched level-triggered: a listener, a channel.
 pub type Token = u32;
@@ -36,11 +37,14 @@ pub struct Found {
     pub tokens: Vec<Token>,
     /// Tasks that wait to be polled since then, or for longer; at most.
     pub(crate) waiting: usize,
+    /// The sources that `events` are of.
+    entries: Vec<(Arc<Entry>, EpollFlags)>,
 }
 
 impl Default for Found {
     fn default() -> Self {
-        Self { events: [EpollEvent::empty(); BATCH], tokens: Vec::new(), waiting: 0 }
+        let events = [EpollEvent::empty(); BATCH];
+        Self { events, tokens: Vec::new(), waiting: 0, entries: Vec::new() }
     }
 }
 
@@ -53,6 +57,8 @@ pub struct Reactor {
     ready: Mutex<Ready>,
     /// Whether there are any, without a lock; it is written with one.
     any_ready: AtomicBool,
+    /// The same of those that gather.
+    any_gathering: AtomicBool,
     /// The leader is in epoll_wait(2), or about to be: who adds to `ready` has to kick it.
     waiting: AtomicBool,
     /// When it was last looked for events, in nanoseconds of [`Moment`]'s clock.
@@ -107,6 +113,8 @@ enum By {
     Gatherer,
     /// This thread, see [`Reactor::run_here`].
     Here,
+    /// Whoever leads, in their turn; this thread puts them all there at once, see [`Reactor::wake`].
+    Finder,
 }
 
 thread_local! {
@@ -132,40 +140,47 @@ pub async fn yield_now() {
 }
 
 impl Reactor {
-    /// A reactor without sources.
+    /// A reactor without sources. It lasts as long as the process, so that nobody counts who holds it.
     ///
     /// # Errors
     /// Those of epoll_create1(2) and eventfd(2).
-    pub fn new() -> io::Result<Arc<Self>> {
+    pub fn new() -> io::Result<&'static Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let kick = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
         epoll
             .add(kick.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, KICK))?;
-        Ok(Arc::new(Self {
+        Ok(Box::leak(Box::new(Self {
             epoll,
             kick,
             sources: Mutex::default(),
             ready: Mutex::default(),
             any_ready: AtomicBool::new(false),
+            any_gathering: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
             looked: AtomicU64::new(Moment::now().nanos()),
-        }))
+        })))
     }
 
     /// Makes a task of `future`; it is polled soon, by a thread that leads.
-    pub fn spawn(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
-        let reactor = Arc::clone(self);
-        let (runnable, task) = async_task::spawn(future, move |task| reactor.schedule(task));
-        task.detach();
-        runnable.schedule();
+    pub fn spawn(&'static self, future: impl Future<Output = ()> + Send + 'static) {
+        self.task(future).schedule();
     }
 
     /// The same, polled for the first time here and now.
-    pub fn launch(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
-        let reactor = Arc::clone(self);
-        let (runnable, task) = async_task::spawn(future, move |task| reactor.schedule(task));
+    pub fn launch(&'static self, future: impl Future<Output = ()> + Send + 'static) {
+        self.task(future).run();
+    }
+
+    fn task(&'static self, future: impl Future<Output = ()> + Send + 'static) -> Runnable {
+        // The reactor is with the task and not with the function, or each wake-up would count references to that.
+        let schedule = |task: Runnable| {
+            let reactor: &'static Self = task.metadata();
+            reactor.schedule(task);
+        };
+        let (runnable, task) =
+            async_task::Builder::new().metadata(self).spawn(move |_| future, schedule);
         task.detach();
-        runnable.run();
+        runnable
     }
 
     /// Watches `fd` level-triggered; events come out of `wait` as `token`. With `exclusive` one
@@ -239,14 +254,22 @@ impl Reactor {
 
     /// Whether there are such tasks.
     pub(crate) fn gathers(&self) -> bool {
-        !self.ready().gathering.is_empty()
+        self.any_gathering.load(SeqCst)
     }
 
     /// Polls those tasks, as many as there are now.
     pub fn run_gathered(&self) {
+        if !self.gathers() {
+            return;
+        }
         let count = self.ready().gathering.len();
         for _ in 0..count {
-            let task = self.ready().gathering.pop_front();
+            let task = {
+                let mut ready = self.ready();
+                let task = ready.gathering.pop_front();
+                self.any_gathering.store(!ready.gathering.is_empty(), SeqCst);
+                task
+            };
             let Some(task) = task else { break };
             task.run();
         }
@@ -307,9 +330,9 @@ impl Reactor {
 
     /// Wakes the tasks that the first `count` events concern; whether there were any.
     fn wake(&self, count: usize, found: &mut Found) -> bool {
-        let mut has_woken = false;
         found.waiting += count;
-        let Found { events, tokens, .. } = found;
+        let Found { events, tokens, entries, .. } = found;
+        let mut sources = None;
         for event in &events[..count] {
             match event.data() {
                 KICK => {
@@ -322,16 +345,36 @@ impl Reactor {
                     }
                 }
                 number => {
-                    // The table is free again before anybody is woken.
-                    let entry = self.sources().get(number as usize).map(Arc::clone);
-                    if let Some(entry) = entry {
-                        entry.on_event(event.events());
-                        has_woken = true;
+                    let sources = sources.get_or_insert_with(|| self.sources());
+                    if let Some(entry) = sources.get(number as usize) {
+                        entries.push((Arc::clone(entry), event.events()));
                     }
                 }
             }
         }
+        // The table is free again before anybody is woken.
+        drop(sources);
+        let has_woken = !entries.is_empty();
+        if has_woken {
+            self.wake_all(entries.drain(..));
+        }
         has_woken
+    }
+
+    /// Wakes who waits for these; one lock for all of their tasks.
+    fn wake_all(&self, entries: impl Iterator<Item = (Arc<Entry>, EpollFlags)>) {
+        let outer = WOKEN.replace(By::Finder);
+        let first = CAPTURED.with_borrow(Vec::len);
+        for (entry, flags) in entries {
+            entry.on_event(flags);
+        }
+        WOKEN.set(outer);
+        let looked = self.looked.load(Relaxed);
+        CAPTURED.with_borrow_mut(|woken| {
+            let mut ready = self.ready();
+            woken.drain(first..).for_each(|task| ready.push_other(task, looked));
+            self.any_ready.store(!ready.is_empty(), SeqCst);
+        });
     }
 
     /// Makes a `wait` that is going on return.
@@ -361,7 +404,7 @@ impl Reactor {
 
     fn schedule(&self, task: Runnable) {
         let by = WOKEN.get();
-        if by == By::Here {
+        if matches!(by, By::Here | By::Finder) {
             CAPTURED.with_borrow_mut(|captured| captured.push(task));
             return;
         }
@@ -376,10 +419,12 @@ impl Reactor {
                 By::Gatherer => {
                     // Who takes the last has the same lock.
                     IS_FIRST.set(IS_FIRST.get() || ready.gathering.is_empty());
-                    return ready.gathering.push_back(task);
+                    ready.gathering.push_back(task);
+                    self.any_gathering.store(true, SeqCst);
+                    return;
                 }
                 By::LeaderFirst => ready.answered.push_back(task),
-                By::Leader | By::Here => ready.push_other(task, looked),
+                By::Leader | By::Here | By::Finder => ready.push_other(task, looked),
             }
             self.any_ready.store(true, SeqCst);
         }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -25,34 +26,28 @@ pub enum Direction {
 #[derive(Debug)]
 pub struct Source {
     entry: Arc<Entry>,
-    reactor: Arc<Reactor>,
+    reactor: &'static Reactor,
 }
 
 /// What the reactor keeps of a source.
 #[derive(Debug)]
 pub(crate) struct Entry {
     fd: OwnedFd,
-    state: Mutex<State>,
+    /// See [`Readiness`].
+    readiness: AtomicU32,
+    waiters: Mutex<Waiters>,
 }
 
-#[derive(Debug)]
-struct State {
+/// Who waits, and the number under which the reactor has the entry.
+#[derive(Debug, Default)]
+struct Waiters {
     key: Option<usize>,
-    /// Counts events, so that one that arrives during a system call is not taken for older.
-    tick: u32,
-    hung_up: bool,
-    read: Side,
-    write: Side,
+    read: Option<Waker>,
+    write: Option<Waker>,
 }
 
-#[derive(Debug)]
-struct Side {
-    ready: bool,
-    waker: Option<Waker>,
-}
-
-impl State {
-    fn side(&mut self, direction: Direction) -> &mut Side {
+impl Waiters {
+    fn of(&mut self, direction: Direction) -> &mut Option<Waker> {
         match direction {
             Direction::Read => &mut self.read,
             Direction::Write => &mut self.write,
@@ -60,13 +55,42 @@ impl State {
     }
 }
 
+/// What is worth a try, and how many events there were, so that one that arrives during a system call is not
+/// taken for older: bits of one word, which is read without a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Readiness(u32);
+
+impl Readiness {
+    const READ: u32 = 1;
+    const WRITE: u32 = 2;
+    const HUNG_UP: u32 = 4;
+    const EVENT: u32 = 8;
+
+    fn is_ready(self, direction: Direction) -> bool {
+        self.0 & Self::bit(direction) != 0
+    }
+
+    fn has_hung_up(self) -> bool {
+        self.0 & Self::HUNG_UP != 0
+    }
+
+    fn event(self) -> u32 {
+        self.0 / Self::EVENT
+    }
+
+    const fn bit(direction: Direction) -> u32 {
+        match direction {
+            Direction::Read => Self::READ,
+            Direction::Write => Self::WRITE,
+        }
+    }
+}
+
 impl Source {
     /// Watches `fd`, which must be non-blocking.
-    pub fn new(reactor: &Arc<Reactor>, fd: OwnedFd) -> Self {
-        let side = || Side { ready: true, waker: None };
-        let state = State { key: None, tick: 0, hung_up: false, read: side(), write: side() };
-        let entry = Arc::new(Entry { fd, state: Mutex::new(state) });
-        Self { entry, reactor: Arc::clone(reactor) }
+    pub fn new(reactor: &'static Reactor, fd: OwnedFd) -> Self {
+        let readiness = AtomicU32::new(Readiness::READ | Readiness::WRITE);
+        Self { entry: Arc::new(Entry { fd, readiness, waiters: Mutex::default() }), reactor }
     }
 
     /// Does `operation` when it may succeed; otherwise has the task woken when it may. With its
@@ -82,25 +106,23 @@ impl Source {
         mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<(T, bool)>,
     ) -> Poll<io::Result<T>> {
         loop {
-            let tick = {
-                let mut state = self.entry.lock();
-                if !state.side(direction).ready {
-                    return match self.wait(&mut state, direction, cx) {
-                        Ok(()) => Poll::Pending,
-                        Err(error) => Poll::Ready(Err(error)),
-                    };
+            let seen = self.entry.readiness();
+            if !seen.is_ready(direction) {
+                match self.wait(direction, cx) {
+                    Ok(true) => return Poll::Pending,
+                    Ok(false) => continue,
+                    Err(error) => return Poll::Ready(Err(error)),
                 }
-                state.tick
-            };
+            }
             match operation(self.entry.fd.as_fd()) {
                 Ok((value, drained)) => {
                     if drained {
-                        self.not_ready(direction, tick, true);
+                        self.entry.not_ready(direction, seen, true);
                     }
                     return Poll::Ready(Ok(value));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.not_ready(direction, tick, false);
+                    self.entry.not_ready(direction, seen, false);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -132,20 +154,20 @@ impl Source {
 
     /// Has the descriptor watched no more until a task waits for it again.
     fn unwatch(&self) {
-        let mut state = self.entry.lock();
-        if state.read.waker.is_some() || state.write.waker.is_some() {
+        let mut waiters = self.entry.waiters();
+        if waiters.read.is_some() || waiters.write.is_some() {
             return;
         }
         // While the entry is locked: it must not be registered anew before.
-        if let Some(key) = state.key.take() {
-            (state.read.ready, state.write.ready) = (true, true);
+        if let Some(key) = waiters.key.take() {
+            self.entry.readiness.fetch_or(Readiness::READ | Readiness::WRITE, SeqCst);
             self.reactor.deregister(key);
         }
     }
 
     /// Wakes the task that waits in this direction, if one does: it has something else to look at.
     pub fn wake(&self, direction: Direction) {
-        let waker = self.entry.lock().side(direction).waker.take();
+        let waker = self.entry.waiters().of(direction).take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -156,33 +178,28 @@ impl Source {
         self.entry.fd.as_fd()
     }
 
-    /// Nothing more can be had, as the kernel says, or as is concluded from its having given less than
-    /// was asked for.
-    fn not_ready(&self, direction: Direction, tick: u32, is_concluded: bool) {
-        let mut state = self.entry.lock();
-        // After the peer's end a read is always worth a try: it says so at once.
-        let may_end = is_concluded && direction == Direction::Read && state.hung_up;
-        if state.tick == tick && !may_end {
-            state.side(direction).ready = false;
+    /// Has the task woken by the next event; `false` when there has been one.
+    fn wait(&self, direction: Direction, cx: &Context<'_>) -> io::Result<bool> {
+        let mut waiters = self.entry.waiters();
+        // An event that comes from here on finds the waker: it is looked for with this lock, and thereafter.
+        if self.entry.readiness().is_ready(direction) {
+            return Ok(false);
         }
-    }
-
-    fn wait(&self, state: &mut State, direction: Direction, cx: &Context<'_>) -> io::Result<()> {
-        let side = state.side(direction);
-        if !side.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            side.waker = Some(cx.waker().clone());
+        let waker = waiters.of(direction);
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
         }
-        if state.key.is_none() {
+        if waiters.key.is_none() {
             // Registration reports what is ready by then, so nothing is missed.
-            state.key = Some(self.reactor.register(&self.entry)?);
+            waiters.key = Some(self.reactor.register(&self.entry)?);
         }
-        Ok(())
+        Ok(true)
     }
 }
 
 impl Drop for Source {
     fn drop(&mut self) {
-        let key = self.entry.lock().key.take();
+        let key = self.entry.waiters().key.take();
         if let Some(key) = key {
             self.reactor.deregister(key);
         }
@@ -190,12 +207,28 @@ impl Drop for Source {
 }
 
 impl Entry {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness(self.readiness.load(SeqCst))
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    /// Nothing more can be had, as the kernel says, or as is concluded from its having given less than
+    /// was asked for; unless there has been an event since `seen`.
+    fn not_ready(&self, direction: Direction, seen: Readiness, is_concluded: bool) {
+        let _ = self.readiness.fetch_update(SeqCst, SeqCst, |word| {
+            let now = Readiness(word);
+            // After the peer's end a read is always worth a try: it says so at once.
+            let may_end = is_concluded && direction == Direction::Read && now.has_hung_up();
+            let is_news = now.event() != seen.event();
+            (!may_end && !is_news).then_some(word & !Readiness::bit(direction))
+        });
     }
 
     /// Takes note of what epoll(7) reported and wakes who waits for it.
@@ -203,19 +236,20 @@ impl Entry {
         let closed = EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
         let readable = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | closed;
         let writable = EpollFlags::EPOLLOUT | closed;
-        let mut state = self.lock();
-        state.tick = state.tick.wrapping_add(1);
-        state.hung_up |= flags.intersects(EpollFlags::EPOLLRDHUP | closed);
-        let mut wakers = [None, None];
-        if flags.intersects(readable) {
-            state.read.ready = true;
-            wakers[0] = state.read.waker.take();
-        }
-        if flags.intersects(writable) {
-            state.write.ready = true;
-            wakers[1] = state.write.waker.take();
-        }
-        drop(state);
+        let bit = |flag, bit| if flags.intersects(flag) { bit } else { 0 };
+        let ready = bit(readable, Readiness::READ)
+            | bit(writable, Readiness::WRITE)
+            | bit(EpollFlags::EPOLLRDHUP | closed, Readiness::HUNG_UP);
+        let _ = self
+            .readiness
+            .fetch_update(SeqCst, SeqCst, |word| Some(word.wrapping_add(Readiness::EVENT) | ready));
+        let mut waiters = self.waiters();
+        let take = |waker: &mut Option<Waker>, bit| {
+            if ready & bit == 0 { None } else { waker.take() }
+        };
+        let wakers =
+            [take(&mut waiters.read, Readiness::READ), take(&mut waiters.write, Readiness::WRITE)];
+        drop(waiters);
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 }
@@ -223,7 +257,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixStream;
-    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::atomic::AtomicBool;
     use std::sync::mpsc;
     use std::time::Duration;
 
@@ -235,10 +269,10 @@ mod tests {
         let reactor = Reactor::new().unwrap();
         let over = Arc::new(AtomicBool::new(false));
         let (done, is_done) = mpsc::channel();
-        let (leading, ends) = (Arc::clone(&reactor), Arc::clone(&over));
+        let ends = Arc::clone(&over);
         let leader = std::thread::spawn(move || {
             while !ends.load(SeqCst) {
-                leading.wait(Some(Duration::from_millis(1)), &mut Found::default());
+                reactor.wait(Some(Duration::from_millis(1)), &mut Found::default());
             }
         });
         let dropping = std::thread::spawn(move || {
@@ -246,7 +280,7 @@ mod tests {
             for _ in 0..20_000 {
                 let (ours, theirs) = UnixStream::pair().unwrap();
                 ours.set_nonblocking(true).unwrap();
-                let source = Source::new(&reactor, ours.into());
+                let source = Source::new(reactor, ours.into());
                 let blocked = |_: BorrowedFd<'_>| -> io::Result<((), bool)> {
                     Err(io::ErrorKind::WouldBlock.into())
                 };

@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     intake: Mutex<Intake>,
     /// Parts of files that are on their way, see `hole`.
     extents: Mutex<VecDeque<Extent>>,
+    /// There are any, without a lock: for the task, which alone has to do with them.
+    pub(crate) has_extents: AtomicBool,
     phase: AtomicU64,
     pub(crate) reading: Reading,
     pub(crate) writing: Writing,
@@ -106,6 +108,7 @@ impl Connection {
             announced: OnceLock::new(),
             intake: Mutex::new(Intake::new(&worker.config.http)),
             extents: Mutex::default(),
+            has_extents: AtomicBool::new(false),
             phase: AtomicU64::new(Phase::Fresh as u64),
             reading: Reading::default(),
             writing: Writing::default(),
@@ -305,13 +308,13 @@ impl Drop for Connection {
 }
 
 /// The life of a connection.
-pub(crate) async fn serve(worker: Arc<Worker>, connection: Arc<Connection>) {
+pub(crate) async fn serve(worker: &'static Worker, connection: Arc<Connection>) {
     let has_preface = connection.listener.proxy_protocol && connection.announced().is_none();
-    if has_preface && !preface::receive(&worker, &connection).await {
+    if has_preface && !preface::receive(worker, &connection).await {
         return;
     }
     match connection.listener.protocol {
-        Protocol::Http => http::serve(&worker, &connection).await,
-        Protocol::Uwsgi => uwsgi::serve(&worker, &connection).await,
+        Protocol::Http => http::serve(worker, &connection).await,
+        Protocol::Uwsgi => uwsgi::serve(worker, &connection).await,
     }
 }

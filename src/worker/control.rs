@@ -28,7 +28,7 @@ pub(crate) const RELAY: Token = CHANNEL + 2;
 
 /// The duties of who leads a worker.
 pub(crate) struct Post {
-    pub(crate) worker: Arc<Worker>,
+    pub(crate) worker: &'static Worker,
     /// Readable when SIGTERM was sent to this worker itself.
     pub(crate) signals: UnixStream,
 }
@@ -122,7 +122,7 @@ impl Duty<Call> for Post {
     }
 
     fn look(&self) {
-        self.worker.overtime.look(&self.worker);
+        self.worker.overtime.look(self.worker);
     }
 }
 
@@ -136,7 +136,7 @@ impl Post {
             }
             Ok(Received::Message(ToWorker::ReopenLog, _)) => log::reopen(),
             Ok(Received::Message(ToWorker::Stacks { ticket }, _)) => {
-                let worker = Arc::clone(&self.worker);
+                let worker = self.worker;
                 self.worker.inquirer.ask(move |py| worker.tell_stacks(py, ticket));
             }
             Ok(Received::Message(ToWorker::Pause { number }, _)) => self.worker.on_pause(number),
@@ -146,7 +146,7 @@ impl Post {
             Ok(Received::Message(ToWorker::Signal { number, recurs }, _)) => {
                 self.worker.on_signal(number, recurs);
             }
-            Ok(Received::Message(ToWorker::Prove, _)) => self.worker.proof.give(&self.worker),
+            Ok(Received::Message(ToWorker::Prove, _)) => self.worker.proof.give(self.worker),
             Ok(Received::Closed) => {
                 // Nobody is left who could end a pause.
                 self.worker.slot.end_pause();
@@ -170,13 +170,13 @@ impl Post {
 /// Newcomers.
 impl Worker {
     /// Takes one connection: what else waits is for whoever is free next, here or elsewhere.
-    fn accept(self: &Arc<Self>, index: usize) -> bool {
+    fn accept(&'static self, index: usize) -> bool {
         !self.is_draining() && !self.is_paused() && self.has_room() && self.accept_from(index)
     }
 
     /// Takes what this worker may have been woken for before it ceased to watch its listeners: the
     /// kernel wakes one worker for a connection, and if that one does not take it, nobody is.
-    pub(crate) fn take_last(self: &Arc<Self>) {
+    pub(crate) fn take_last(&'static self) {
         for index in 0..self.listeners.len() {
             if !self.is_paused() && self.has_room() {
                 self.accept_from(index);
@@ -202,7 +202,7 @@ impl Worker {
         }
     }
 
-    pub(crate) fn accept_from(self: &Arc<Self>, index: usize) -> bool {
+    pub(crate) fn accept_from(&'static self, index: usize) -> bool {
         let Some(listener) = self.listeners.get(index) else { return false };
         match listener.accept() {
             Accepted::Connection(fd, peer) => {
@@ -223,7 +223,7 @@ impl Worker {
     }
 
     /// Takes a connection that a busy worker has given away; `overdue`: nobody else has.
-    pub(crate) fn take_over(self: &Arc<Self>, overdue: bool) -> bool {
+    pub(crate) fn take_over(&'static self, overdue: bool) -> bool {
         let (handed, fd) = loop {
             match self.relay.receive() {
                 Some(Given::Connection(handed, fd)) => break (handed, fd),
@@ -243,12 +243,12 @@ impl Worker {
         true
     }
 
-    fn welcome(self: &Arc<Self>, connection: Connection) {
+    fn welcome(&'static self, connection: Connection) {
         let connection = Arc::new(connection);
-        let (key, ours) = (self.add(&connection), Arc::clone(self));
+        let key = self.add(&connection);
         self.reactor().launch(async move {
-            connection::serve(Arc::clone(&ours), connection).await;
-            ours.remove(key);
+            connection::serve(self, connection).await;
+            self.remove(key);
         });
     }
 }

@@ -367,10 +367,19 @@ impl Exchange {
         self.notify(&state);
     }
 
-    /// Takes the answer; `Gone`: there will be none.
-    pub(crate) fn poll_head(&self, cx: &Context<'_>) -> Poll<Result<(Head, Payload), Gone>> {
+    /// Takes the answer; `Gone`: there will be none. An answer that is whole leaves nothing to bring or take,
+    /// if the request `is_whole`: it is [closed](Self::close).
+    pub(crate) fn poll_head(
+        &self,
+        cx: &Context<'_>,
+        is_whole: bool,
+    ) -> Poll<Result<(Head, Payload), Gone>> {
         let mut state = self.lock();
         if let Some(answer) = state.head.take() {
+            if is_whole && matches!(answer.1, Payload::Whole(_)) {
+                state.give_up();
+                self.notify(&state);
+            }
             return Poll::Ready(Ok(answer));
         }
         if state.end != End::Open {

@@ -24,6 +24,7 @@ use rwsgi_protocol::response::status_forbids_content;
 use crate::connection::{Connection, Phase};
 use crate::encode;
 use crate::hole::JOIN;
+use crate::intake::Intake;
 use crate::request::{self, Answered};
 use crate::response::Outgoing;
 use crate::upload::Source;
@@ -52,8 +53,12 @@ pub(crate) enum Outcome {
 }
 
 /// Serves the request whose head is there.
-pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) -> Outcome {
-    let Some(common) = connection.take_common(worker) else { return Outcome::Hyper(None) };
+pub(crate) async fn serve(
+    worker: &'static Worker,
+    connection: &Arc<Connection>,
+    asked: Asked,
+) -> Outcome {
+    let Asked::Common(common) = asked else { return Outcome::Hyper(None) };
     let answer = request::answer(worker, connection, common.request, common.source).await;
     let Ok(Answered { mut head, mut body }) = answer else { return Outcome::Ended };
     if body.is_end_stream() {
@@ -78,6 +83,13 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) ->
     Outcome::Answered
 }
 
+/// A request whose head is there.
+pub(crate) enum Asked {
+    Common(Common),
+    /// It still is in the intake.
+    Uncommon,
+}
+
 /// A request whose body has a length, if it has one.
 pub(crate) struct Common {
     request: Arc<Request>,
@@ -87,8 +99,11 @@ pub(crate) struct Common {
 
 impl Connection {
     /// Takes the request whose head is there, if it is common.
-    fn take_common(&self, worker: &Worker) -> Option<Common> {
-        let mut intake = self.intake();
+    pub(crate) fn take_asked(&self, worker: &Worker, intake: &mut Intake) -> Asked {
+        self.take_common(worker, intake).map_or(Asked::Uncommon, Asked::Common)
+    }
+
+    fn take_common(&self, worker: &Worker, intake: &mut Intake) -> Option<Common> {
         let notes = intake.take_notes()?;
         let outline = Outline::of(intake.passed(), notes)?;
         let (start, length) = (outline.head, outline.length()?);
@@ -105,7 +120,6 @@ impl Connection {
         };
         // While the intake is locked: nobody may take the connection for idle.
         self.enter(worker, Phase::Application);
-        drop(intake);
         let closes = outline.closes;
         let (method, head) = outline.fill(text);
         let request = Arc::new(Request::http(method, head));

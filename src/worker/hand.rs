@@ -20,7 +20,7 @@ pub(crate) struct Hand<'py> {
     pub(crate) py: Python<'py>,
     /// Its number in the crew, 1 or more.
     pub(crate) id: u16,
-    pub(crate) worker: Arc<Worker>,
+    pub(crate) worker: &'static Worker,
     /// Of [`Callables`], the one at the root, and all.
     application: Bound<'py, PyAny>,
     applications: Vec<Bound<'py, PyAny>>,
@@ -31,7 +31,7 @@ impl<'py> Hand<'py> {
     pub(crate) fn new(
         py: Python<'py>,
         id: u16,
-        worker: &Arc<Worker>,
+        worker: &'static Worker,
         applications: &Callables,
     ) -> PyResult<Self> {
         worker.desks.occupy(py, id)?;
@@ -40,7 +40,7 @@ impl<'py> Hand<'py> {
         Ok(Self {
             py,
             id,
-            worker: Arc::clone(worker),
+            worker,
             application: applications.first().ok_or_else(none)?.clone(),
             applications,
             environ: Environ::new(py, worker)?,
@@ -49,7 +49,7 @@ impl<'py> Hand<'py> {
 
     /// Serves until the worker stops.
     pub(crate) fn serve(&mut self) {
-        let worker = Arc::clone(&self.worker);
+        let worker = self.worker;
         worker.crew().serve(self.id, self);
     }
 
@@ -58,7 +58,7 @@ impl<'py> Hand<'py> {
         let input = match call.content {
             Content::None => None,
             Content::Exchange(_) | Content::File(_) => {
-                Some(Bound::new(self.py, Input::new(Arc::clone(&self.worker), self.id, call))?)
+                Some(Bound::new(self.py, Input::new(self.worker, self.id, call))?)
             }
         };
         let environ = self.environ.build(call, input)?;
@@ -89,14 +89,14 @@ impl Hands<Call> for Hand<'_> {
 #[pyclass(frozen)]
 pub(crate) struct HandMain {
     pub(crate) id: u16,
-    pub(crate) worker: Arc<Worker>,
+    pub(crate) worker: &'static Worker,
     pub(crate) applications: Callables,
 }
 
 #[pymethods]
 impl HandMain {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        Hand::new(py, self.id, &self.worker, &self.applications)?.serve();
+        Hand::new(py, self.id, self.worker, &self.applications)?.serve();
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -49,6 +50,7 @@ pub(crate) fn dig(
     let length = usize::try_from(length).unwrap_or(LENGTH).min(LENGTH);
     let extent = Extent { file: Arc::clone(file), offset, length: length as u64 };
     connection.extents().push_back(extent);
+    connection.has_extents.store(true, Relaxed);
     HOLE.slice(..length)
 }
 
@@ -66,9 +68,9 @@ pub(crate) fn write(
     parts: &[IoSlice<'_>],
 ) -> io::Result<usize> {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    let solid = match connection.extents().is_empty() {
-        true => parts.len(),
-        false => parts.iter().position(is_hole).unwrap_or(parts.len()),
+    let solid = match connection.has_extents.load(Relaxed) {
+        true => parts.iter().position(is_hole).unwrap_or(parts.len()),
+        false => parts.len(),
     };
     if solid == 0 {
         return fill(connection, fd);
@@ -112,6 +114,7 @@ fn fill(connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<usize> {
     extent.length -= sent as u64;
     if extent.length == 0 {
         extents.pop_front();
+        connection.has_extents.store(!extents.is_empty(), Relaxed);
     }
     Ok(sent)
 }

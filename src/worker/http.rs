@@ -33,10 +33,10 @@ use crate::worker::Worker;
 const TURN: u32 = 16;
 
 /// The life of an HTTP connection.
-pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
+pub(crate) async fn serve(worker: &'static Worker, connection: &Arc<Connection>) {
     let mut streak = 0;
-    while poll_fn(|cx| connection.poll_head(worker, cx)).await {
-        let goes_on = match express::serve(worker, connection).await {
+    while let Some(asked) = poll_fn(|cx| connection.poll_head(worker, cx)).await {
+        let goes_on = match express::serve(worker, connection, asked).await {
             Outcome::Answered => {
                 // What takes no application may never have to wait.
                 streak = (streak + 1) % TURN;
@@ -68,20 +68,20 @@ pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
 /// Serves requests until the connection is idle (`true`) or done with. To the first one there may be a
 /// `response` already.
 async fn speak(
-    worker: &Arc<Worker>,
+    worker: &'static Worker,
     connection: &Arc<Connection>,
     response: Option<Box<Response<Outgoing>>>,
 ) -> bool {
     let http = worker.config.http;
     let stream = Stream::new(worker, connection);
-    let (ours, theirs) = (Arc::clone(worker), Arc::clone(connection));
+    let theirs = Arc::clone(connection);
     let response = Mutex::new(response);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (ours, theirs) = (Arc::clone(&ours), Arc::clone(&theirs));
+        let theirs = Arc::clone(&theirs);
         let response = response.lock().unwrap_or_else(PoisonError::into_inner).take();
         async move {
             let response = match response {
-                None => request::answer_http(ours, Arc::clone(&theirs), request).await?,
+                None => request::answer_http(worker, Arc::clone(&theirs), request).await?,
                 Some(response) => *response,
             };
             if response.headers().contains_key(CONNECTION) {

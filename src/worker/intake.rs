@@ -14,6 +14,7 @@ use rwsgi_protocol::http1::{Guard, Limits, Notes, Position, Refusal, Verdict};
 use rwsgi_reactor::Direction;
 
 use crate::connection::{Connection, Phase};
+use crate::express::Asked;
 use crate::worker::Worker;
 
 /// Bytes read by one system call: as many as hyper takes of a body.
@@ -314,20 +315,23 @@ impl Connection {
         })
     }
 
-    /// Waits for the head of a request to be there as a whole; `false` when none will come.
-    pub(crate) fn poll_head(&self, worker: &Worker, cx: &mut Context<'_>) -> Poll<bool> {
+    /// Waits for the head of a request to be there as a whole; `None` when none will come.
+    pub(crate) fn poll_head(&self, worker: &Worker, cx: &mut Context<'_>) -> Poll<Option<Asked>> {
         let mut intake = self.intake();
         loop {
             intake.judge();
-            if intake.passed > 0 || intake.is_over() {
-                return Poll::Ready(intake.passed > 0);
+            if intake.passed > 0 {
+                return Poll::Ready(Some(self.take_asked(worker, &mut intake)));
+            }
+            if intake.is_over() {
+                return Poll::Ready(None);
             }
             self.note_beginning(worker, &intake);
             if ready!(self.poll_leave(worker, &mut intake, cx)) {
-                return Poll::Ready(false);
+                return Poll::Ready(None);
             }
             if ready!(self.poll_receive(&mut intake, cx)).is_err() {
-                return Poll::Ready(false);
+                return Poll::Ready(None);
             }
         }
     }

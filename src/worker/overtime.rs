@@ -158,7 +158,7 @@ impl Overtime {
     }
 
     /// Looks at what runs and does what has to be done.
-    pub(crate) fn look(&self, worker: &Arc<Worker>) {
+    pub(crate) fn look(&self, worker: &'static Worker) {
         let mut climbing = self.climbing.lock().unwrap_or_else(PoisonError::into_inner);
         let jobs = worker.desks.jobs();
         for reached in climbing.ladder.look(worker.desks.now(), &jobs) {
@@ -205,7 +205,7 @@ fn rungs(limits: &Harakiri) -> Vec<(Duration, Rung)> {
 }
 
 impl Climbing {
-    fn climb(&mut self, worker: &Arc<Worker>, reached: &Reached<Rung>) {
+    fn climb(&mut self, worker: &'static Worker, reached: &Reached<Rung>) {
         let Some(work) = worker.desks.work(reached.hand, reached.serial) else { return };
         let last = self.notices.iter().find(|notice| notice.is_of(reached.hand, reached.serial));
         let last = last.map(Arc::clone);
@@ -230,8 +230,8 @@ impl Climbing {
             Rung::GiveUp if unanswered => notice.give_up_worker(worker),
             Rung::Lost => notice.give_up_worker(worker),
             Rung::Warn | Rung::Interrupt | Rung::GiveUp | Rung::Answered => {
-                let theirs = Arc::clone(worker);
-                worker.inquirer.ask(move |py| notice.tell(py, &theirs));
+                let theirs = worker;
+                worker.inquirer.ask(move |py| notice.tell(py, theirs));
             }
         }
     }

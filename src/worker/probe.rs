@@ -37,20 +37,20 @@ enum Refused {
 }
 
 /// Asks, and has the worker serve when the answer is there. Returns at once.
-pub(crate) fn begin(worker: &Arc<Worker>, probe: &Probe, probing: Probing) -> io::Result<()> {
+pub(crate) fn begin(worker: &'static Worker, probe: &Probe, probing: Probing) -> io::Result<()> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let listener = Listener::internal(worker.listeners.first().map(Arc::as_ref))?;
     let peer = Peer { address: "127.0.0.1".into(), port: "0".into() };
     let connection = Arc::new(Connection::new(worker, ours.into(), peer, Arc::new(listener)));
-    let (key, serving) = (worker.add(&connection), Arc::clone(worker));
+    let key = worker.add(&connection);
     worker.reactor().spawn(async move {
-        connection::serve(Arc::clone(&serving), connection).await;
-        serving.remove(key);
+        connection::serve(worker, connection).await;
+        worker.remove(key);
     });
-    let (worker, probe) = (Arc::clone(worker), probe.clone());
+    let probe = probe.clone();
     let builder = std::thread::Builder::new().name("rwsgi-probe".into()).stack_size(256 * 1024);
-    builder.spawn(move || conclude(&worker, &probe, probing, theirs)).map(drop)
+    builder.spawn(move || conclude(worker, &probe, probing, theirs)).map(drop)
 }
 
 fn conclude(worker: &Worker, probe: &Probe, probing: Probing, stream: UnixStream) {

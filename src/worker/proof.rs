@@ -3,7 +3,6 @@
 //! All of it begins with the first question. Without a systemd that asks (`WatchdogSec=`) there is
 //! neither a thread nor a signal handler.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use pyo3::prelude::*;
@@ -23,13 +22,12 @@ pub(crate) struct Proof {
 
 impl Proof {
     /// Answers. On the thread that leads, which never waits for Python.
-    pub(crate) fn give(&self, worker: &Arc<Worker>) {
+    pub(crate) fn give(&self, worker: &'static Worker) {
         let _ = worker.channel.send(&FromWorker::Alive(Part::Loop), &[]);
         if self.asked.swap(true, SeqCst) {
             return;
         }
-        let theirs = Arc::clone(worker);
-        if !worker.inquirer.ask(move |py| theirs.proof.answer(py, &theirs)) {
+        if !worker.inquirer.ask(move |py| worker.proof.answer(py, worker)) {
             // Without a thread to wait for Python nothing is known of it, and nothing held against it.
             self.asked.store(false, SeqCst);
             let _ = worker.channel.send(&FromWorker::Alive(Part::Python), &[]);

@@ -39,7 +39,7 @@ const OF_EVERY_REQUEST: [&str; 9] = [
 /// left or the connection is gone.
 #[derive(Debug)]
 pub(crate) struct Record {
-    pub(crate) worker: Arc<Worker>,
+    pub(crate) worker: &'static Worker,
     pub(crate) connection: Arc<Connection>,
     pub(crate) request: Arc<Request>,
     began: Moment,
@@ -56,12 +56,12 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn new(
-        worker: &Arc<Worker>,
+        worker: &'static Worker,
         connection: &Arc<Connection>,
         request: &Arc<Request>,
     ) -> Self {
         Self {
-            worker: Arc::clone(worker),
+            worker,
             connection: Arc::clone(connection),
             request: Arc::clone(request),
             began: Moment::now(),
@@ -110,7 +110,7 @@ impl Drop for Record {
         if !self.complete {
             commons::count(Deed::Unsent);
         }
-        self.connection.enter(&self.worker, Phase::Reply);
+        self.connection.enter(self.worker, Phase::Reply);
         if !self.worker.config.routing.rules.done.is_empty() {
             route::conclude(self, self.status, took);
         }
@@ -154,7 +154,7 @@ impl Asked for Record {
     }
 
     fn variable(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        variable(&self.worker, &self.connection, &self.request, self.changes.as_deref(), name)
+        variable(self.worker, &self.connection, &self.request, self.changes.as_deref(), name)
     }
 
     fn note(&self, name: &str) -> Option<Vec<u8>> {

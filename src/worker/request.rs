@@ -62,14 +62,14 @@ pub(crate) enum Content {
 /// # Errors
 /// The request cannot be answered: the connection is closed.
 pub(crate) async fn answer_http(
-    worker: Arc<Worker>,
+    worker: &'static Worker,
     connection: Arc<Connection>,
     request: http::Request<Incoming>,
 ) -> Result<Response<Outgoing>, Aborted> {
     let (parts, incoming) = request.into_parts();
     let head = RequestHead::of_parts(&parts);
     let request = Arc::new(Request::http(parts.method, head));
-    Ok(answer(&worker, &connection, request, Source::Http(incoming)).await?.into_response())
+    Ok(answer(worker, &connection, request, Source::Http(incoming)).await?.into_response())
 }
 
 /// The connection's half: brings the body, waits for the response. Nobody else has the request yet.
@@ -77,7 +77,7 @@ pub(crate) async fn answer_http(
 /// # Errors
 /// The request cannot be answered: the connection is closed.
 pub(crate) async fn answer(
-    worker: &Arc<Worker>,
+    worker: &'static Worker,
     connection: &Arc<Connection>,
     mut request: Arc<Request>,
     mut source: Source,
@@ -126,22 +126,10 @@ pub(crate) async fn answer(
     let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let exchange = Exchange::new(body, worker.config.http.response_bytes, waker);
     let reply = Reply::new(worker, &request, exchange);
-    let mut link = Link { reply: Arc::clone(&reply), upload, refusal: None };
-    let (asked, connection) = (Arc::clone(&request), Arc::clone(connection));
-    worker.submit(Call { request: asked, reply, connection, content });
-    // Nothing can have come yet, and who answers has the waker.
-    let mut waits = link.upload.is_none();
-    let answer = poll_fn(|cx| {
-        if std::mem::take(&mut waits) {
-            return Poll::Pending;
-        }
-        link.pump(cx);
-        match link.reply.exchange.poll_head(cx) {
-            Poll::Pending if link.refusal.is_some() => Poll::Ready(Err(Gone)),
-            answer => answer,
-        }
-    });
-    let (head, payload) = match (answer.await, link.refusal) {
+    let mut link = Link { reply: Arc::clone(&reply), upload, refusal: None, is_closed: false };
+    let connection = Arc::clone(connection);
+    worker.submit(Call { request, reply, connection, content });
+    let (head, payload) = match (wait_for_answer(&mut link).await, link.refusal) {
         (Ok(answer), _) => answer,
         // The application learns it from the end of the exchange.
         (Err(Gone), Some(status)) => return Ok(refuse(status, record).into()),
@@ -149,7 +137,29 @@ pub(crate) async fn answer(
     };
     link.catch_up();
     link.tell();
-    Ok(assemble(worker, &request, head, payload, link, record))
+    Ok(assemble(worker, head, payload, link, record))
+}
+
+/// Waits for the application, and brings it what comes of the body.
+async fn wait_for_answer(link: &mut Link) -> Result<(Head, Payload), Gone> {
+    // Nothing can have come yet, and who answers has the waker.
+    let mut waits = link.upload.is_none();
+    poll_fn(|cx| {
+        if std::mem::take(&mut waits) {
+            return Poll::Pending;
+        }
+        link.pump(cx);
+        let is_whole = link.upload.is_none();
+        match link.reply.exchange.poll_head(cx, is_whole) {
+            Poll::Pending if link.refusal.is_some() => Poll::Ready(Err(Gone)),
+            Poll::Ready(Ok(answer)) => {
+                link.is_closed = is_whole && matches!(answer.1, Payload::Whole(_));
+                Poll::Ready(Ok(answer))
+            }
+            other => other,
+        }
+    })
+    .await
 }
 
 /// An answer that takes no application.
@@ -234,7 +244,7 @@ fn own_response(
     }
     record.answer(&head);
     add_server(&mut head, &record.connection);
-    if source.is_unread(&record.connection) || persistence::ends(&record.worker, request, false) {
+    if source.is_unread(&record.connection) || persistence::ends(record.worker, request, false) {
         persistence::end(request, &mut head);
     }
     outgoing(head, body, record)
@@ -269,7 +279,6 @@ fn add_server(head: &mut Response<()>, connection: &Connection) {
 /// Puts an application's response together.
 fn assemble(
     worker: &Worker,
-    request: &Request,
     head: Head,
     payload: Payload,
     link: Link,
@@ -277,14 +286,15 @@ fn assemble(
 ) -> Answered {
     let is_plain = record.connection.listener.protocol == Protocol::Http
         && route::leaves(&record)
-        && request.protocol() == "HTTP/1.1";
+        && record.request.protocol() == "HTTP/1.1";
     let (mut head, mut payload) = match (head, payload) {
         (Head::Lines(lines), Payload::Whole(bytes)) if is_plain => {
-            return assemble_plain(worker, request, lines, bytes, &link, record);
+            return assemble_plain(worker, lines, bytes, &link, record);
         }
         (head, payload) => (head.into_map(), payload),
     };
     if worker.files.replaces(&head) {
+        let request = &record.request;
         match worker.files.sendfile(&mut head, &request.method, &request.fields()) {
             Ok(Some(file)) => payload = Payload::File(file),
             Ok(None) => payload = Payload::Whole(Bytes::new()),
@@ -308,8 +318,8 @@ fn assemble(
     let is_open = matches!(payload, Payload::Stream) && length.is_none();
     // An upload that the application has not read to its end may still be coming.
     let is_unread = link.upload.is_some() || link.refusal.is_some();
-    if is_unread || persistence::ends(worker, request, is_open) {
-        persistence::end(request, &mut head);
+    if is_unread || persistence::ends(worker, &record.request, is_open) {
+        persistence::end(&record.request, &mut head);
     }
     let body = match payload {
         Payload::Whole(bytes) => Outgoing::whole(bytes, record),
@@ -322,7 +332,6 @@ fn assemble(
 /// The same, where it is sent as the application has said it.
 fn assemble_plain(
     worker: &Worker,
-    request: &Request,
     mut lines: Lines,
     bytes: Bytes,
     link: &Link,
@@ -331,7 +340,7 @@ fn assemble_plain(
     record.answer_lines(&lines);
     lines.add_server();
     let is_unread = link.upload.is_some() || link.refusal.is_some();
-    if is_unread || persistence::ends(worker, request, false) {
+    if is_unread || persistence::ends(worker, &record.request, false) {
         lines.close();
     }
     Answered { head: lines.into(), body: Outgoing::whole(bytes, record) }

@@ -55,6 +55,8 @@ pub(crate) struct Link {
     pub(crate) upload: Option<Box<Upload>>,
     /// Why the rest of the request body will not come.
     pub(crate) refusal: Option<StatusCode>,
+    /// The application knows already.
+    pub(crate) is_closed: bool,
 }
 
 impl Link {
@@ -91,7 +93,9 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.reply.exchange.close();
+        if !self.is_closed {
+            self.reply.exchange.close();
+        }
     }
 }
 

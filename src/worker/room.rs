@@ -44,7 +44,7 @@ impl Worker {
         key
     }
 
-    pub(crate) fn remove(self: &Arc<Self>, key: usize) {
+    pub(crate) fn remove(&'static self, key: usize) {
         self.connections().try_remove(key);
         let open = self.open.fetch_sub(1, SeqCst) - 1;
         self.slot.set_connections(open);
@@ -54,7 +54,7 @@ impl Worker {
 
     /// Ends a worker that drains and has nothing left to do. What a worker has given away and nobody
     /// has taken would end with the last worker of the generation: who leaves looks after it.
-    fn leave_if_done(self: &Arc<Self>) {
+    fn leave_if_done(&'static self) {
         if self.is_draining() && self.open.load(SeqCst) == 0 && !self.take_over(true) {
             self.crew().stop();
         }
@@ -206,7 +206,7 @@ impl Worker {
 
     /// The next start is to have these addresses at once, however long requests take here. Who waits
     /// where nobody will accept again is taken in before.
-    fn let_go_of_listeners(self: &Arc<Self>, serves: bool) {
+    fn let_go_of_listeners(&'static self, serves: bool) {
         for (index, listener) in self.listeners.iter().enumerate() {
             if serves && listener.is_ours_alone() {
                 // Not more than can wait: under load somebody always comes.
@@ -226,7 +226,7 @@ impl Worker {
     }
 
     /// Accepts no more; what is there is finished. Idle connections are closed after the linger.
-    pub(crate) fn drain(self: &Arc<Self>, reason: DrainReason) {
+    pub(crate) fn drain(&'static self, reason: DrainReason) {
         let (linger, mercy) = match reason {
             DrainReason::Order { linger, mercy } => (linger, mercy),
             DrainReason::Signal | DrainReason::MasterGone => (OWN_LINGER, self.config.mercy),

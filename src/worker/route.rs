@@ -203,7 +203,7 @@ pub(crate) fn leaves(record: &Record) -> bool {
 
 /// Those of `error-route`, then fields are collected, then those of `response-route`.
 fn obey(record: &mut Record, head: &mut Response<()>) -> Option<RoutedBody> {
-    let worker = Arc::clone(&record.worker);
+    let worker = record.worker;
     let Routing { rules, collected, .. } = &worker.config.routing;
     let first = run_on_response(&rules.error, record, head);
     collect(collected, record, head);

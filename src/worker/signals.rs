@@ -236,7 +236,7 @@ struct State {
 
 impl Worker {
     /// A signal has come, and the GIL is not ours.
-    pub(crate) fn on_signal(self: &Arc<Self>, number: u8, recurs: bool) {
+    pub(crate) fn on_signal(&'static self, number: u8, recurs: bool) {
         let mut state = hold(&self.signals.state);
         if state.ended || recurs && state.waiting.contains(&number) {
             return;
@@ -252,11 +252,10 @@ impl Worker {
         self.signals.news.notify_all();
         if !std::mem::replace(&mut state.has_thread, true) {
             drop(state);
-            let worker = Arc::clone(self);
             self.inquirer.ask(move |py| {
-                if let Err(error) = start(py, &worker) {
+                if let Err(error) = start(py, self) {
                     traceback::entry(py, &error, "no handler of a signal can be called: ").send();
-                    hold(&worker.signals.state).has_thread = false;
+                    hold(&self.signals.state).has_thread = false;
                 }
             });
         }
@@ -284,9 +283,9 @@ impl Worker {
 }
 
 /// A thread of Python's own making, so that `threading` knows it.
-fn start(py: Python<'_>, worker: &Arc<Worker>) -> PyResult<()> {
+fn start(py: Python<'_>, worker: &'static Worker) -> PyResult<()> {
     let arguments = PyDict::new(py);
-    arguments.set_item("target", Bound::new(py, Caller { worker: Arc::clone(worker) })?)?;
+    arguments.set_item("target", Bound::new(py, Caller { worker })?)?;
     arguments.set_item("name", "rwsgi-signals")?;
     arguments.set_item("daemon", true)?;
     let thread = py.import("threading")?.call_method("Thread", (), Some(&arguments))?;
@@ -296,7 +295,7 @@ fn start(py: Python<'_>, worker: &Arc<Worker>) -> PyResult<()> {
 /// Calls handlers until the worker ends.
 #[pyclass(frozen)]
 struct Caller {
-    worker: Arc<Worker>,
+    worker: &'static Worker,
 }
 
 #[pymethods]

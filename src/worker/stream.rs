@@ -19,13 +19,13 @@ use crate::worker::Worker;
 
 /// One connection's bytes.
 pub(crate) struct Stream {
-    worker: Arc<Worker>,
+    worker: &'static Worker,
     connection: Arc<Connection>,
 }
 
 impl Stream {
-    pub(crate) fn new(worker: &Arc<Worker>, connection: &Arc<Connection>) -> Self {
-        Self { worker: Arc::clone(worker), connection: Arc::clone(connection) }
+    pub(crate) fn new(worker: &'static Worker, connection: &Arc<Connection>) -> Self {
+        Self { worker, connection: Arc::clone(connection) }
     }
 }
 
@@ -96,7 +96,7 @@ impl hyper::rt::Read for Stream {
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let room = cursor.remaining();
-        self.connection.poll_passed(&self.worker, cx, room, |bytes| cursor.put_slice(bytes))
+        self.connection.poll_passed(self.worker, cx, room, |bytes| cursor.put_slice(bytes))
     }
 }
 
@@ -106,7 +106,7 @@ impl hyper::rt::Write for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.connection.poll_send(&self.worker, cx, bytes)
+        self.connection.poll_send(self.worker, cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -114,7 +114,7 @@ impl hyper::rt::Write for Stream {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.connection.poll_send_parts(&self.worker, cx, parts)
+        self.connection.poll_send_parts(self.worker, cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -124,7 +124,7 @@ impl hyper::rt::Write for Stream {
     /// hyper calls this when it has nothing left to send.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.connection.phase() == Phase::Reply {
-            self.connection.enter(&self.worker, Phase::Idle);
+            self.connection.enter(self.worker, Phase::Idle);
             self.worker.make_room();
         }
         Poll::Ready(Ok(()))

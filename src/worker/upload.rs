@@ -224,7 +224,7 @@ pub(crate) enum Progress {
 /// A body that comes while the application runs.
 pub(crate) struct Upload {
     source: Source,
-    worker: Arc<Worker>,
+    worker: &'static Worker,
     connection: Arc<Connection>,
     /// The client waits for `100 Continue`: nothing is read before the application asks.
     expects: bool,
@@ -238,12 +238,12 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Upload {
     pub(crate) fn new(
-        worker: &Arc<Worker>,
+        worker: &'static Worker,
         connection: &Arc<Connection>,
         source: Source,
         expects: bool,
     ) -> Self {
-        let (worker, connection) = (Arc::clone(worker), Arc::clone(connection));
+        let (worker, connection) = (worker, Arc::clone(connection));
         let interim = if expects && source.is_direct() { CONTINUE } else { b"" };
         Self { source, worker, connection, expects, interim, received: 0 }
     }
@@ -259,12 +259,12 @@ impl Upload {
             }
             self.expects = false;
             if self.connection.phase() != Phase::Body {
-                self.connection.enter(&self.worker, Phase::Body);
+                self.connection.enter(self.worker, Phase::Body);
             }
             match self.bring(exchange, cx, waits) {
                 Poll::Ready(Progress::Open) => {}
                 Poll::Ready(progress) => {
-                    self.connection.enter(&self.worker, Phase::Application);
+                    self.connection.enter(self.worker, Phase::Application);
                     return progress;
                 }
                 // It may be up to the task by now.
@@ -275,7 +275,7 @@ impl Upload {
             }
         }
         // The client does not have to send what nobody wants yet.
-        self.connection.enter(&self.worker, Phase::Application);
+        self.connection.enter(self.worker, Phase::Application);
         Progress::Open
     }
 
@@ -286,7 +286,7 @@ impl Upload {
         let mut brought = 0;
         // Behind its answer nobody is told to go on.
         self.interim = b"";
-        self.connection.enter(&self.worker, Phase::Application);
+        self.connection.enter(self.worker, Phase::Application);
         while self.source.is_direct() && !self.expects && brought < PIECE as u64 * 4 {
             let before = self.received;
             match self.bring(exchange, &mut cx, Waits::Thread) {
@@ -301,10 +301,10 @@ impl Upload {
     /// Brings the next bytes.
     fn bring(&mut self, exchange: &Exchange, cx: &mut Context<'_>, waits: Waits) -> Poll<Progress> {
         while !self.interim.is_empty() {
-            let sent = self.connection.poll_send(&self.worker, cx, self.interim);
+            let sent = self.connection.poll_send(self.worker, cx, self.interim);
             match ready!(sent) {
                 Ok(count) if count > 0 => self.interim = &self.interim[count..],
-                _ => return Poll::Ready(Progress::Refused(blame(&self.worker, &self.connection))),
+                _ => return Poll::Ready(Progress::Refused(blame(self.worker, &self.connection))),
             }
         }
         let fed = exchange.feed(|| {
@@ -317,7 +317,7 @@ impl Upload {
                 }
                 Poll::Ready(Some(data)) => {
                     let refusal = data.map_or_else(
-                        |Broken| blame(&self.worker, &self.connection),
+                        |Broken| blame(self.worker, &self.connection),
                         |_| StatusCode::PAYLOAD_TOO_LARGE,
                     );
                     ControlFlow::Break(Poll::Ready(Err(refusal)))

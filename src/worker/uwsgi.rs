@@ -26,7 +26,7 @@ const FOREIGN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; cha
     the port of `http`.\n";
 
 /// The life of a uwsgi connection.
-pub(crate) async fn serve(worker: &Arc<Worker>, connection: &Arc<Connection>) {
+pub(crate) async fn serve(worker: &'static Worker, connection: &Arc<Connection>) {
     match packet::receive(worker, connection).await {
         Ok((request, begun)) => {
             if respond(worker, connection, request, begun).await.is_err() {
@@ -67,7 +67,7 @@ fn complain(worker: &Worker, connection: &Connection, what: &dyn std::fmt::Displ
 
 /// Answers; an error when the answer could not be brought to its end.
 async fn respond(
-    worker: &Arc<Worker>,
+    worker: &'static Worker,
     connection: &Arc<Connection>,
     request: Request,
     begun: Bytes,

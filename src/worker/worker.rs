@@ -89,7 +89,7 @@ pub(crate) struct Worker {
     pub(crate) full: AtomicBool,
     pub(crate) rests: AtomicU64,
     pub(crate) trim_at: AtomicU64,
-    pub(crate) reactor: Arc<Reactor>,
+    pub(crate) reactor: &'static Reactor,
     crew: OnceLock<Crew<Call>>,
     pub(crate) connections: Mutex<Slab<Arc<Connection>>>,
     pub(crate) open: AtomicU64,
@@ -127,6 +127,14 @@ fn place(number: u32, each: u32) -> nix::Result<()> {
     if each == 0 { Ok(()) } else { cpus::take_share(number, each) }
 }
 
+/// Has malloc keep what a round of requests needs. By itself it gives the top of the heap back whenever 128 KiB
+/// of it are free, and takes and clears them again for the next round; what it has seen come and go at once it
+/// expects again, and keeps twice as much (mallopt(3), `M_MMAP_THRESHOLD`).
+fn keep_memory() {
+    const ROOM: usize = 1 << 20;
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(ROOM)));
+}
+
 /// Runs a worker to its end. `number` names it, `slot` is its place in the scoreboard.
 pub(crate) fn main(
     py: Python<'_>,
@@ -136,6 +144,7 @@ pub(crate) fn main(
     slot: usize,
     probing: Probing,
 ) -> ExitCode {
+    keep_memory();
     let who = speaker(&generation.config.name, Some(number));
     // Threads that are started from now on are there, too.
     let placed = place(number, generation.config.cpu_affinity);
@@ -158,7 +167,7 @@ pub(crate) fn main(
     let _ = channel.send(&FromWorker::Forked { pid }, &[]);
     let code = match start(py, channel, generation, (number, slot), requests) {
         Ok((worker, applications)) => {
-            let code = serve(py, &worker, &applications, probing);
+            let code = serve(py, worker, &applications, probing);
             worker.requests.close();
             code
         }
@@ -203,7 +212,7 @@ fn accepting(number: u32, is_first: bool) -> Vec<Stage> {
         .collect()
 }
 
-type Started = (Arc<Worker>, Callables);
+type Started = (&'static Worker, Callables);
 
 fn start(
     py: Python<'_>,
@@ -261,7 +270,7 @@ fn start(
 /// Serves until drained.
 fn serve(
     py: Python<'_>,
-    worker: &Arc<Worker>,
+    worker: &'static Worker,
     applications: &Callables,
     probing: Probing,
 ) -> ExitCode {
@@ -276,11 +285,11 @@ fn serve(
 
 fn serve_with_threads(
     py: Python<'_>,
-    worker: &Arc<Worker>,
+    worker: &'static Worker,
     applications: &Callables,
     probing: Probing,
 ) -> PyResult<()> {
-    let watching = Arc::clone(worker);
+    let watching = worker;
     let watcher = std::thread::Builder::new()
         .name("rwsgi-watch".into())
         .stack_size(1 << 20)
@@ -317,10 +326,10 @@ fn serve_with_threads(
 fn start_thread<'py>(
     py: Python<'py>,
     id: u16,
-    worker: &Arc<Worker>,
+    worker: &'static Worker,
     applications: &Callables,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let main = HandMain { id, worker: Arc::clone(worker), applications: Arc::clone(applications) };
+    let main = HandMain { id, worker, applications: Arc::clone(applications) };
     let arguments = PyDict::new(py);
     arguments.set_item("target", Bound::new(py, main)?)?;
     arguments.set_item("name", format!("rwsgi-{id}"))?;
@@ -347,7 +356,7 @@ impl Worker {
         generation: Generation,
         slot: usize,
         requests: Requests,
-    ) -> io::Result<Arc<Self>> {
+    ) -> io::Result<&'static Self> {
         channel.set_nonblocking(true)?;
         let scoreboard = Scoreboard::open(generation.scoreboard, generation.slots)?;
         let index = slot;
@@ -372,7 +381,7 @@ impl Worker {
         sys::tell_of_sigterm(notify.into())?;
         reactor.watch(channel.as_fd(), CHANNEL, false)?;
         reactor.watch(signals.as_fd(), SIGNAL, false)?;
-        let worker = Arc::new(Self {
+        let worker: &'static Self = Box::leak(Box::new(Self {
             files: Files::new(&config.files),
             mounts: Mounts::new(&config.application),
             router: Router::new(&config),
@@ -413,10 +422,10 @@ impl Worker {
             held: Held::default(),
             busy_at: AtomicU64::new(0),
             age,
-        });
+        }));
         worker.deadlines.look_at(worker.age.look(0).0);
-        let post = Box::new(Post { worker: Arc::clone(&worker), signals });
-        let _ = worker.crew.set(Crew::new(Arc::clone(&worker.reactor), post));
+        let post = Box::new(Post { worker, signals });
+        let _ = worker.crew.set(Crew::new(worker.reactor, post));
         Ok(worker)
     }
 
@@ -426,8 +435,8 @@ impl Worker {
         self.crew.get().unwrap_or_else(|| sys::exit_now(ExitCode::System as u8))
     }
 
-    pub(crate) fn reactor(&self) -> &Arc<Reactor> {
-        &self.reactor
+    pub(crate) fn reactor(&self) -> &'static Reactor {
+        self.reactor
     }
 
     /// A request for a Python thread.

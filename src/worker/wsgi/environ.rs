@@ -42,7 +42,7 @@ const ROOMY: usize = 22;
 /// Makes environs, on one thread.
 pub(crate) struct Environ<'py> {
     py: Python<'py>,
-    worker: Arc<Worker>,
+    worker: &'static Worker,
     /// For each listener.
     templates: Vec<Template<'py>>,
     /// Values that clients send again and again: methods, and addresses.
@@ -184,14 +184,14 @@ pub(crate) fn constants<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound
 }
 
 impl<'py> Environ<'py> {
-    pub(crate) fn new(py: Python<'py>, worker: &Arc<Worker>) -> PyResult<Self> {
+    pub(crate) fn new(py: Python<'py>, worker: &'static Worker) -> PyResult<Self> {
         let constant = constants(py, &worker.config)?;
         let no_input = Bound::new(py, Input::empty())?;
         let template = |listener| Template::new(listener, &constant, &no_input);
         let templates = worker.listeners.iter().map(template).collect::<PyResult<_>>()?;
         Ok(Self {
             py,
-            worker: Arc::clone(worker),
+            worker,
             templates,
             repeated: HashMap::default(),
             keys: HashMap::default(),

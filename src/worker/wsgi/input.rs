@@ -95,7 +95,7 @@ impl Ask {
 }
 
 struct Reader {
-    worker: Arc<Worker>,
+    worker: &'static Worker,
     hand: u16,
     reply: Arc<Reply>,
     /// Weak: the end of the connection is not up to who keeps its request.
@@ -111,7 +111,7 @@ impl Input {
         Self { source: Source::Empty }
     }
 
-    pub(crate) fn new(worker: Arc<Worker>, hand: u16, call: &Call) -> Self {
+    pub(crate) fn new(worker: &'static Worker, hand: u16, call: &Call) -> Self {
         let source = match &call.content {
             Content::None => Source::Empty,
             Content::Exchange(supply) => {
@@ -218,12 +218,12 @@ impl Reader {
             let is_open = body.end() == End::Open;
             while bytes.room() > 0 && body.end() == End::Open {
                 if connection.phase() != Phase::Body {
-                    connection.enter(&self.worker, Phase::Body);
+                    connection.enter(self.worker, Phase::Body);
                 }
                 let cx = &mut Context::from_waker(Waker::noop());
                 let (room, waits) = (bytes.room(), Waits::Thread);
                 let take = |fd: BorrowedFd<'_>, most, stays| bytes.receive(fd, most, stays);
-                match connection.poll_rest(&self.worker, cx, waits, room, take) {
+                match connection.poll_rest(self.worker, cx, waits, room, take) {
                     Poll::Ready(Ok(0)) => body.finish(End::Complete),
                     Poll::Ready(Ok(_)) => {}
                     // The task says why.
@@ -232,7 +232,7 @@ impl Reader {
                 }
             }
             if is_open && connection.phase() == Phase::Body {
-                connection.enter(&self.worker, Phase::Application);
+                connection.enter(self.worker, Phase::Application);
             }
             Brought::Enough
         })

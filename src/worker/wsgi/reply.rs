@@ -23,7 +23,7 @@ use crate::wsgi::lines::{Head, Lines};
 /// The response of one request.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    worker: Arc<Worker>,
+    worker: &'static Worker,
     /// The number of its thread, once it has one.
     hand: AtomicU16,
     pub(crate) exchange: Exchange,
@@ -73,9 +73,9 @@ pub(crate) enum Mismatch {
 }
 
 impl Reply {
-    pub(crate) fn new(worker: &Arc<Worker>, request: &Request, exchange: Exchange) -> Arc<Self> {
+    pub(crate) fn new(worker: &'static Worker, request: &Request, exchange: Exchange) -> Arc<Self> {
         Arc::new(Self {
-            worker: Arc::clone(worker),
+            worker,
             hand: AtomicU16::new(0),
             exchange,
             method: request.method.clone(),
@@ -93,8 +93,8 @@ impl Reply {
     }
 
     /// Whose request it is.
-    pub(crate) fn worker(&self) -> &Arc<Worker> {
-        &self.worker
+    pub(crate) fn worker(&self) -> &'static Worker {
+        self.worker
     }
 
     /// The number of its thread.
