@@ -11,8 +11,8 @@
 //! When jobs are known to block (long by the clock, short by the CPU), the lead is passed on before
 //! the job and not a tick later.
 //!
-//! Where jobs are short, the leader works in rounds: it reads some requests, runs them, and then answers
-//! them. So the code of each of the three is still in the processor's caches for the next request, and a
+//! Where jobs are short, the leader works in rounds: it reads half of the requests that wait, runs them, and
+//! then answers them. So the code of each of the three is still in the processor's caches for the next request, and a
 //! client, or a proxy in front, is woken once for some responses, which costs more than to send them. A
 //! response waits for [`ROUND`] and a job at most, or, should that turn out long, until the watcher notices.
 //!
@@ -287,10 +287,9 @@ impl<J: Send> Crew<J> {
         let mut is_odd = false;
         // Jobs that wait.
         let mut line = self.jobs().len();
-        let mut hopeless = Hopeless::default();
-        let mut told = None;
+        let (mut hopeless, mut told) = (Hopeless::default(), None);
         while !self.is_stopped() {
-            let round = self.pace.round(doors.are_crowded());
+            let round = self.round(&doors, line);
             let mut read = 0;
             // A long line gets shorter: who waits to be read has an age, and makes room for newcomers.
             is_odd = !is_odd;
@@ -350,6 +349,14 @@ impl<J: Send> Crew<J> {
             }
             (streak, looked) = (0, now);
         }
+    }
+
+    /// For the leader: how many requests make a round, while so many jobs wait.
+    fn round(&self, doors: &Doors, line: usize) -> usize {
+        let most = self.pace.round(doors.are_crowded());
+        let waiting = self.reactor.ready_count() + line;
+        // The first of a few does not wait for all of them; how many wait at a door nobody knows.
+        if doors.are_empty() { most.min(waiting.div_ceil(2)).max(1) } else { most }
     }
 
     /// For the leader: whether there may be something to do; where one client waits there mostly is not.

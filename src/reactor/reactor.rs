@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -55,9 +55,9 @@ pub struct Reactor {
     kick: EventFd,
     sources: Mutex<Slab<Arc<Entry>>>,
     ready: Mutex<Ready>,
-    /// Whether there are any, without a lock; it is written with one.
-    any_ready: AtomicBool,
-    /// The same of those that gather.
+    /// How many there are, without a lock; it is written with one.
+    ready_count: AtomicUsize,
+    /// Whether any gather, in the same way.
     any_gathering: AtomicBool,
     /// The leader is in epoll_wait(2), or about to be: who adds to `ready` has to kick it.
     waiting: AtomicBool,
@@ -91,10 +91,6 @@ impl Ready {
     fn push_other(&mut self, task: Runnable, looked: u64) {
         self.others.push_back(task);
         self.ages.push(looked);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     fn len(&self) -> usize {
@@ -154,7 +150,7 @@ impl Reactor {
             kick,
             sources: Mutex::default(),
             ready: Mutex::default(),
-            any_ready: AtomicBool::new(false),
+            ready_count: AtomicUsize::new(0),
             any_gathering: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
             looked: AtomicU64::new(Moment::now().nanos()),
@@ -209,7 +205,12 @@ impl Reactor {
 
     /// Whether a task is ready.
     pub(crate) fn has_ready(&self) -> bool {
-        self.any_ready.load(SeqCst)
+        self.ready_count() > 0
+    }
+
+    /// How many are.
+    pub(crate) fn ready_count(&self) -> usize {
+        self.ready_count.load(SeqCst)
     }
 
     fn take(&self, pop: impl FnOnce(&mut Ready) -> Option<Runnable>) -> Option<Runnable> {
@@ -218,7 +219,7 @@ impl Reactor {
         }
         let mut ready = self.ready();
         let task = pop(&mut ready);
-        self.any_ready.store(!ready.is_empty(), Relaxed);
+        self.ready_count.store(ready.len(), Relaxed);
         task
     }
 
@@ -294,7 +295,7 @@ impl Reactor {
     pub fn wait(&self, timeout: Option<Duration>, found: &mut Found) -> Moment {
         self.waiting.store(true, SeqCst);
         // Who adds one stores this first, and then looks whether somebody waits.
-        found.waiting = if self.has_ready() { self.ready().len() } else { 0 };
+        found.waiting = self.ready_count();
         let timeout = match timeout {
             _ if found.waiting > 0 => EpollTimeout::ZERO,
             None => EpollTimeout::NONE,
@@ -373,7 +374,7 @@ impl Reactor {
         CAPTURED.with_borrow_mut(|woken| {
             let mut ready = self.ready();
             woken.drain(first..).for_each(|task| ready.push_other(task, looked));
-            self.any_ready.store(!ready.is_empty(), SeqCst);
+            self.ready_count.store(ready.len(), SeqCst);
         });
     }
 
@@ -426,7 +427,7 @@ impl Reactor {
                 By::LeaderFirst => ready.answered.push_back(task),
                 By::Leader | By::Here | By::Finder => ready.push_other(task, looked),
             }
-            self.any_ready.store(true, SeqCst);
+            self.ready_count.store(ready.len(), SeqCst);
         }
         if self.waiting.load(SeqCst) {
             self.kick();
