@@ -6,6 +6,7 @@ import subprocess
 import needs
 import peers
 import table
+import tcp
 
 PATH = os.path.join(needs.ROOT, "docs", "benchmarks.md")
 BEGIN, END = "<!-- benches/compare all writes from here -->", "<!-- to here -->"
@@ -15,7 +16,7 @@ def write(results, failed, rounds):
     with open(PATH) as file:
         before, _, rest = file.read().partition(BEGIN)
     after = rest.partition(END)[2]
-    run = f"{rounds} rounds, or fewer where `benches/all.py` says so, on {os.cpu_count()} processors, with {versions()}."
+    run = f"{rounds} rounds, or fewer where `benches/all.py` says so, on {os.cpu_count()} processors and with TCP's {tcp.congestion_control()}, with {versions()}."
     missing = [f"Could not be measured: {'; '.join(failed)}."] if failed else []
     parts = [BEGIN, run, *missing, *targets(results), "![Every server relative to rwsgi](benchmarks.svg)", *beside(results), END]
     with open(PATH, "w") as file:
