@@ -25,7 +25,7 @@ UNITS = {
 
 
 def run(_rounds, seconds):
-    needs.check("wrk", "valgrind", "strace")
+    needs.check("wrk", "valgrind", "strace", "objdump")
     kinds = [peers.rwsgi, *(peer.start for peer in peers.PEERS if peers.is_there(peer))]
     if needs.bounds():
         kinds.append(lambda: peers.hyper()[0])

@@ -1,8 +1,10 @@
 """Servers under programs that count: valgrind's callgrind and strace; and what these have written."""
 import collections
+import functools
 import glob
 import re
 import socket
+import subprocess
 
 import probe
 
@@ -11,16 +13,19 @@ ATTEMPTS = 3
 # No request costs fewer instructions.
 LEAST = 1_000
 
-Cost = collections.namedtuple("Cost", "all own allocations gil")
+Cost = collections.namedtuple("Cost", "all own locked allocations gil")
 
 # Each ends with the lock of Python in the hands of the thread that calls it.
 GIL = ("PyEval_RestoreThread", "PyEval_AcquireThread", "PyEval_AcquireLock")
 ALLOCATIONS = ("malloc", "calloc", "realloc", "posix_memalign")
 
+# One that other processors must not come between, of x86 and ARM: a lock that is taken, a reference that is counted.
+LOCKED = re.compile(r" ([0-9a-f]+):\t(?:lock |xchg .*\(|(?:cas|swp|ldadd|ldset|ldclr|stadd|stl?xr)\w*\s)")
+
 
 def under_callgrind(server, directory):
     # Not as arguments: these it reads again at the end, when rwsgi has written its title over them.
-    server.env["VALGRIND_OPTS"] = f"--quiet --vgdb=no --trace-children=yes --callgrind-out-file={directory}/count.%p"
+    server.env["VALGRIND_OPTS"] = f"--quiet --vgdb=no --trace-children=yes --dump-instr=yes --callgrind-out-file={directory}/count.%p"
     return under(server, "valgrind", "--tool=callgrind")
 
 
@@ -60,16 +65,19 @@ def read_counts(directory):
 
 
 def read_count(path):
-    """Instructions, those of rwsgi's extension, and its allocations; and how often the GIL was taken. `None`: it is a part."""
+    """Instructions, those of rwsgi's extension, how many of them are locked, and its allocations; and how often the GIL was
+    taken. `None`: it is a part."""
     objects, functions = {}, {}
-    total = own = allocations = gil = 0
+    total = own = held = allocations = gil = address = 0
     is_own = is_call = is_whole = False
-    callee = ""
+    callee, locked = "", ()
     with open(path, errors="replace") as file:
         for line in file:
             key, equals, value = line.rstrip().partition("=")
             if equals and key == "ob":
-                is_own = named(objects, value).endswith("_rwsgi.so")
+                name = named(objects, value)
+                is_own = name.endswith("_rwsgi.so")
+                locked = locked_of(name) if is_own else locked
             elif equals and key == "cob":
                 named(objects, value)
             elif equals and key == "fn":
@@ -82,10 +90,28 @@ def read_count(path):
                 gil += times if callee in GIL else 0
             elif line.startswith("totals:"):
                 is_whole = True
-            elif line[0] in "0123456789+-*" and len(words := line.split()) > 1:
-                spent = 0 if is_call else int(words[1])
+            elif line[0] in "0123456789+-*" and len(words := line.split()) > 2:
+                # Of an instruction, and of a line of source.
+                address = moved(address, words[0])
+                spent = 0 if is_call else int(words[2])
                 total, own, is_call = total + spent, own + (spent if is_own else 0), False
-    return Cost(total, own, allocations, gil) if is_whole else None
+                held += spent if is_own and address in locked else 0
+    return Cost(total, own, held, allocations, gil) if is_whole else None
+
+
+def moved(address, words):
+    """callgrind says where an instruction is, or how far it is from the last one: `0x1f0`, `+4`, `*`."""
+    if words == "*":
+        return address
+    return int(words, 16) if words.startswith("0x") else address + int(words, 0)
+
+
+@functools.lru_cache(None)
+def locked_of(path):
+    """The addresses of all locked instructions of a library."""
+    text = subprocess.run(["objdump", "--disassemble", "--no-show-raw-insn", path], stdout=subprocess.PIPE, check=True,
+                          universal_newlines=True).stdout
+    return frozenset(int(address, 16) for address in LOCKED.findall(text))
 
 
 def named(names, value):

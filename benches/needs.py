@@ -17,7 +17,7 @@ PEERS = ["granian", "gunicorn", "fastwsgi", "bjoern", "waitress", "cheroot", "py
 # bjoern is compiled; the others have wheels.
 BUILD = "gcc python3-dev libev-dev"
 PACKAGES = {"wrk": "wrk", "nginx": "nginx-light", "uwsgi-core": "uwsgi-core", "uwsgi-python3": "uwsgi-plugin-python3",
-            "valgrind": "valgrind", "strace": "strace"}
+            "valgrind": "valgrind", "strace": "strace", "objdump": "binutils"}
 UWSGI_PLUGIN = "/usr/lib/uwsgi/plugins/python3_plugin.so"
 
 
