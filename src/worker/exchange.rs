@@ -367,21 +367,23 @@ impl Exchange {
         self.notify(&state);
     }
 
-    /// Takes the answer; `Gone`: there will be none. An answer that is whole leaves nothing to bring or take,
-    /// if the request `is_whole`: it is [closed](Self::close).
+    /// Takes the answer; `Gone`: there will be none. `closes`: the request has come as a whole, so that a whole
+    /// answer leaves nothing to bring or take: then this is [closed](Self::close), and `closes` stays `true`.
     pub(crate) fn poll_head(
         &self,
         cx: &Context<'_>,
-        is_whole: bool,
+        closes: &mut bool,
     ) -> Poll<Result<(Head, Payload), Gone>> {
         let mut state = self.lock();
         if let Some(answer) = state.head.take() {
-            if is_whole && matches!(answer.1, Payload::Whole(_)) {
+            *closes &= matches!(answer.1, Payload::Whole(_));
+            if *closes {
                 state.give_up();
                 self.notify(&state);
             }
             return Poll::Ready(Ok(answer));
         }
+        *closes = false;
         if state.end != End::Open {
             return Poll::Ready(Err(Gone));
         }

@@ -230,8 +230,7 @@ impl Climbing {
             Rung::GiveUp if unanswered => notice.give_up_worker(worker),
             Rung::Lost => notice.give_up_worker(worker),
             Rung::Warn | Rung::Interrupt | Rung::GiveUp | Rung::Answered => {
-                let theirs = worker;
-                worker.inquirer.ask(move |py| notice.tell(py, theirs));
+                worker.inquirer.ask(move |py| notice.tell(py, worker));
             }
         }
     }

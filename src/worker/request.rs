@@ -149,14 +149,10 @@ async fn wait_for_answer(link: &mut Link) -> Result<(Head, Payload), Gone> {
             return Poll::Pending;
         }
         link.pump(cx);
-        let is_whole = link.upload.is_none();
-        match link.reply.exchange.poll_head(cx, is_whole) {
+        link.is_closed = link.upload.is_none();
+        match link.reply.exchange.poll_head(cx, &mut link.is_closed) {
             Poll::Pending if link.refusal.is_some() => Poll::Ready(Err(Gone)),
-            Poll::Ready(Ok(answer)) => {
-                link.is_closed = is_whole && matches!(answer.1, Payload::Whole(_));
-                Poll::Ready(Ok(answer))
-            }
-            other => other,
+            answer => answer,
         }
     })
     .await

@@ -289,11 +289,10 @@ fn serve_with_threads(
     applications: &Callables,
     probing: Probing,
 ) -> PyResult<()> {
-    let watching = worker;
     let watcher = std::thread::Builder::new()
         .name("rwsgi-watch".into())
         .stack_size(1 << 20)
-        .spawn(move || watching.crew().watch())?;
+        .spawn(move || worker.crew().watch())?;
     let mut hand = Hand::new(py, 1, worker, applications)?;
     let mut threads = Vec::new();
     for id in 2..=u16::try_from(worker.config.threads).unwrap_or(u16::MAX - 1) {
@@ -381,6 +380,7 @@ impl Worker {
         sys::tell_of_sigterm(notify.into())?;
         reactor.watch(channel.as_fd(), CHANNEL, false)?;
         reactor.watch(signals.as_fd(), SIGNAL, false)?;
+        // As long as the process: nobody counts who holds it.
         let worker: &'static Self = Box::leak(Box::new(Self {
             files: Files::new(&config.files),
             mounts: Mounts::new(&config.application),
