@@ -69,6 +69,24 @@ fn of_two_variables_with_one_name_the_last_counts() {
 }
 
 #[test]
+fn each_environ_has_the_variables_of_its_own_packet() {
+    let server = serve("");
+    let all = [("A", "1"), ("HTTP_B", "2"), ("C", "3"), ("HTTP_COOKIE", "d=4")];
+    let mut orders = vec![all.to_vec(), all[1..].to_vec(), vec![all[0], all[2]], vec![]];
+    orders.push(all.into_iter().rev().collect());
+    orders.push(vec![("A", "10"), ("C", "30"), ("HTTP_B", "20")]);
+    for said in orders.iter().chain(orders.iter().rev()).chain(&orders) {
+        let packet = Packet::get("/environ");
+        let packet = said.iter().fold(packet, |packet, (name, value)| packet.var(name, value));
+        let got = environ(&ask(&server, &packet));
+        for (name, _) in all {
+            let value = said.iter().find(|one| one.0 == name).map(|one| Value::from(one.1));
+            assert_eq!(got.get(name), value.as_ref(), "{name} of {said:?}");
+        }
+    }
+}
+
+#[test]
 fn the_scheme_is_told_in_several_ways() {
     let server = serve("");
     for (name, value, scheme) in [

@@ -27,12 +27,23 @@ pub fn cgi_name(name: &HeaderName) -> Vec<u8> {
 
 /// The field that such a variable was; `None` when it is none.
 pub fn http_name(variable: &[u8]) -> Option<HeaderName> {
+    let name: Vec<u8> = letters_of(variable)?.collect();
+    HeaderName::from_bytes(&name).ok()
+}
+
+/// Whether such a variable was this field.
+pub fn is_of(variable: &[u8], field: &HeaderName) -> bool {
+    let letters = letters_of(variable);
+    letters.is_some_and(|letters| letters.eq(field.as_str().bytes()))
+}
+
+fn letters_of(variable: &[u8]) -> Option<impl Iterator<Item = u8>> {
     let name = match variable {
         b"CONTENT_TYPE" | b"CONTENT_LENGTH" => variable,
         _ => variable.strip_prefix(b"HTTP_")?,
     };
-    let lower = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    HeaderName::from_bytes(&name.iter().map(lower).collect::<Vec<_>>()).ok()
+    let letter = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    Some(name.iter().map(letter))
 }
 
 /// Whether a field only proxies set, on behalf of a client (RFC 7239, and what came before it).
@@ -163,8 +174,11 @@ mod tests {
         {
             let name = HeaderName::from_static(field);
             assert_eq!(cgi_name(&name), variable.as_bytes());
+            assert!(is_of(variable.as_bytes(), &name));
+            assert!(!is_of(b"HTTP_IF_NONE", &name) && !is_of(b"HTTP_IF_NONE_MATCHES", &name));
             assert_eq!(http_name(variable.as_bytes()), Some(name));
         }
+        assert!(!is_of(b"REMOTE_ADDR", &HeaderName::from_static("remote-addr")));
         assert_eq!(http_name(b"REMOTE_ADDR"), None);
     }
 

@@ -8,7 +8,7 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, Method};
 
 use crate::forwarded::Origin;
-use crate::header::{cgi_name, http_name};
+use crate::header::{cgi_name, http_name, is_of};
 use crate::http1::RequestHead;
 use crate::notes::Notes;
 use crate::path::percent_decode;
@@ -124,10 +124,10 @@ impl Request {
         match &self.head {
             Head::Http(head) if head.is_1_0() => "HTTP/1.0",
             Head::Http(_) => "HTTP/1.1",
-            Head::Uwsgi { vars, .. } => match vars.get(b"SERVER_PROTOCOL") {
-                Some(b"HTTP/1.0") => "HTTP/1.0",
-                Some(b"HTTP/2.0") => "HTTP/2.0",
-                Some(b"HTTP/3.0") => "HTTP/3.0",
+            Head::Uwsgi { vars, .. } => match vars.protocol() {
+                b"HTTP/1.0" => "HTTP/1.0",
+                b"HTTP/2.0" => "HTTP/2.0",
+                b"HTTP/3.0" => "HTTP/3.0",
                 _ => "HTTP/1.1",
             },
         }
@@ -145,11 +145,10 @@ impl Request {
     pub fn path_bytes(&self) -> Cow<'_, [u8]> {
         match &self.head {
             Head::Http(head) => Cow::Borrowed(head.path_and_query().0),
-            Head::Uwsgi { vars, .. } => {
-                let uri = vars.uri();
-                let path = uri.split(|&byte| byte == b'?').next().unwrap_or_default();
-                Cow::Owned(path.to_vec())
-            }
+            Head::Uwsgi { vars, .. } => match vars.uri() {
+                Cow::Borrowed(uri) => Cow::Borrowed(before_query(uri)),
+                Cow::Owned(uri) => Cow::Owned(before_query(&uri).to_vec()),
+            },
         }
     }
 
@@ -182,7 +181,6 @@ impl Request {
 
     /// All fields, for those who look for several of them.
     pub fn fields(&self) -> HeaderMap {
-        let value = |value: &[u8]| http::HeaderValue::from_bytes(value).ok();
         match &self.head {
             Head::Http(head) => {
                 let fields = head.fields().filter_map(|(name, said)| {
@@ -197,11 +195,33 @@ impl Request {
         }
     }
 
+    /// The fields that have one of these names: most requests have none, and that costs nothing.
+    pub fn fields_named(&self, names: &[HeaderName]) -> HeaderMap {
+        match &self.head {
+            Head::Http(head) => {
+                let fields = head.fields().filter_map(|(name, said)| {
+                    let is_it = |one: &&HeaderName| name.eq_ignore_ascii_case(one.as_ref());
+                    Some((names.iter().find(is_it)?.clone(), value(said)?))
+                });
+                fields.collect()
+            }
+            Head::Uwsgi { vars, .. } => {
+                let field = |(name, said): (&[u8], &[u8])| {
+                    let one = names.iter().find(|one| is_of(name, one))?;
+                    Some((one.clone(), value(said)?))
+                };
+                vars.iter().filter_map(field).collect()
+            }
+        }
+    }
+
     /// The client's address, where a web server says it.
     pub fn remote_address(&self) -> Option<&[u8]> {
         match &self.head {
             Head::Http(_) => None,
-            Head::Uwsgi { vars, .. } => vars.get(b"REMOTE_ADDR").filter(|value| !value.is_empty()),
+            Head::Uwsgi { vars, .. } => {
+                Some(vars.remote_address()).filter(|value| !value.is_empty())
+            }
         }
     }
 
@@ -222,6 +242,14 @@ impl Request {
             _ => Expectation::Unknown,
         }
     }
+}
+
+fn value(said: &[u8]) -> Option<http::HeaderValue> {
+    http::HeaderValue::from_bytes(said).ok()
+}
+
+fn before_query(target: &[u8]) -> &[u8] {
+    target.split(|&byte| byte == b'?').next().unwrap_or_default()
 }
 
 /// What a client expects.
@@ -261,6 +289,29 @@ mod tests {
         assert_eq!(&*request.target(), b"/a%20b?c=%20");
         assert_eq!(request.path(), "/a%20b");
         assert_eq!(&*request.path_info(), b"/a b");
+    }
+
+    #[test]
+    fn fields_are_found_by_their_names_in_any_protocol() {
+        let names = [header::RANGE, header::IF_RANGE];
+        let fields = [("range", "bytes=0-1"), ("accept", "*/*"), ("range", "bytes=2-3")];
+        let http = request(&fields, Version::HTTP_11);
+        let mut packet = Vec::new();
+        for text in ["REQUEST_METHOD", "GET", "HTTP_RANGE", "bytes=0-1", "HTTP_ACCEPT", "*/*"]
+            .into_iter()
+            .chain(["HTTP_RANGE", "bytes=2-3"])
+        {
+            packet.extend(u16::try_from(text.len()).unwrap().to_le_bytes());
+            packet.extend(text.as_bytes());
+        }
+        let limits = crate::uwsgi::Limits { packet: 1000, variables: 10 };
+        let vars = Vars::new(packet.into(), limits).unwrap();
+        for request in [http, Request::uwsgi(vars, crate::uwsgi::WSGI).unwrap()] {
+            let found = request.fields_named(&names);
+            let values: Vec<_> = found.get_all(header::RANGE).iter().collect();
+            assert_eq!(values, ["bytes=0-1", "bytes=2-3"]);
+            assert_eq!(found.len(), 2);
+        }
     }
 
     #[test]

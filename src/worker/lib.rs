@@ -75,6 +75,7 @@ mod wsgi {
     pub(crate) mod input;
     pub(crate) mod known;
     pub(crate) mod lines;
+    pub(crate) mod names;
     pub(crate) mod reply;
     pub(crate) mod start_response;
     pub(crate) mod stream;

@@ -11,7 +11,7 @@ mod error;
 mod vars;
 
 pub use error::UwsgiError;
-pub use vars::Vars;
+pub use vars::{Vars, is_for_applications};
 
 /// `modifier1` of a request for a WSGI application.
 pub const WSGI: u8 = 0;

@@ -13,6 +13,45 @@ use crate::scheme::Scheme;
 pub struct Vars {
     packet: Bytes,
     variables: Vec<Variable>,
+    /// The values of those that each request is asked for, by their places in [`Said`].
+    said: [Span; Said::COUNT],
+}
+
+/// Variables that the server itself looks at.
+#[derive(Debug, Clone, Copy)]
+enum Said {
+    Method,
+    Length,
+    Uri,
+    Path,
+    Query,
+    Mount,
+    Address,
+    Protocol,
+    OwnScheme,
+    Https,
+    Scheme,
+}
+
+impl Said {
+    const COUNT: usize = Self::Scheme as usize + 1;
+
+    fn named(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"REQUEST_METHOD" => Self::Method,
+            b"CONTENT_LENGTH" => Self::Length,
+            b"REQUEST_URI" => Self::Uri,
+            b"PATH_INFO" => Self::Path,
+            b"QUERY_STRING" => Self::Query,
+            b"SCRIPT_NAME" => Self::Mount,
+            b"REMOTE_ADDR" => Self::Address,
+            b"SERVER_PROTOCOL" => Self::Protocol,
+            b"UWSGI_SCHEME" => Self::OwnScheme,
+            b"HTTPS" => Self::Https,
+            b"REQUEST_SCHEME" => Self::Scheme,
+            _ => return None,
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -21,11 +60,17 @@ struct Variable {
     value: Span,
 }
 
-/// Places in a packet, which is never longer than a `u16` counts.
-#[derive(Debug, Clone, Copy)]
+/// Places in a packet, which is never longer than a `u16` counts; by default of nothing.
+#[derive(Debug, Clone, Copy, Default)]
 struct Span {
     start: u16,
     end: u16,
+}
+
+impl Span {
+    fn range(self) -> std::ops::Range<usize> {
+        self.start.into()..self.end.into()
+    }
 }
 
 impl Vars {
@@ -37,14 +82,20 @@ impl Vars {
         check_size(packet.len(), limits.packet.min(usize::from(u16::MAX)))?;
         // What nginx sends for a browser's request fits without growing.
         let mut variables = Vec::with_capacity(limits.variables.min(48));
+        let mut said = [Span::default(); Said::COUNT];
         let mut cursor = Cursor { packet: &packet, at: 0 };
         while cursor.at < packet.len() {
             if variables.len() == limits.variables {
                 return Err(UwsgiError::TooManyVariables { limit: limits.variables });
             }
-            variables.push(cursor.variable()?);
+            let variable = cursor.variable()?;
+            if let Some(one) = Said::named(cursor.text(variable.name)) {
+                // Of two with one name, the last counts.
+                said[one as usize] = variable.value;
+            }
+            variables.push(variable);
         }
-        Ok(Self { packet, variables })
+        Ok(Self { packet, variables, said })
     }
 
     /// All variables, in order, as they were sent: see [`Vars::environ`] for an application's.
@@ -52,11 +103,8 @@ impl Vars {
         self.variables.iter().map(|one| (self.at(one.name), self.at(one.value)))
     }
 
-    /// The variables that an application may see, in order; of two with one name, the last counts.
-    ///
-    /// Left out are those that make uWSGI load code or configure it, and so run code for whoever
-    /// reaches the socket (all of `UWSGI_*`; see [`Vars::scheme`]); those that only a server says
-    /// (`wsgi.*`); HTTP_PROXY (see [`crate::header::environ_key`]); and names that are no names.
+    /// The variables that an application may see ([`is_for_applications`]), in order; of two with one
+    /// name, the last counts.
     pub fn environ(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.iter().filter(|(name, _)| is_for_applications(name))
     }
@@ -71,8 +119,7 @@ impl Vars {
     /// # Errors
     /// It is missing, or no token.
     pub fn method(&self) -> Result<Method, UwsgiError> {
-        let name = self.get(b"REQUEST_METHOD").ok_or(UwsgiError::BadMethod)?;
-        Method::from_bytes(name).map_err(|_| UwsgiError::BadMethod)
+        Method::from_bytes(self.said(Said::Method)).map_err(|_| UwsgiError::BadMethod)
     }
 
     /// How many bytes of body follow; a missing or empty CONTENT_LENGTH means none.
@@ -80,13 +127,13 @@ impl Vars {
     /// # Errors
     /// It is something else than digits, or more than 64 bits hold.
     pub fn content_length(&self) -> Result<u64, UwsgiError> {
-        let text = self.text(b"CONTENT_LENGTH");
+        let text = self.said(Said::Length);
         text.iter().try_fold(0_u64, |sum, &byte| digit(sum, byte)).ok_or(UwsgiError::BadLength)
     }
 
     /// Where the application is mounted; empty at the root.
     pub fn script_name(&self) -> &[u8] {
-        self.text(b"SCRIPT_NAME")
+        self.said(Said::Mount)
     }
 
     /// The path below the mount point, decoded; empty when there is none.
@@ -94,7 +141,7 @@ impl Vars {
     /// With [`WSGI_MOUNTED`], SCRIPT_NAME is taken off its front; `/app` is not at the front of
     /// `/application`.
     pub fn path_info(&self, modifier1: u8) -> &[u8] {
-        let path = self.text(b"PATH_INFO");
+        let path = self.said(Said::Path);
         if modifier1 != WSGI_MOUNTED {
             return path;
         }
@@ -110,12 +157,12 @@ impl Vars {
 
     /// What follows the `?`, not decoded.
     pub fn query_string(&self) -> &[u8] {
-        self.text(b"QUERY_STRING")
+        self.said(Said::Query)
     }
 
     /// The target as the client sent it, or else as path and query tell it.
     pub fn uri(&self) -> Cow<'_, [u8]> {
-        match self.text(b"REQUEST_URI") {
+        match self.said(Said::Uri) {
             b"" => Cow::Owned(self.told_uri()),
             uri => Cow::Borrowed(uri),
         }
@@ -123,33 +170,48 @@ impl Vars {
 
     /// The client's scheme: UWSGI_SCHEME, HTTPS (`on` or `1`) or REQUEST_SCHEME, in this order.
     pub fn scheme(&self) -> Scheme {
-        let named = |name: &[u8]| self.get(name).and_then(Scheme::from_name);
-        let https = self.text(b"HTTPS");
+        let named = |one| Scheme::from_name(self.said(one));
+        let https = self.said(Said::Https);
         let secured = https.eq_ignore_ascii_case(b"on") || https == b"1";
-        named(b"UWSGI_SCHEME")
+        named(Said::OwnScheme)
             .or(secured.then_some(Scheme::Https))
-            .or_else(|| named(b"REQUEST_SCHEME"))
+            .or_else(|| named(Said::Scheme))
             .unwrap_or_default()
     }
 
     fn told_uri(&self) -> Vec<u8> {
-        let path = [self.script_name(), self.text(b"PATH_INFO")].concat();
+        let path = [self.script_name(), self.said(Said::Path)].concat();
         match self.query_string() {
             b"" => path,
             query => [&path, query].join(&b'?'),
         }
     }
 
-    fn text(&self, name: &[u8]) -> &[u8] {
-        self.get(name).unwrap_or_default()
+    /// The version of HTTP that the client speaks, as the web server says it; empty if it does not.
+    pub fn protocol(&self) -> &[u8] {
+        self.said(Said::Protocol)
+    }
+
+    /// The client's address; empty if it is not said.
+    pub fn remote_address(&self) -> &[u8] {
+        self.said(Said::Address)
+    }
+
+    fn said(&self, one: Said) -> &[u8] {
+        self.at(self.said[one as usize])
     }
 
     fn at(&self, span: Span) -> &[u8] {
-        self.packet.get(usize::from(span.start)..usize::from(span.end)).unwrap_or_default()
+        self.packet.get(span.range()).unwrap_or_default()
     }
 }
 
-fn is_for_applications(name: &[u8]) -> bool {
+/// Whether an application may see a variable of this name.
+///
+/// It may not see those that make uWSGI load code or configure it, and so run code for whoever reaches the
+/// socket (all of `UWSGI_*`; see [`Vars::scheme`]); those that only a server says (`wsgi.*`); HTTP_PROXY (see
+/// [`crate::header::environ_key`]); and names that are no names.
+pub fn is_for_applications(name: &[u8]) -> bool {
     name.iter().all(u8::is_ascii_graphic)
         && !name.starts_with(b"UWSGI_")
         && !name.starts_with(b"wsgi.")
@@ -174,6 +236,10 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
+    fn text(&self, span: Span) -> &[u8] {
+        self.packet.get(span.range()).unwrap_or_default()
+    }
+
     fn variable(&mut self) -> Result<Variable, UwsgiError> {
         let at = self.at;
         let name = self.span()?;

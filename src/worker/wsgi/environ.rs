@@ -14,7 +14,8 @@ use rwsgi_protocol::forwarded::Origin;
 use rwsgi_protocol::header::{environ_key, http_name, is_forwarding};
 use rwsgi_protocol::http1::RequestHead;
 use rwsgi_protocol::request::{Changes, Head};
-use rwsgi_protocol::uwsgi::Vars;
+use rwsgi_protocol::scheme::Scheme;
+use rwsgi_protocol::uwsgi::{Vars, is_for_applications};
 
 use crate::accept::Listener;
 use crate::ffi::latin1;
@@ -24,14 +25,11 @@ use crate::request::Call;
 use crate::worker::Worker;
 use crate::wsgi::file_wrapper::FileWrapper;
 use crate::wsgi::input::Input;
+use crate::wsgi::names::{Key, Names, Walk};
 use crate::wsgi::stream::LogStream;
 
-/// Header names that are remembered; a client can send any.
+/// Methods and addresses that are remembered; a client can send any.
 const REMEMBERED: usize = 512;
-/// The longest value of a field that is remembered.
-const LONGEST: usize = 256;
-/// How often in succession a value is remembered in vain.
-const TRIES: u8 = 16;
 
 /// What each request of HTTP has.
 const SET: [&str; 6] =
@@ -47,10 +45,10 @@ pub(crate) struct Environ<'py> {
     templates: Vec<Template<'py>>,
     /// Values that clients send again and again: methods, and addresses.
     repeated: HashMap<Box<str>, Bound<'py, PyString>, Seed>,
-    /// Keys of header fields, by their names in the case in which they come.
-    keys: HashMap<Box<[u8]>, (Key<'py>, Last<'py>), Seed>,
-    /// Names of the variables of web servers.
-    names: HashMap<Box<[u8]>, Bound<'py, PyString>, Seed>,
+    /// Of header fields, in the case in which they come.
+    fields: Names<'py>,
+    /// Of the variables of web servers.
+    variables: Names<'py>,
 }
 
 /// What environs of a listener begin with.
@@ -79,7 +77,8 @@ impl<'py> Template<'py> {
         set(&constant, "SERVER_PROTOCOL", "HTTP/1.1")?;
         constant.set_item(intern!(py, "wsgi.input"), no_input)?;
         let usual = constant.copy()?;
-        make_room(&usual)?;
+        make_room(&constant, &["PATH_INFO"])?;
+        make_room(&usual, &SET)?;
         set(&usual, "REQUEST_METHOD", "GET")?;
         set(&usual, "QUERY_STRING", "")?;
         set(&usual, "REMOTE_ADDR", "")?;
@@ -100,60 +99,12 @@ impl<'py> Template<'py> {
     }
 }
 
-/// What becomes of a header field.
-#[derive(Clone)]
-enum Key<'py> {
-    /// It must not reach the application.
-    Dropped,
-    /// It becomes this variable.
-    Plain(Bound<'py, PyString>),
-    /// The same, if who sent it may speak for others.
-    Forwarding(Bound<'py, PyString>),
-}
-
-/// The value that came last: of many fields all clients send the same, and one client the same again.
-#[derive(Default)]
-struct Last<'py> {
-    value: Option<(Box<[u8]>, Bound<'py, PyString>)>,
-    /// How often in succession it was remembered in vain.
-    misses: u8,
-}
-
-impl<'py> Last<'py> {
-    /// For a field. Secrets are kept no longer than their requests.
-    fn of(field: &str) -> Self {
-        let secrets = ["cookie", "authorization", "proxy-authorization"];
-        let is_secret = secrets.iter().any(|secret| field.eq_ignore_ascii_case(secret));
-        Self { value: None, misses: if is_secret { TRIES } else { 0 } }
-    }
-
-    fn set(
-        &mut self,
-        environ: &Bound<'py, PyDict>,
-        key: &Bound<'py, PyString>,
-        value: &[u8],
-    ) -> PyResult<()> {
-        if let Some((known, string)) = &self.value
-            && **known == *value
-        {
-            self.misses = 0;
-            return environ.set_item(key, string);
-        }
-        let string = latin1(environ.py(), value)?;
-        environ.set_item(key, &string)?;
-        if self.misses < TRIES && value.len() <= LONGEST {
-            self.misses += 1;
-            self.value = Some((value.into(), string));
-        }
-        Ok(())
-    }
-}
-
-/// Prepares a dictionary for being copied: a variable that is there costs less to set than one that comes,
-/// and its copies have room for the fields of a browser, as they get tables of the same size.
-fn make_room(constant: &Bound<'_, PyDict>) -> PyResult<()> {
+/// Prepares a dictionary for being copied: a variable that is there costs less to set than one that comes, so
+/// those that are always `set` are, and its copies have room for the fields of a browser, as they get tables
+/// of the same size.
+fn make_room(constant: &Bound<'_, PyDict>, set: &[&str]) -> PyResult<()> {
     let py = constant.py();
-    for key in SET {
+    for key in set {
         constant.set_item(PyString::intern(py, key), py.None())?;
     }
     let more: Vec<_> = (constant.len()..ROOMY).map(|number| format!("rwsgi.{number}")).collect();
@@ -194,8 +145,8 @@ impl<'py> Environ<'py> {
             worker,
             templates,
             repeated: HashMap::default(),
-            keys: HashMap::default(),
-            names: HashMap::default(),
+            fields: Names::new(),
+            variables: Names::new(),
         })
     }
 
@@ -256,7 +207,7 @@ impl<'py> Environ<'py> {
         environ: &Bound<'py, PyDict>,
     ) -> PyResult<()> {
         for (name, value) in &changes.variables {
-            environ.set_item(self.name(name.as_bytes())?, latin1(self.py, value)?)?;
+            environ.set_item(self.repeated(name)?, latin1(self.py, value)?)?;
         }
         Ok(())
     }
@@ -303,21 +254,22 @@ impl<'py> Environ<'py> {
         environ: &Bound<'py, PyDict>,
     ) -> PyResult<()> {
         let py = self.py;
-        let forwarding =
-            self.worker.origins.forwarding_of_variables(&call.connection, &call.request);
-        for (name, value) in vars.environ() {
-            let is_forwarding = name == b"HTTP_FORWARDED" || name.starts_with(b"HTTP_X_FORWARDED_");
-            if is_forwarding && !(forwarding == Forwarding::Kept && self.is_set_by_proxies(name)) {
-                continue;
+        let mut walk = Walk::default();
+        for (name, value) in vars.iter() {
+            let known = self.variables.find(name, &mut walk);
+            if let Some(set) = known.and_then(|known| known.set(environ, value)) {
+                set?;
+            } else if let Some(key) = self.key_of_variable(call, name) {
+                environ.set_item(key, latin1(py, value)?)?;
             }
-            environ.set_item(self.name(name)?, latin1(py, value)?)?;
         }
         environ.set_item(intern!(py, "PATH_INFO"), latin1(py, &call.request.path_info())?)?;
-        environ.set_item(intern!(py, "wsgi.url_scheme"), vars.scheme().as_str())
-    }
-
-    fn is_set_by_proxies(&self, variable: &[u8]) -> bool {
-        http_name(variable).is_some_and(|field| self.worker.origins.sets(field.as_str()))
+        let scheme = match vars.scheme() {
+            // As it is already.
+            Scheme::Http => return Ok(()),
+            Scheme::Https => intern!(py, "https"),
+        };
+        environ.set_item(intern!(py, "wsgi.url_scheme"), scheme)
     }
 
     /// What trusted proxies say of the client.
@@ -370,10 +322,11 @@ impl<'py> Environ<'py> {
         head: &RequestHead,
         environ: &Bound<'py, PyDict>,
     ) -> PyResult<()> {
-        let mut length = environ.len();
+        let (mut length, mut walk) = (environ.len(), Walk::default());
         for (name, value) in head.fields() {
-            if let Some((Key::Plain(key), last)) = self.keys.get_mut(name) {
-                last.set(environ, key, value)?;
+            let known = self.fields.find(name, &mut walk);
+            if let Some(set) = known.and_then(|known| known.set(environ, value)) {
+                set?;
                 length += 1;
             } else if let Some(key) = self.key_of(call, name) {
                 environ.set_item(key, latin1(self.py, value)?)?;
@@ -424,37 +377,60 @@ impl<'py> Environ<'py> {
     }
 
     fn key(&mut self, name: &[u8]) -> Key<'py> {
-        if let Some((key, _)) = self.keys.get(name) {
-            return key.clone();
+        if let Some(known) = self.fields.get(name) {
+            return known.key.clone();
         }
         // The guard passes ASCII only.
         let text = String::from_utf8_lossy(name);
-        let is_remembered = self.keys.len() < REMEMBERED;
-        let string = |key: &str| match is_remembered {
-            true => PyString::intern(self.py, key),
-            // A Python may keep what is interned for ever, and clients think of any name.
-            false => PyString::new(self.py, key),
-        };
+        let is_remembered = self.fields.have_room();
         let key = match environ_key(&text) {
             None => Key::Dropped,
-            Some(key) if is_forwarding(&text) => Key::Forwarding(string(&key)),
-            Some(key) => Key::Plain(string(&key)),
+            Some(key) if is_forwarding(&text) => Key::Forwarding(self.string(&key, is_remembered)),
+            Some(key) => Key::Plain(self.string(&key, is_remembered)),
         };
         if is_remembered {
-            self.keys.insert(name.into(), (key.clone(), Last::of(&text)));
+            self.fields.add(name, key.clone());
         }
         key
     }
 
-    /// The name of a variable of a web server, which says the same ones again and again.
-    fn name(&mut self, name: &[u8]) -> PyResult<Bound<'py, PyString>> {
-        if let Some(known) = self.names.get(name) {
-            return Ok(known.clone());
+    /// The variable that one of a web server becomes in the environ of this request, if it does.
+    fn key_of_variable(&mut self, call: &Call, name: &[u8]) -> Option<Bound<'py, PyString>> {
+        match self.variable(name) {
+            Key::Dropped => None,
+            Key::Plain(key) => Some(key),
+            Key::Forwarding(key) => {
+                let (origins, connection) = (&self.worker.origins, &call.connection);
+                let kept = origins.forwarding_of_variables(connection, &call.request);
+                let is_set = || http_name(name).is_some_and(|field| origins.sets(field.as_str()));
+                (kept == Forwarding::Kept && is_set()).then_some(key)
+            }
         }
-        let string = latin1(self.py, name)?;
-        if self.names.len() < REMEMBERED {
-            self.names.insert(name.into(), string.clone());
+    }
+
+    fn variable(&mut self, name: &[u8]) -> Key<'py> {
+        if let Some(known) = self.variables.get(name) {
+            return known.key.clone();
         }
-        Ok(string)
+        let is_remembered = self.variables.have_room();
+        let text = String::from_utf8_lossy(name);
+        let key = match &*text {
+            // What it is below the mount point is set for itself.
+            "PATH_INFO" => Key::Dropped,
+            _ if !is_for_applications(name) => Key::Dropped,
+            text if text == "HTTP_FORWARDED" || text.starts_with("HTTP_X_FORWARDED_") => {
+                Key::Forwarding(self.string(text, is_remembered))
+            }
+            text => Key::Plain(self.string(text, is_remembered)),
+        };
+        if is_remembered {
+            self.variables.add(name, key.clone());
+        }
+        key
+    }
+
+    /// A key of environs. A Python may keep what is interned for ever, and clients think of any name.
+    fn string(&self, key: &str, is_remembered: bool) -> Bound<'py, PyString> {
+        if is_remembered { PyString::intern(self.py, key) } else { PyString::new(self.py, key) }
     }
 }
