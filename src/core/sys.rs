@@ -242,6 +242,40 @@ pub fn receive_at(
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
+/// Appends a part of a file to `bytes`: `length` bytes that begin at `offset`. The room is not zeroed before.
+///
+/// # Errors
+/// Those of pread(2); UnexpectedEof when the file ends before. Some of it may have been appended then.
+pub fn read_at(
+    file: BorrowedFd<'_>,
+    bytes: &mut Vec<u8>,
+    mut offset: u64,
+    length: usize,
+) -> io::Result<()> {
+    bytes.reserve(length);
+    let mut left = length;
+    while left > 0 {
+        let room = &mut bytes.spare_capacity_mut()[..left];
+        let place = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: pread(2) writes at most `left` bytes, and there is room for so many.
+        let count =
+            unsafe { libc::pread64(file.as_raw_fd(), room.as_mut_ptr().cast(), left, place) };
+        match usize::try_from(count) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                // SAFETY: the kernel has written so many.
+                unsafe { bytes.set_len(bytes.len() + count) };
+                (left, offset) = (left - count, offset + count as u64);
+            }
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => return Err(error),
+            },
+        }
+    }
+    Ok(())
+}
+
 /// Memory shared between processes: an array of atomics in a memfd.
 #[derive(Debug)]
 pub struct SharedWords {
@@ -670,4 +704,27 @@ pub fn at_fork(
     // program nor the extension is ever unloaded.
     let error = unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
     if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_file_is_read_as_a_whole_or_said_to_be_missing() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let mut bytes = b"head ".to_vec();
+        read_at(file.as_fd(), &mut bytes, 2, 3).unwrap();
+        assert_eq!(bytes, b"head 234");
+        read_at(file.as_fd(), &mut bytes, 10, 0).unwrap();
+        for (offset, length) in [(8, 3), (10, 1), (u64::MAX, 1)] {
+            read_at(file.as_fd(), &mut bytes, offset, length).unwrap_err();
+        }
+        let error = read_at(file.as_fd(), &mut bytes, 8, 3).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
 }

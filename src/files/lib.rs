@@ -17,9 +17,10 @@
 //!
 //! # System calls
 //!
-//! A miss is one `open` for each directory that is looked in. A hit is `open`, `statx`, `readlink`,
-//! and `close` once it is sent; a compressed sibling that is sent for it adds `open`, `statx` and
-//! `close`, one that is looked for in vain an `open`.
+//! A miss is one `openat2` for each directory that is looked in. A hit is `openat2`, `statx`, and `close`
+//! once it is sent; a compressed sibling that is sent for it adds the same three, one that is looked for in
+//! vain an `openat2`. Where a link is followed, or the kernel has no openat2(2), `open` and `readlink` come
+//! in addition.
 
 mod body;
 mod error;
@@ -33,9 +34,26 @@ mod representation;
 mod root;
 mod sendfile;
 
+use http::HeaderName;
+use http::header::{
+    ACCEPT_ENCODING, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    RANGE,
+};
+
 pub use body::{Answer, FileBody, Segment};
 pub use error::FileError;
 pub use files::{Files, Found};
+
+/// The fields of a request that tell what of a file is to be sent, and as what.
+pub const HEEDED: [HeaderName; 7] = [
+    ACCEPT_ENCODING,
+    IF_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    IF_UNMODIFIED_SINCE,
+    RANGE,
+];
 
 #[cfg(test)]
 mod files_tests;

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use http::HeaderValue;
+use rwsgi_core::hash::Seed;
 
 /// What is said of a file that nobody knows: browsers then save it, and do not guess.
 const UNKNOWN: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -13,7 +14,7 @@ const UNKNOWN: HeaderValue = HeaderValue::from_static("application/octet-stream"
 #[derive(Debug, Default)]
 pub(crate) struct MediaTypes {
     /// By extension in lower case.
-    listed: HashMap<String, HeaderValue>,
+    listed: HashMap<String, HeaderValue, Seed>,
 }
 
 impl MediaTypes {
@@ -43,6 +44,9 @@ impl MediaTypes {
     /// The value of Content-Type for a file of this name.
     pub(crate) fn of(&self, path: &Path) -> HeaderValue {
         let Some(extension) = path.extension().and_then(OsStr::to_str) else { return UNKNOWN };
+        if let Some(listed) = self.listed.get(extension) {
+            return listed.clone();
+        }
         let extension = extension.to_ascii_lowercase();
         if let Some(listed) = self.listed.get(&extension) {
             return listed.clone();

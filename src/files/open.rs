@@ -5,6 +5,7 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -87,8 +88,13 @@ fn is_absence(error: &io::Error) -> bool {
 impl Opened {
     /// Whether `path`, by which it was opened, leads into `root` without links and without detours.
     pub(crate) fn is_plainly_in(&self, path: &Path, root: &Path) -> bool {
-        let mut parts = path.components();
-        self.is_direct && path.starts_with(root) && !parts.any(|part| part == Component::ParentDir)
+        let (text, front) = (path.as_os_str().as_bytes(), root.as_os_str().as_bytes());
+        // Where it is plain to see, nobody has to take the paths apart.
+        let is_below = text.strip_prefix(front).is_some_and(|rest| rest.first() == Some(&b'/'));
+        let may_climb = text.windows(2).any(|pair| pair == b"..");
+        self.is_direct
+            && (is_below || path.starts_with(root))
+            && !(may_climb && path.components().any(|part| part == Component::ParentDir))
     }
 
     /// Where it really is, all links resolved.

@@ -39,10 +39,12 @@ impl Place {
             return None;
         }
         let relative = RelativePath::new(if self.keeps_prefix { path } else { rest })?;
-        let mut full = self.root.path().to_owned();
+        let (root, relative) = (self.root.path(), OsStr::from_bytes(relative.as_bytes()));
+        let mut full = PathBuf::with_capacity(root.as_os_str().len() + 1 + relative.len());
+        full.push(root);
         // Joining an empty path would add a slash, and a root may be a file.
-        if !relative.as_bytes().is_empty() {
-            full.push(OsStr::from_bytes(relative.as_bytes()));
+        if !relative.is_empty() {
+            full.push(relative);
         }
         Some(full)
     }

@@ -22,23 +22,30 @@ pub(crate) fn encode(head: &Response<()>, out: &mut Vec<u8>) {
 pub(crate) fn encode_whole(head: &Response<()>, length: usize, out: &mut Vec<u8>) {
     // hyper says of no content at the end that there is none.
     let unsaid = (length == 0).then_some(&CONTENT_LENGTH);
-    encode_without(head, unsaid, out);
-    let fields = head.headers();
-    let is_said = length > 0 && fields.contains_key(CONTENT_LENGTH);
-    end((!is_said).then_some(length), fields.contains_key(DATE), out);
+    let (has_length, has_date) = encode_without(head, unsaid, out);
+    end((!has_length).then_some(length), has_date, out);
 }
 
-fn encode_without(head: &Response<()>, unsaid: Option<&HeaderName>, out: &mut Vec<u8>) {
+/// Returns whether it says how long the body is, and what time it is.
+fn encode_without(
+    head: &Response<()>,
+    unsaid: Option<&HeaderName>,
+    out: &mut Vec<u8>,
+) -> (bool, bool) {
     status_line(head.status(), head.extensions().get::<ReasonPhrase>(), out);
+    let (mut has_length, mut has_date) = (false, false);
     for (name, value) in head.headers() {
         if unsaid == Some(name) {
             continue;
         }
+        has_length |= *name == CONTENT_LENGTH;
+        has_date |= *name == DATE;
         title_case(name.as_str().as_bytes(), out);
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
+    (has_length, has_date)
 }
 
 /// The first line.
@@ -69,14 +76,14 @@ pub(crate) fn end(length: Option<usize>, has_date: bool, out: &mut Vec<u8>) {
 
 /// As hyper writes names with `title_case_headers`.
 pub(crate) fn title_case(name: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
+    let mut start = out.len();
     out.extend_from_slice(name);
-    let mut before = b'-';
-    for byte in &mut out[start..] {
-        if before == b'-' {
-            byte.make_ascii_uppercase();
-        }
-        before = *byte;
+    while let Some(word) = out.get_mut(start..)
+        && let Some(first) = word.first_mut()
+    {
+        first.make_ascii_uppercase();
+        let Some(end) = word.iter().position(|&byte| byte == b'-') else { break };
+        start += end + 1;
     }
 }
 

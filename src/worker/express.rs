@@ -7,13 +7,9 @@
 //! call. When one of this is not so, hyper has the connection until it is idle again. Where only the response
 //! is uncommon, hyper reads a request that stands for the one that was answered, and gets the response.
 
-use std::cell::RefCell;
-use std::future::poll_fn;
-use std::io::IoSlice;
 use std::sync::Arc;
-use std::task::Poll;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http::Response;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
 use http_body::Body as _;
@@ -23,7 +19,6 @@ use rwsgi_protocol::response::status_forbids_content;
 
 use crate::connection::{Connection, Phase};
 use crate::encode;
-use crate::hole::JOIN;
 use crate::intake::Intake;
 use crate::request::{self, Answered};
 use crate::response::Outgoing;
@@ -36,11 +31,6 @@ use crate::wsgi::lines::Head;
 const ANOTHER: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 /// The same of one after which the client wants the connection to end.
 const LAST: &[u8] = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
-
-thread_local! {
-    /// Where this thread puts a response together.
-    static OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
 
 /// What comes of a request, and what is to be done about the next one.
 pub(crate) enum Outcome {
@@ -75,7 +65,11 @@ pub(crate) async fn serve(
         head.close();
     }
     let closes = head.closes();
-    if !send(worker, connection, &head, &whole).await || closes {
+    let encode = |out: &mut Vec<u8>| match &head {
+        Head::Lines(lines) => lines.encode(whole.len(), out),
+        Head::Map(head) => encode::encode_whole(head, whole.len(), out),
+    };
+    if connection.send_whole(worker, encode, &whole).await.is_err() || closes {
         return Outcome::Ended;
     }
     connection.enter(worker, Phase::Idle);
@@ -128,56 +122,18 @@ impl Connection {
 }
 
 /// Whether hyper would do nothing with such a response but write it.
-fn is_common(head: &Head, length: u64) -> bool {
+fn is_common(head: &Head, length: usize) -> bool {
     let head = match head {
-        Head::Lines(lines) => return lines.length.unwrap_or(length) == length,
+        Head::Lines(lines) => return lines.is_followed_by(length),
         Head::Map(head) => head,
     };
-    let fields = head.headers();
-    let mut connection = fields.get_all(CONNECTION).iter();
-    let said = fields.get(CONTENT_LENGTH);
+    let mut closes = false;
+    // Each field is looked at once: to look for each of these would take longer.
     !status_forbids_content(head.status())
-        && said.is_none_or(|said| rwsgi_protocol::header::content_length(said) == Some(length))
-        && connection.next().is_none_or(|option| option == "close")
-        && connection.next().is_none()
-        && !fields.contains_key(TRANSFER_ENCODING)
-        && !fields.contains_key(TRAILER)
-}
-
-/// Sends a response; `false` when the connection is gone.
-async fn send(worker: &Worker, connection: &Connection, head: &Head, body: &Bytes) -> bool {
-    let mut rest = None;
-    let attempt = poll_fn(|cx| {
-        OUT.with_borrow_mut(|out| {
-            out.clear();
-            match head {
-                Head::Lines(lines) => lines.encode(body.len(), out),
-                Head::Map(head) => encode::encode_whole(head, body.len(), out),
-            }
-            let joins = out.len() + body.len() <= JOIN;
-            if joins {
-                out.extend_from_slice(body);
-            }
-            let parts = [IoSlice::new(out), IoSlice::new(body)];
-            let (parts, length) = if joins { (&parts[..1], 0) } else { (&parts[..], body.len()) };
-            let sent = match connection.poll_send_parts(worker, cx, parts) {
-                Poll::Ready(Ok(sent)) => sent,
-                Poll::Ready(Err(_)) => return Poll::Ready(false),
-                Poll::Pending => 0,
-            };
-            if sent < out.len() + length {
-                // What the kernel does not take at once is all that is copied.
-                let first = out.get(sent..).map_or_else(Bytes::new, Bytes::copy_from_slice);
-                let mut second = if joins { Bytes::new() } else { body.clone() };
-                second.advance(sent.saturating_sub(out.len()));
-                rest = Some((first, second));
-            }
-            Poll::Ready(true)
+        && head.headers().iter().all(|(name, value)| match *name {
+            CONTENT_LENGTH => rwsgi_protocol::header::content_length(value) == Some(length as u64),
+            CONNECTION => value == "close" && !std::mem::replace(&mut closes, true),
+            TRANSFER_ENCODING | TRAILER => false,
+            _ => true,
         })
-    });
-    let is_there = attempt.await;
-    match rest {
-        None => is_there,
-        Some((first, second)) => connection.send(worker, first, second).await.is_ok(),
-    }
 }

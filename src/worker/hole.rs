@@ -104,10 +104,8 @@ fn fill(connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut offset = i64::try_from(extent.offset).map_err(io::Error::other)?;
     let length = usize::try_from(extent.length).unwrap_or(LENGTH);
     let sent = match sendfile64(fd, &*extent.file, Some(&mut offset), length) {
-        Ok(0) => return Err(blame(&extent.file, "has become shorter while it was sent")),
-        Err(errno) if is_of_file(errno) => {
-            return Err(blame(&extent.file, &format!("cannot be read: {}", errno.desc())));
-        }
+        Ok(0) => return Err(blame(&extent.file, &io::ErrorKind::UnexpectedEof.into())),
+        Err(errno) if is_of_file(errno) => return Err(blame(&extent.file, &errno.into())),
         sent => sent?,
     };
     extent.offset += sent as u64;
@@ -124,9 +122,14 @@ fn is_of_file(errno: Errno) -> bool {
     matches!(errno, Errno::EIO | Errno::EINVAL | Errno::EOVERFLOW | Errno::ESTALE | Errno::EUCLEAN)
 }
 
-fn blame(file: &std::fs::File, why: &str) -> io::Error {
+/// That a file cannot be sent to its end, as it ends before or is not to be read.
+pub(crate) fn blame(file: &std::fs::File, error: &io::Error) -> io::Error {
     let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let path = path.unwrap_or_else(|_| "a file".into());
+    let why = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "has become shorter while it was sent".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    };
     let message = format!("a response broke off: `{}` {why}", path.display());
     io::Error::new(FILE, message)
 }

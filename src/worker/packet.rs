@@ -23,6 +23,7 @@ use rwsgi_protocol::uwsgi::{self, Limits, Parsed, UwsgiError, Vars};
 use rwsgi_reactor::Direction;
 
 use crate::connection::{Connection, Phase};
+use crate::upload::Source;
 use crate::worker::Worker;
 
 /// The largest packet, with its header.
@@ -55,7 +56,7 @@ impl From<UwsgiError> for Unserved {
 pub(crate) async fn receive(
     worker: &Worker,
     connection: &Connection,
-) -> Result<(Request, Bytes), Unserved> {
+) -> Result<(Request, Source), Unserved> {
     let limits = limits(&worker.config.http);
     let mut arrival = Arrival::new(connection);
     loop {
@@ -133,15 +134,15 @@ impl Arrival {
     }
 
     fn finish(
-        mut self,
+        self,
         connection: &Connection,
         packet: uwsgi::Packet,
         limits: Limits,
-    ) -> Result<(Request, Bytes), Unserved> {
-        let mut body = self.bytes.split_off(packet.length);
-        let variables = Bytes::from(self.bytes).slice(packet.variables());
-        let vars = Vars::new(variables, limits)?;
+    ) -> Result<(Request, Source), Unserved> {
+        let whole = Bytes::from(self.bytes);
+        let vars = Vars::new(whole.slice(packet.variables()), limits)?;
         let length = vars.content_length()?;
+        let mut body = whole.slice(packet.length..);
         body.truncate(usize::try_from(length).unwrap_or(usize::MAX));
         let left = length - body.len() as u64;
         let request = Request::uwsgi(vars, packet.modifier1)?;
@@ -150,10 +151,10 @@ impl Arrival {
         intake.leave_body(left);
         if left > 0 {
             read(connection, self.held);
-        } else {
-            intake.is_held = self.held > 0;
+            return Ok((request, Source::Rest(body)));
         }
-        Ok((request, body.into()))
+        intake.is_held = self.held > 0;
+        Ok((request, Source::Here((length > 0).then_some(body))))
     }
 }
 

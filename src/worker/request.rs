@@ -21,7 +21,7 @@ use rwsgi_files::{Answer, Found};
 use rwsgi_protocol::body::{Body, End};
 use rwsgi_protocol::header::content_length;
 use rwsgi_protocol::http1::RequestHead;
-use rwsgi_protocol::request::{Expectation, Request};
+use rwsgi_protocol::request::{Expectation, Head as RequestOf, Request};
 
 use crate::commons;
 use crate::connection::{Connection, Phase};
@@ -196,7 +196,8 @@ fn own_file(worker: &Worker, request: &Request) -> Option<OwnAnswer> {
         return None;
     }
     let (path, target) = (request.path_info(), request.target());
-    match worker.files.answer(&request.method, &path, &target, &|| request.fields()) {
+    let fields = || request.fields_named(&rwsgi_files::HEEDED);
+    match worker.files.answer(&request.method, &path, &target, &fields) {
         Found::Answer(answer) => Some(OwnAnswer::File(answer)),
         Found::Miss => None,
         Found::Refused(error) => {
@@ -280,9 +281,11 @@ fn assemble(
     link: Link,
     mut record: Record,
 ) -> Answered {
-    let is_plain = record.connection.listener.protocol == Protocol::Http
-        && route::leaves(&record)
-        && record.request.protocol() == "HTTP/1.1";
+    let is_plain = route::leaves(&record)
+        && match &record.request.head {
+            RequestOf::Http(head) => !head.is_1_0(),
+            RequestOf::Uwsgi { .. } => true,
+        };
     let (mut head, mut payload) = match (head, payload) {
         (Head::Lines(lines), Payload::Whole(bytes)) if is_plain => {
             return assemble_plain(worker, lines, bytes, &link, record);
@@ -291,7 +294,8 @@ fn assemble(
     };
     if worker.files.replaces(&head) {
         let request = &record.request;
-        match worker.files.sendfile(&mut head, &request.method, &request.fields()) {
+        let fields = request.fields_named(&rwsgi_files::HEEDED);
+        match worker.files.sendfile(&mut head, &request.method, &fields) {
             Ok(Some(file)) => payload = Payload::File(file),
             Ok(None) => payload = Payload::Whole(Bytes::new()),
             Err(error) => {
@@ -334,10 +338,13 @@ fn assemble_plain(
     mut record: Record,
 ) -> Answered {
     record.answer_lines(&lines);
-    lines.add_server();
-    let is_unread = link.upload.is_some() || link.refusal.is_some();
-    if is_unread || persistence::ends(worker, &record.request, false) {
-        lines.close();
+    // A web server says both itself.
+    if record.connection.listener.protocol == Protocol::Http {
+        lines.add_server();
+        let is_unread = link.upload.is_some() || link.refusal.is_some();
+        if is_unread || persistence::ends(worker, &record.request, false) {
+            lines.close();
+        }
     }
     Answered { head: lines.into(), body: Outgoing::whole(bytes, record) }
 }

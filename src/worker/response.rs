@@ -1,7 +1,9 @@
 //! The response as a connection takes it: a body that counts what left, and tells the log when it
 //! ends.
 
-use std::os::unix::fs::FileExt as _;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,6 +11,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
+use rwsgi_core::log::{self, Event};
+use rwsgi_core::sys;
 use rwsgi_files::{FileBody, Segment};
 use rwsgi_protocol::body::End;
 
@@ -45,8 +49,22 @@ pub(crate) struct Outgoing {
 enum Content {
     Whole(Option<Bytes>),
     Stream(Box<Link>),
+    Part(Part),
     File(FileBody),
     Ended,
+}
+
+/// A body that leaves together with its head.
+pub(crate) enum Whole {
+    Bytes(Bytes),
+    Part(Part),
+}
+
+/// A part of a file that is cheaper to read, when it is sent, than to be sent by sendfile(2).
+pub(crate) struct Part {
+    file: Arc<File>,
+    offset: u64,
+    length: usize,
 }
 
 /// The connection's hold on an exchange: when it goes, the application learns that.
@@ -120,15 +138,13 @@ impl Outgoing {
         if length == 0 {
             return Self::whole(Bytes::new(), record);
         }
-        match small(&body) {
-            Some(bytes) => Self::whole(bytes, record),
-            None => {
-                let mut file =
-                    Self { content: Content::File(body), promised: Some(length), record };
-                file.record.sendfile = true;
-                file
-            }
-        }
+        let content = match Part::of(&body) {
+            Some(part) => Content::Part(part),
+            None => Content::File(body),
+        };
+        let mut file = Self { content, promised: Some(length), record };
+        file.record.sendfile = matches!(file.content, Content::File(_));
+        file
     }
 
     /// A body that comes bit by bit; `length` is what its head promised.
@@ -137,20 +153,24 @@ impl Outgoing {
     }
 
     /// Takes all of it, as sent, if it is there and `is_wanted` says so of its length.
-    pub(crate) fn take_whole(&mut self, is_wanted: impl FnOnce(u64) -> bool) -> Option<Bytes> {
-        let bytes = match &mut self.content {
-            Content::Whole(bytes) => bytes,
-            Content::Ended => &mut None,
+    pub(crate) fn take_whole(&mut self, is_wanted: impl FnOnce(usize) -> bool) -> Option<Whole> {
+        let length = match &self.content {
+            Content::Whole(bytes) => bytes.as_ref().map_or(0, Bytes::len),
+            Content::Part(part) => part.length,
+            Content::Ended => 0,
             Content::Stream(_) | Content::File(_) => return None,
         };
-        let length = bytes.as_ref().map_or(0, Bytes::len);
-        if !is_wanted(length as u64) {
+        if !is_wanted(length) {
             return None;
         }
-        let bytes = bytes.take().unwrap_or_default();
-        let bytes = self.count(bytes);
+        let content = std::mem::replace(&mut self.content, Content::Ended);
+        self.count(length);
         self.end();
-        Some(bytes)
+        Some(match content {
+            Content::Whole(Some(bytes)) => Whole::Bytes(bytes),
+            Content::Part(part) => Whole::Part(part),
+            _ => Whole::Bytes(Bytes::new()),
+        })
     }
 
     fn end(&mut self) {
@@ -158,23 +178,42 @@ impl Outgoing {
         self.record.complete = true;
     }
 
-    fn count(&mut self, chunk: Bytes) -> Bytes {
-        self.record.bytes += chunk.len() as u64;
+    fn count(&mut self, length: usize) {
+        self.record.bytes += length as u64;
         if let Some(promised) = &mut self.promised {
-            *promised = promised.saturating_sub(chunk.len() as u64);
+            *promised = promised.saturating_sub(length as u64);
         }
-        chunk
     }
 }
 
-/// A part of a file that is cheaper to read, and to send together with the head.
-fn small(body: &FileBody) -> Option<Bytes> {
-    let [Segment::File { offset, length: length @ ..=SMALL }] = body.segments.as_slices().0 else {
-        return None;
-    };
-    let mut bytes = vec![0; usize::try_from(*length).ok()?];
-    body.file.read_exact_at(&mut bytes, *offset).ok()?;
-    Some(bytes.into())
+impl Whole {
+    /// Bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Part(part) => part.length,
+        }
+    }
+}
+
+impl Part {
+    fn of(body: &FileBody) -> Option<Self> {
+        let [Segment::File { offset, length: length @ ..=SMALL }] = body.segments.as_slices().0
+        else {
+            return None;
+        };
+        let (file, length) = (Arc::clone(&body.file), usize::try_from(*length).ok()?);
+        Some(Self { file, offset: *offset, length })
+    }
+
+    /// Appends it to `out`.
+    ///
+    /// # Errors
+    /// [`hole::FILE`]: why it is not there any more.
+    pub(crate) fn read(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        let read = sys::read_at(self.file.as_fd(), out, self.offset, self.length);
+        read.map_err(|error| hole::blame(&self.file, &error))
+    }
 }
 
 /// The next part of a file, as what stands for it; small ones as they are.
@@ -215,13 +254,24 @@ impl Body for Outgoing {
                 link.tell();
                 ready!(link.reply.exchange.poll_next(cx))
             }
+            Content::Part(part) => {
+                let mut bytes = Vec::new();
+                match part.read(&mut bytes) {
+                    Ok(()) => Next::Chunk(bytes.into()),
+                    Err(error) => {
+                        let entry = log::error(Event::SystemError, error.to_string());
+                        this.record.worker.complain("", entry);
+                        Next::Aborted
+                    }
+                }
+            }
             Content::File(body) => {
                 next_of(body, &this.record.connection).map_or(Next::End, Next::Chunk)
             }
         };
         Poll::Ready(match chunk {
             Next::Chunk(chunk) => {
-                let chunk = this.count(chunk);
+                this.count(chunk.len());
                 let is_whole = matches!(this.content, Content::Whole(_));
                 if is_whole || this.promised == Some(0) {
                     this.end();
@@ -249,7 +299,7 @@ impl Body for Outgoing {
             Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Content::File(_) => SizeHint::with_exact(self.promised.unwrap_or(0)),
+            Content::Part(_) | Content::File(_) => SizeHint::with_exact(self.promised.unwrap_or(0)),
             Content::Stream(_) => SizeHint::default(),
         }
     }

@@ -15,7 +15,7 @@ use rwsgi_core::config::routing::{Action, Collected, Figure, Members, Routing, R
 use rwsgi_core::config::{self, Config};
 use rwsgi_core::log::{self, Event};
 use rwsgi_core::routing::{self, Answer, Doubt, Htpasswd, Known, Subject};
-use rwsgi_files::{FileBody, FileError, Files};
+use rwsgi_files::{FileBody, FileError, Files, HEEDED};
 use rwsgi_protocol::request::{Changes, Request};
 use rwsgi_protocol::response::status_forbids_content;
 
@@ -147,7 +147,7 @@ pub(crate) async fn settle(
         worker.complain("", log::error(event, message));
         let method = request.method.clone();
         let later = Answer::Later(at);
-        return Some(answered(worker, request, later, &method, &request.fields()));
+        return Some(answered(worker, request, later, &method, &request.fields_named(&HEEDED)));
     }
 }
 
@@ -170,7 +170,8 @@ fn route_from(
         return Err(Stop { at: start + index, doubt });
     }
     let method = request.method.clone();
-    Ok(answer.map(|answer| answered(worker, request, answer, &method, &request.fields())))
+    Ok(answer
+        .map(|answer| answered(worker, request, answer, &method, &request.fields_named(&HEEDED))))
 }
 
 /// Nobody passes by a file that is no good.

@@ -1,5 +1,6 @@
-//! The socket, as hyper sees it.
+//! What goes out by a connection's socket, and the socket as hyper sees it.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd as _;
@@ -14,8 +15,14 @@ use rwsgi_core::log::{self, Event};
 use rwsgi_reactor::Direction;
 
 use crate::connection::{Connection, Phase};
-use crate::hole;
+use crate::hole::{self, JOIN};
+use crate::response::Whole;
 use crate::worker::Worker;
+
+thread_local! {
+    /// Where this thread puts a response together.
+    static OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// One connection's bytes.
 pub(crate) struct Stream {
@@ -43,14 +50,68 @@ impl Connection {
             Poll::Ready(Ok(count)) => self.writing.count(worker, *count),
             Poll::Ready(Err(error)) => {
                 self.writing.stop();
-                if error.kind() == hole::FILE {
-                    self.break_off();
-                    worker.complain("", log::error(Event::SystemError, error.to_string()));
-                }
+                self.blame(worker, error);
             }
             Poll::Pending => self.writing.block(worker, &self.source),
         }
         sent
+    }
+
+    /// If a file is to blame, nobody may take for complete what has been sent of it.
+    fn blame(&self, worker: &Worker, error: &io::Error) {
+        if error.kind() == hole::FILE {
+            self.break_off();
+            worker.complain("", log::error(Event::SystemError, error.to_string()));
+        }
+    }
+
+    /// Sends a response that is there as a whole: the head that `encode` writes, and its body.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(crate) async fn send_whole(
+        &self,
+        worker: &Worker,
+        encode: impl Fn(&mut Vec<u8>),
+        body: &Whole,
+    ) -> io::Result<()> {
+        let mut rest = None;
+        let attempt = poll_fn(|cx| {
+            OUT.with_borrow_mut(|out| {
+                out.clear();
+                encode(out);
+                let lent = match body {
+                    Whole::Bytes(bytes) if out.len() + bytes.len() > JOIN => Some(bytes),
+                    Whole::Bytes(bytes) => {
+                        out.extend_from_slice(bytes);
+                        None
+                    }
+                    Whole::Part(part) => {
+                        part.read(out).inspect_err(|error| self.blame(worker, error))?;
+                        None
+                    }
+                };
+                let parts = [IoSlice::new(out), IoSlice::new(lent.map_or(&[], |bytes| bytes))];
+                let parts = if lent.is_some() { &parts[..] } else { &parts[..1] };
+                let sent = match self.poll_send_parts(worker, cx, parts) {
+                    Poll::Ready(sent) => sent?,
+                    Poll::Pending => 0,
+                };
+                let mut second = lent.cloned().unwrap_or_default();
+                if sent < out.len() + second.len() {
+                    // What the kernel does not take at once is all that is copied.
+                    let first = out.get(sent..).map_or_else(Bytes::new, Bytes::copy_from_slice);
+                    second.advance(sent.saturating_sub(out.len()));
+                    rest = Some((first, second));
+                }
+                Poll::Ready(io::Result::Ok(()))
+            })
+        });
+        attempt.await?;
+        match rest {
+            None => Ok(()),
+            Some((first, second)) => self.send(worker, first, second).await,
+        }
     }
 
     /// Sends all of two parts.

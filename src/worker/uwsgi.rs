@@ -19,6 +19,7 @@ use crate::request;
 use crate::response::{Aborted, Outgoing};
 use crate::upload::Source;
 use crate::worker::Worker;
+use crate::wsgi::lines::Head;
 
 /// What a client of another protocol is told.
 const FOREIGN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
@@ -28,8 +29,8 @@ const FOREIGN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; cha
 /// The life of a uwsgi connection.
 pub(crate) async fn serve(worker: &'static Worker, connection: &Arc<Connection>) {
     match packet::receive(worker, connection).await {
-        Ok((request, begun)) => {
-            if respond(worker, connection, request, begun).await.is_err() {
+        Ok((request, source)) => {
+            if respond(worker, connection, request, source).await.is_err() {
                 return connection.break_off();
             }
             let (is_held, left) = {
@@ -70,12 +71,20 @@ async fn respond(
     worker: &'static Worker,
     connection: &Arc<Connection>,
     request: Request,
-    begun: Bytes,
+    source: Source,
 ) -> Result<(), ()> {
     let method = request.method.clone();
-    let source = Source::Rest(begun);
     let answer = request::answer(worker, connection, Arc::new(request), source).await;
     let request::Answered { head, mut body } = answer.map_err(drop)?;
+    if let Head::Lines(lines) = &head
+        && !has_no_content(&method, lines.status)
+        && let Some(whole) = body.take_whole(|length| length > 0 && lines.is_followed_by(length))
+    {
+        // As far as the log is concerned, it has left.
+        drop(body);
+        let encode = |out: &mut Vec<u8>| lines.encode_undated(whole.len(), out);
+        return connection.send_whole(worker, encode, &whole).await.map_err(drop);
+    }
     let mut head = head.into_map();
     let silent = has_no_content(&method, head.status());
     if let (false, Some(length)) = (silent, body.size_hint().exact()) {

@@ -157,6 +157,11 @@ impl Lines {
         }
     }
 
+    /// Whether a body of this length is what they say.
+    pub(crate) fn is_followed_by(&self, length: usize) -> bool {
+        self.length.is_none_or(|said| said == length as u64)
+    }
+
     /// Bytes of the fields.
     pub(crate) fn size(&self) -> usize {
         self.text.len()
@@ -164,9 +169,18 @@ impl Lines {
 
     /// All of the head, before a body of `length` bytes, one at least.
     pub(crate) fn encode(&self, length: usize, out: &mut Vec<u8>) {
+        self.encode_for(length, self.has_date, out);
+    }
+
+    /// The same for a web server, which knows what time it is.
+    pub(crate) fn encode_undated(&self, length: usize, out: &mut Vec<u8>) {
+        self.encode_for(length, true, out);
+    }
+
+    fn encode_for(&self, length: usize, is_dated: bool, out: &mut Vec<u8>) {
         encode::status_line(self.status, None, out);
         out.extend_from_slice(&self.text);
-        encode::end(self.length.is_none().then_some(length), self.has_date, out);
+        encode::end(self.length.is_none().then_some(length), is_dated, out);
     }
 }
 
