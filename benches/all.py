@@ -37,7 +37,7 @@ PLAN = [
 
 def run(rounds, seconds):
     """What cannot be measured is told, and the rest goes on."""
-    needs.check("wrk", "nginx", "valgrind", "strace", "objdump")
+    needs.check("wrk", "h2load", "nginx", "valgrind", "strace", "objdump")
     results, failed = [], []
     for module, most, turn in PLAN:
         start = time.monotonic()

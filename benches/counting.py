@@ -49,13 +49,24 @@ def ask(server, request, count):
         connection = connection or socket.create_connection(("127.0.0.1", server.port), 60)
         body = b"x" * request.body
         answer = probe.ask_on(connection, server.port, request.path, request.method, request.headers, body)
-        if (answer.status, answer.body) != (200, request.answer):
-            server.fail(f"answers {request.name} with {answer.status} and {len(answer.body)} bytes")
+        check(server, request, answer)
         if answer.is_last:
             connection.close()
             connection = None
     if connection:
         connection.close()
+
+
+def ask_by_uwsgi(server, request, count, path):
+    """On a connection for each, to a UNIX socket."""
+    server.wait_until_it_answers()
+    for _ in range(count):
+        check(server, request, probe.ask_by_uwsgi(path, request.path, request.method, b"x" * request.body))
+
+
+def check(server, request, answer):
+    if (answer.status, answer.body) != (200, request.answer):
+        server.fail(f"answers {request.name} with {answer.status} and {len(answer.body)} bytes")
 
 
 def read_counts(directory):

@@ -16,7 +16,7 @@ FRAMEWORKS = ["Django>=4.2,<6", "Flask"]
 PEERS = ["granian", "gunicorn", "fastwsgi", "bjoern", "waitress", "cheroot", "pyruvate"]
 # bjoern is compiled; the others have wheels.
 BUILD = "gcc python3-dev libev-dev"
-PACKAGES = {"wrk": "wrk", "nginx": "nginx-light", "uwsgi-core": "uwsgi-core", "uwsgi-python3": "uwsgi-plugin-python3",
+PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client", "nginx": "nginx-light", "uwsgi-core": "uwsgi-core", "uwsgi-python3": "uwsgi-plugin-python3",
             "valgrind": "valgrind", "strace": "strace", "objdump": "binutils"}
 UWSGI_PLUGIN = "/usr/lib/uwsgi/plugins/python3_plugin.so"
 

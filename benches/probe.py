@@ -40,6 +40,28 @@ def send_on(connection, port, path, method="GET", headers=None, body=b""):
     connection.sendall("\r\n".join(lines + ["", ""]).encode() + body)
 
 
+def ask_by_uwsgi(path, target, method="GET", body=b"", timeout=60):
+    """As nginx asks a UNIX socket, with the variables of its uwsgi_params."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        connection.connect(path)
+        connection.sendall(packet(target, method, len(body)) + body)
+        with response_on(connection, method) as response:
+            return Answer(response.status, response.read(), None, False, True)
+
+
+def packet(target, method, length):
+    variables = {
+        "QUERY_STRING": "", "REQUEST_METHOD": method, "CONTENT_TYPE": "", "CONTENT_LENGTH": str(length or ""),
+        "REQUEST_URI": target, "PATH_INFO": target, "DOCUMENT_ROOT": "/usr/share/nginx/html", "SERVER_PROTOCOL": "HTTP/1.1",
+        "REQUEST_SCHEME": "http", "REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": "50000", "SERVER_PORT": "80", "SERVER_NAME": "",
+        "HTTP_HOST": "127.0.0.1",
+    }
+    texts = [text.encode() for variable in variables.items() for text in variable]
+    content = b"".join(len(text).to_bytes(2, "little") + text for text in texts)
+    return b"\0" + len(content).to_bytes(2, "little") + b"\0" + content
+
+
 def response_on(connection, method="GET"):
     response = http.client.HTTPResponse(connection, method=method)
     response.begin()
