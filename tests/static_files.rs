@@ -394,6 +394,21 @@ fn a_file_that_becomes_shorter_while_it_is_sent_is_told() {
 }
 
 #[test]
+fn a_small_file_that_ends_before_its_size_breaks_off_and_is_not_logged_as_sent() {
+    // Its size is that of a page, and its content is shorter.
+    let lines = "static-map=/cpu=/sys/devices/system/cpu\nlog-format=told %(proto) %(werr)";
+    let server = site(lines);
+    for version in ["HTTP/1.1", "HTTP/1.0"] {
+        let mut client = server.connect();
+        client.send(format!("GET /cpu/online {version}\r\nHost: test\r\n\r\n"));
+        assert!(!client.try_response(true).is_ok_and(|response| response.complete), "{version}");
+        server.wait_for_log(&format!("told {version} 1"), 1);
+    }
+    server.wait_for_log("cpu/online` has become shorter while it was sent", 2);
+    ask(&server, "GET /other", "").expect(404);
+}
+
+#[test]
 fn a_wrapped_file_is_closed_and_holds_no_thread() {
     let server = site("");
     assert_eq!(wrapped(&server, "closing", "files/a.txt").expect(200).text(), "0123456789");

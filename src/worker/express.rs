@@ -59,17 +59,19 @@ pub(crate) async fn serve(
         connection.intake().give_back(if common.closes { LAST } else { ANOTHER });
         return Outcome::Hyper(Some(Box::new(Answered { head, body }.into_response())));
     };
-    // As far as the log is concerned, it has left.
-    drop(body);
     if common.closes {
         head.close();
     }
     let closes = head.closes();
-    let encode = |out: &mut Vec<u8>| match &head {
-        Head::Lines(lines) => lines.encode(whole.len(), out),
-        Head::Map(head) => encode::encode_whole(head, whole.len(), out),
+    let length = whole.len();
+    let encode = move |out: &mut Vec<u8>| match head {
+        Head::Lines(lines) => lines.encode(length, out),
+        Head::Map(head) => encode::encode_whole(&head, length, out),
     };
-    if connection.send_whole(worker, encode, &whole).await.is_err() || closes {
+    let Ok(departure) = connection.put_together(worker, encode, body, whole) else {
+        return Outcome::Ended;
+    };
+    if connection.depart(worker, departure).await.is_err() || closes {
         return Outcome::Ended;
     }
     connection.enter(worker, Phase::Idle);

@@ -35,8 +35,8 @@ const OF_EVERY_REQUEST: [&str; 9] = [
     "REMOTE_ADDR",
 ];
 
-/// What the log will say of a request; says it when it is dropped, that is, when the response has
-/// left or the connection is gone.
+/// What the log will say of a request; says it when it is dropped: when a response that is there as a whole
+/// is about to leave, when another one has left, or when the connection is gone.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) worker: &'static Worker,

@@ -152,7 +152,7 @@ impl Outgoing {
         Self { content: Content::Stream(Box::new(link)), promised: length, record }
     }
 
-    /// Takes all of it, as sent, if it is there and `is_wanted` says so of its length.
+    /// Takes all of it, as sent, if it can leave with its head and `is_wanted` says so of its length.
     pub(crate) fn take_whole(&mut self, is_wanted: impl FnOnce(usize) -> bool) -> Option<Whole> {
         let length = match &self.content {
             Content::Whole(bytes) => bytes.as_ref().map_or(0, Bytes::len),
@@ -171,6 +171,12 @@ impl Outgoing {
             Content::Part(part) => Whole::Part(part),
             _ => Whole::Bytes(Bytes::new()),
         })
+    }
+
+    /// What was taken cannot be had: nothing has left.
+    pub(crate) fn is_lost(&mut self) {
+        self.record.bytes = 0;
+        self.record.complete = false;
     }
 
     fn end(&mut self) {

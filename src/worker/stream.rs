@@ -16,12 +16,39 @@ use rwsgi_reactor::Direction;
 
 use crate::connection::{Connection, Phase};
 use crate::hole::{self, JOIN};
-use crate::response::Whole;
+use crate::response::{Outgoing, Whole};
 use crate::worker::Worker;
 
 thread_local! {
     /// Where this thread puts a response together.
     static OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A response that is about to leave.
+pub(crate) struct Departure {
+    first: Vec<u8>,
+    /// What is too large to be copied behind it.
+    second: Bytes,
+}
+
+impl Departure {
+    fn new(encode: impl FnOnce(&mut Vec<u8>), body: Whole) -> io::Result<Self> {
+        let mut first = OUT.take();
+        first.clear();
+        encode(&mut first);
+        let second = match body {
+            Whole::Bytes(bytes) if first.len() + bytes.len() > JOIN => bytes,
+            Whole::Bytes(bytes) => {
+                first.extend_from_slice(&bytes);
+                Bytes::new()
+            }
+            Whole::Part(part) => {
+                part.read(&mut first)?;
+                Bytes::new()
+            }
+        };
+        Ok(Self { first, second })
+    }
 }
 
 /// One connection's bytes.
@@ -65,53 +92,60 @@ impl Connection {
         }
     }
 
-    /// Sends a response that is there as a whole: the head that `encode` writes, and its body.
+    /// Puts a response together whose body leaves with its head, which `encode` writes. As far as the log is
+    /// concerned, which `outgoing` tells, it has left then.
+    ///
+    /// # Errors
+    /// The body cannot be read.
+    pub(crate) fn put_together(
+        &self,
+        worker: &Worker,
+        encode: impl FnOnce(&mut Vec<u8>),
+        mut outgoing: Outgoing,
+        body: Whole,
+    ) -> io::Result<Departure> {
+        Departure::new(encode, body).inspect_err(|error| {
+            outgoing.is_lost();
+            self.blame(worker, error);
+        })
+    }
+
+    /// Sends such a response.
     ///
     /// # Errors
     /// The connection is gone.
-    pub(crate) async fn send_whole(
+    pub(crate) async fn depart(&self, worker: &Worker, departure: Departure) -> io::Result<()> {
+        let mut departure = Some(departure);
+        let attempt = poll_fn(|cx| {
+            let Some(Departure { first, second }) = departure.take() else { return Poll::Pending };
+            let rest = self.send_now(worker, cx, &first, second);
+            OUT.set(first);
+            Poll::Ready(rest)
+        });
+        let (first, second) = attempt.await?;
+        if first.is_empty() && second.is_empty() {
+            return Ok(());
+        }
+        self.send(worker, first, second).await
+    }
+
+    /// Sends of two parts what the kernel takes at once, and returns the rest, which is all that is copied.
+    fn send_now(
         &self,
         worker: &Worker,
-        encode: impl Fn(&mut Vec<u8>),
-        body: &Whole,
-    ) -> io::Result<()> {
-        let mut rest = None;
-        let attempt = poll_fn(|cx| {
-            OUT.with_borrow_mut(|out| {
-                out.clear();
-                encode(out);
-                let lent = match body {
-                    Whole::Bytes(bytes) if out.len() + bytes.len() > JOIN => Some(bytes),
-                    Whole::Bytes(bytes) => {
-                        out.extend_from_slice(bytes);
-                        None
-                    }
-                    Whole::Part(part) => {
-                        part.read(out).inspect_err(|error| self.blame(worker, error))?;
-                        None
-                    }
-                };
-                let parts = [IoSlice::new(out), IoSlice::new(lent.map_or(&[], |bytes| bytes))];
-                let parts = if lent.is_some() { &parts[..] } else { &parts[..1] };
-                let sent = match self.poll_send_parts(worker, cx, parts) {
-                    Poll::Ready(sent) => sent?,
-                    Poll::Pending => 0,
-                };
-                let mut second = lent.cloned().unwrap_or_default();
-                if sent < out.len() + second.len() {
-                    // What the kernel does not take at once is all that is copied.
-                    let first = out.get(sent..).map_or_else(Bytes::new, Bytes::copy_from_slice);
-                    second.advance(sent.saturating_sub(out.len()));
-                    rest = Some((first, second));
-                }
-                Poll::Ready(io::Result::Ok(()))
-            })
-        });
-        attempt.await?;
-        match rest {
-            None => Ok(()),
-            Some((first, second)) => self.send(worker, first, second).await,
-        }
+        cx: &mut Context<'_>,
+        first: &[u8],
+        mut second: Bytes,
+    ) -> io::Result<(Bytes, Bytes)> {
+        let parts = [IoSlice::new(first), IoSlice::new(&second)];
+        let parts = if second.is_empty() { &parts[..1] } else { &parts[..] };
+        let sent = match self.poll_send_parts(worker, cx, parts) {
+            Poll::Ready(sent) => sent?,
+            Poll::Pending => 0,
+        };
+        let rest = first.get(sent..).map_or_else(Bytes::new, Bytes::copy_from_slice);
+        second.advance(sent.saturating_sub(first.len()));
+        Ok((rest, second))
     }
 
     /// Sends all of two parts.

@@ -80,10 +80,10 @@ async fn respond(
         && !has_no_content(&method, lines.status)
         && let Some(whole) = body.take_whole(|length| length > 0 && lines.is_followed_by(length))
     {
-        // As far as the log is concerned, it has left.
-        drop(body);
-        let encode = |out: &mut Vec<u8>| lines.encode_undated(whole.len(), out);
-        return connection.send_whole(worker, encode, &whole).await.map_err(drop);
+        let length = whole.len();
+        let encode = |out: &mut Vec<u8>| lines.encode_undated(length, out);
+        let departure = connection.put_together(worker, encode, body, whole).map_err(drop)?;
+        return connection.depart(worker, departure).await.map_err(drop);
     }
     let mut head = head.into_map();
     let silent = has_no_content(&method, head.status());

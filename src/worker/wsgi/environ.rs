@@ -28,7 +28,7 @@ use crate::wsgi::input::Input;
 use crate::wsgi::names::{Key, Names, Walk};
 use crate::wsgi::stream::LogStream;
 
-/// Methods and addresses that are remembered; a client can send any.
+/// Methods, addresses and the like that are remembered; a client can send any.
 const REMEMBERED: usize = 512;
 
 /// What each request of HTTP has.
@@ -43,7 +43,7 @@ pub(crate) struct Environ<'py> {
     worker: &'static Worker,
     /// For each listener.
     templates: Vec<Template<'py>>,
-    /// Values that clients send again and again: methods, and addresses.
+    /// What clients send again and again, methods and addresses, and names that rules give.
     repeated: HashMap<Box<str>, Bound<'py, PyString>, Seed>,
     /// Of header fields, in the case in which they come.
     fields: Names<'py>,
@@ -256,10 +256,11 @@ impl<'py> Environ<'py> {
         let py = self.py;
         let mut walk = Walk::default();
         for (name, value) in vars.iter() {
-            let known = self.variables.find(name, &mut walk);
-            if let Some(set) = known.and_then(|known| known.set(environ, value)) {
-                set?;
-            } else if let Some(key) = self.key_of_variable(call, name) {
+            let is_done = match self.variables.find(name, &mut walk) {
+                Some(known) => known.is_dropped() || known.set(environ, value)?,
+                None => false,
+            };
+            if !is_done && let Some(key) = self.key_of_variable(call, name) {
                 environ.set_item(key, latin1(py, value)?)?;
             }
         }
@@ -324,9 +325,11 @@ impl<'py> Environ<'py> {
     ) -> PyResult<()> {
         let (mut length, mut walk) = (environ.len(), Walk::default());
         for (name, value) in head.fields() {
-            let known = self.fields.find(name, &mut walk);
-            if let Some(set) = known.and_then(|known| known.set(environ, value)) {
-                set?;
+            let is_set = match self.fields.find(name, &mut walk) {
+                Some(known) => known.set(environ, value)?,
+                None => false,
+            };
+            if is_set {
                 length += 1;
             } else if let Some(key) = self.key_of(call, name) {
                 environ.set_item(key, latin1(self.py, value)?)?;

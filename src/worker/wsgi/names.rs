@@ -14,18 +14,43 @@ const REMEMBERED: usize = 512;
 const LONGEST: usize = 256;
 /// How often in succession a value is remembered in vain.
 const TRIES: u8 = 16;
-/// Fields, and variables of web servers, that may have secrets: these are kept no longer than their
-/// requests.
-const SECRETS: [&str; 9] = [
-    "cookie",
-    "authorization",
-    "proxy-authorization",
-    "HTTP_COOKIE",
-    "HTTP_AUTHORIZATION",
-    "HTTP_PROXY_AUTHORIZATION",
-    "REQUEST_URI",
-    "DOCUMENT_URI",
-    "QUERY_STRING",
+/// Fields, and variables of web servers, whose values come again and are no secrets: all others are kept no
+/// longer than their requests.
+const KEPT: [&str; 34] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-type",
+    "dnt",
+    "document-root",
+    "gateway-interface",
+    "host",
+    "https",
+    "origin",
+    "pragma",
+    "priority",
+    "remote-addr",
+    "request-method",
+    "request-scheme",
+    "script-name",
+    "sec-ch-ua",
+    "sec-ch-ua-mobile",
+    "sec-ch-ua-platform",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-fetch-user",
+    "sec-gpc",
+    "server-name",
+    "server-port",
+    "server-protocol",
+    "te",
+    "upgrade-insecure-requests",
+    "user-agent",
 ];
 
 /// Names, as they come. They come in the same order again and again, so the one that came after the last
@@ -108,23 +133,27 @@ impl<'py> Names<'py> {
 }
 
 impl<'py> Known<'py> {
-    /// Sets it in an environ; nothing if it is not plain: `None`.
+    /// Whether it never reaches an application.
     #[inline]
-    pub(crate) fn set(
-        &mut self,
-        environ: &Bound<'py, PyDict>,
-        value: &[u8],
-    ) -> Option<PyResult<()>> {
-        let Key::Plain(key) = &self.key else { return None };
-        Some(self.last.set(environ, key, value))
+    pub(crate) fn is_dropped(&self) -> bool {
+        matches!(self.key, Key::Dropped)
+    }
+
+    /// Sets it in an environ if it is plain: returns whether it is.
+    #[inline]
+    pub(crate) fn set(&mut self, environ: &Bound<'py, PyDict>, value: &[u8]) -> PyResult<bool> {
+        let Key::Plain(key) = &self.key else { return Ok(false) };
+        self.last.set(environ, key, value)?;
+        Ok(true)
     }
 }
 
 impl<'py> Last<'py> {
     fn of(name: &[u8]) -> Self {
-        let mut secrets = SECRETS.iter();
-        let is_secret = secrets.any(|secret| name.eq_ignore_ascii_case(secret.as_bytes()));
-        Self { value: None, misses: if is_secret { TRIES } else { 0 } }
+        let letter = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+        let field = name.strip_prefix(b"HTTP_").unwrap_or(name);
+        let is_kept = KEPT.iter().any(|kept| field.iter().map(letter).eq(kept.bytes()));
+        Self { value: None, misses: if is_kept { 0 } else { TRIES } }
     }
 
     fn set(
