@@ -52,6 +52,16 @@ fn exc_info_after_the_head_aborts_the_response() {
 }
 
 #[test]
+fn what_was_given_before_a_failure_is_sent_whoever_is_about_to_send_it() {
+    let server = Server::new("");
+    // The watcher sends what waits for one to two ticks of 2 ms.
+    for micros in (0..6000).step_by(20) {
+        let response = server.get(&format!("/fails_after?{micros}"));
+        assert_eq!((response.text().as_str(), response.complete), ("begun", false), "{micros}");
+    }
+}
+
+#[test]
 fn a_bad_status_is_500() {
     fails_and_says("/bad_status", "bad status 'OK'");
 }

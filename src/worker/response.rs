@@ -43,6 +43,8 @@ pub(crate) struct Outgoing {
     content: Content,
     /// Bytes that the head has promised and that have not come yet.
     promised: Option<u64>,
+    /// What was given last may not have been sent.
+    is_unsent: bool,
     record: Record,
 }
 
@@ -121,7 +123,7 @@ impl Outgoing {
     /// A body that is there already.
     pub(crate) fn whole(bytes: Bytes, record: Record) -> Self {
         let content = if bytes.is_empty() { Content::Ended } else { Content::Whole(Some(bytes)) };
-        let mut outgoing = Self { content, promised: None, record };
+        let mut outgoing = Self { content, promised: None, is_unsent: false, record };
         if let Content::Ended = outgoing.content {
             outgoing.record.complete = true;
         }
@@ -142,14 +144,19 @@ impl Outgoing {
             Some(part) => Content::Part(part),
             None => Content::File(body),
         };
-        let mut file = Self { content, promised: Some(length), record };
+        let mut file = Self { content, promised: Some(length), is_unsent: false, record };
         file.record.sendfile = matches!(file.content, Content::File(_));
         file
     }
 
     /// A body that comes bit by bit; `length` is what its head promised.
     pub(crate) fn stream(link: Link, length: Option<u64>, record: Record) -> Self {
-        Self { content: Content::Stream(Box::new(link)), promised: length, record }
+        Self {
+            content: Content::Stream(Box::new(link)),
+            promised: length,
+            is_unsent: false,
+            record,
+        }
     }
 
     /// Takes all of it, as sent, if it can leave with its head and `is_wanted` says so of its length.
@@ -258,7 +265,17 @@ impl Body for Outgoing {
             Content::Stream(link) => {
                 link.pump(cx);
                 link.tell();
-                ready!(link.reply.exchange.poll_next(cx))
+                match ready!(link.reply.exchange.poll_next(cx)) {
+                    // hyper sends what it was given before it waits, but not before an error.
+                    Next::Aborted if std::mem::take(&mut this.is_unsent) => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    next => {
+                        this.is_unsent = matches!(next, Next::Chunk(_));
+                        next
+                    }
+                }
             }
             Content::Part(part) => {
                 let mut bytes = Vec::new();

@@ -176,6 +176,15 @@ def do_after_head(environ, start_response):
     yield b'must not come'
 
 
+def do_fails_after(environ, start_response):
+    start_response('200 OK', PLAIN)
+    end = time.monotonic() + int(environ['QUERY_STRING']) / 1e6
+    yield b'begun'
+    while time.monotonic() < end:
+        pass
+    raise ValueError('later')
+
+
 def do_bad_status(environ, start_response):
     start_response('OK', PLAIN)
     return [b'bad']
